@@ -1,0 +1,20 @@
+/* hash.h - sha256 of bytes and files, 64-bit FNV-1a, CRC-32 */
+#ifndef HASH_H
+#define HASH_H
+#include "err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct hash_sha256 {
+    void *ctx;
+};
+int hash_sha256_init(struct hash_sha256 *h);
+void hash_sha256_add(struct hash_sha256 *h, const void *p, size_t n);
+void hash_sha256_hex(struct hash_sha256 *h, char hex[65]); /* ends it */
+int hash_sha256_file(const char *path, char hex[65], struct err *e);
+void hash_sha256_mem(const void *p, size_t n, char hex[65]);
+
+uint64_t hash_fnv(uint64_t h, const void *p, size_t n); /* start with HASH_FNV */
+#define HASH_FNV 0xcbf29ce484222325u
+uint32_t hash_crc32(uint32_t crc, const void *p, size_t n); /* IEEE, start with 0 */
+#endif

@@ -1,0 +1,19 @@
+/* mapfile.h - read-only mapped input files; the bytes live until mapfile_close */
+#ifndef MAPFILE_H
+#define MAPFILE_H
+#include "err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct mapfile {
+    const uint8_t *p;
+    size_t n;
+    const char *path; /* the caller's string: keep it alive */
+};
+int mapfile_open(struct mapfile *m, const char *path, struct err *e);
+void mapfile_close(struct mapfile *m);
+
+/* Checked sizes: 1 and *out on success, 0 on overflow. */
+int size_mul(size_t a, size_t b, size_t *out);
+int size_add(size_t a, size_t b, size_t *out);
+#endif

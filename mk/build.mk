@@ -1,0 +1,62 @@
+# objects, two libraries, all tools: build/<hash of flags>/, so that other flags never mix
+flags := $(CC) $(STD) $(WARN) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(VERSION)
+O := build/$(shell printf '%s' '$(flags)' | cksum | cut -d' ' -f1)
+B := $O/bin
+
+# build/bin always names the tools of the flags in use
+$(shell mkdir -p $B; [ "$$(readlink build/bin)" = "$(notdir $O)/bin" ] || ln -sfn $(notdir $O)/bin build/bin)
+
+TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
+LIBSRC  := $(wildcard lib/*.c)
+# a NAME.simd.c holds one subject written once and compiled for each instruction set
+ISAS    := generic $(if $(filter x86_64,$(ARCH)),avx2 avx512)
+SIMDSRC := $(wildcard kernels/cpu/*.simd.c)
+KERNSRC := $(filter-out %.simd.c,$(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
+
+libobj  := $(LIBSRC:%.c=$O/%.o)
+kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o))
+toolobj := $(TOOLS:%=$O/tools/%.o)
+
+isa_generic :=
+isa_avx2    := -mavx2 -mfma -mf16c
+isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+
+all: $(TOOLS:%=$B/%)  ## build every tool into build/bin
+
+# V=1 shows whole commands
+Q := $(if $(V),,@)
+compile = $(if $(V),,@echo '  CC      $@';)$(CC) $(STD) $(WARN) $(CFLAGS) $(CPPFLAGS) $1 -MMD -MP -c -o $@ $<
+
+$(toolobj): $O/tools/%.o: tools/%.c
+	@mkdir -p $(@D)
+	$(call compile,-Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"')
+$(libobj): $O/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(call compile,-Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"')
+# kernels are compiled without lib's include path: the compiler keeps the layers apart
+$(KERNSRC:%.c=$O/%.o): $O/%.o: %.c
+	@mkdir -p $(@D)
+	$(call compile,-Ikernels)
+define simd_rule
+$(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
+	@mkdir -p $$(@D)
+	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1))
+endef
+$(foreach i,$(ISAS),$(eval $(call simd_rule,$i)))
+
+$O/libapr.a: $(libobj)
+	@rm -f $@
+	$Q$(AR) rcs $@ $^
+$O/libkernels.a: $(kernobj)
+	@rm -f $@
+	$Q$(AR) rcs $@ $^
+
+link = $(if $(V),,@echo '  LINK    $@';)$(CC) $(STD) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed $(LIBS)
+$(TOOLS:%=$B/%): $B/%: $O/tools/%.o $O/libapr.a $O/libkernels.a
+	$(link)
+
+-include $(toolobj:.o=.d) $(libobj:.o=.d) $(kernobj:.o=.d)
+
+clean:  ## remove everything that was built (recipe runs stay)
+	rm -rf build
+.PHONY: all clean

@@ -1,0 +1,1 @@
+# recipes: YAML to Make rules, locks and stages
