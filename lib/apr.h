@@ -1,0 +1,38 @@
+/* apr.h - the .apr container, version 2.0: read and write (apr.5)
+ *
+ * The file is mapped; tensors, names and metadata live until apr_close.  Everything is checked before
+ * use: sizes, offsets, overlaps, both CRCs' extents.  Tensor names are Hugging Face's
+ * ("model.layers.0.self_attn.q_proj.weight"); tensors are sorted by name. */
+#ifndef APR_H
+#define APR_H
+#include "err.h"
+#include "json.h"
+#include "mapfile.h"
+#include "tensor.h"
+
+#define APR_TOKENIZER "tokenizer.tables" /* U8 tensor: bpe_save's layout */
+
+struct apr {
+    struct mapfile map;
+    char *path;
+    cJSON *meta;
+    struct tensor *tensor;
+    int n_tensor;
+    uint64_t data_off;
+};
+/* ERR_NOINPUT, ERR_DATA with file, tensor, offset, expected and found. Does not read tensor data. */
+int apr_open(struct apr *a, const char *path, struct err *e);
+void apr_close(struct apr *a);
+const struct tensor *apr_tensor(const struct apr *a, const char *name); /* NULL if absent */
+/* Read everything: footer CRC and per-tensor hashes. ERR_DATA names what differs. */
+int apr_verify(const struct apr *a, struct err *e);
+
+/* Write path whole (outfile). Tensors in any order; data[i] comes from t[i].data or, where that is NULL,
+ * from fill(arg, i, buf) which must write t[i].bytes bytes (streamed: one tensor in memory at a time).
+ * meta gains what the writer must record (exact type names, tensor hashes, tool). sha256 (65) may be NULL. */
+int apr_write(const char *path, const cJSON *meta, const struct tensor *t, int n,
+              int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg, char *sha256,
+              struct err *e);
+/* A copy of meta for a derived model: everything carried on, provenance list extended by this tool. */
+cJSON *apr_derive_meta(const cJSON *meta, struct err *e);
+#endif

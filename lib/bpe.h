@@ -1,0 +1,31 @@
+/* bpe.h - byte-level BPE: Qwen2 and Llama-3 pre-tokenizers, NFC, special tokens; text <-> ids
+ *
+ * One immutable object, shared by threads.  Loaded from tokenizer.json, from GGUF metadata, or from the
+ * binary tables inside a .apr.  decode(encode(x)) == x for valid UTF-8 (up to NFC). */
+#ifndef BPE_H
+#define BPE_H
+#include "err.h"
+#include "gguf.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct bpe;
+int bpe_load_json(struct bpe **b, const char *tokenizer_json, struct err *e); /* path */
+int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e);
+int bpe_load_tables(struct bpe **b, const void *p, size_t n, const char *where, struct err *e);
+int bpe_save_tables(const struct bpe *b, void **p, size_t *n, struct err *e); /* malloc */
+void bpe_free(struct bpe *b);
+
+enum { BPE_SPECIAL = 1, BPE_BOS = 2 }; /* parse special tokens in the text; put bos first if the model adds it */
+/* Ids of n bytes into a malloc'ed *ids; count, or ERR_DATA (invalid UTF-8 with its offset), ERR_NOMEM. */
+long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids, struct err *e);
+/* Bytes of one token (raw for added tokens); NULL for an id out of range. Lives as long as b. */
+const char *bpe_token(const struct bpe *b, int32_t id, size_t *n);
+/* Text of ids (malloc, NUL-terminated, *n without it); special tokens left out with skip_special. */
+char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip_special, size_t *n);
+int32_t bpe_id(const struct bpe *b, const char *token); /* of an added token or vocabulary entry, -1 */
+int bpe_is_special(const struct bpe *b, int32_t id);
+int bpe_n_vocab(const struct bpe *b);                    /* ids that have a token */
+int32_t bpe_eos(const struct bpe *b);                    /* -1 = none */
+int32_t bpe_bos(const struct bpe *b);
+#endif

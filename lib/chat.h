@@ -1,0 +1,21 @@
+/* chat.h - prompts as token ids: ChatML or raw
+ *
+ * Content is encoded without special tokens (text that spells <|im_end|> stays text); the turn marks are
+ * ids.  Which format a model takes is decided at import from its template and kept in the metadata as
+ * chat_format; an unknown template is refused when a chat prompt is asked for. */
+#ifndef CHAT_H
+#define CHAT_H
+#include "bpe.h"
+#include "json.h"
+
+struct chat_msg {
+    const char *role, *content;
+};
+/* ids (malloc) of the messages, then the assistant's header, then prefill (may be NULL). default_system:
+ * what Qwen2.5's template inserts when no system turn is given; NULL = nothing. */
+long chat_encode(const struct bpe *b, const char *chat_format, const struct chat_msg *m, int n_msg,
+                 const char *default_system, const char *prefill, int32_t **ids, struct err *e);
+/* "chatml" if the Jinja template is ChatML (with its default system text into *system, malloc or NULL),
+ * else NULL. */
+const char *chat_detect(const char *jinja, char **system);
+#endif

@@ -1,0 +1,33 @@
+/* model.h - a model on a device: hyper-parameters, tokenizer and the struct of weights with shapes */
+#ifndef MODEL_H
+#define MODEL_H
+#include "apr.h"
+#include "bpe.h"
+#include "hparams.h"
+#include "kernels.h"
+
+struct model_layer {
+    struct kn_attn attn; /* norm, q (n_head*head_dim, n_embd), k, v (n_head_kv*head_dim, n_embd), o ... */
+    struct kn_ffn ffn;   /* norm, gate, up (n_ff, n_embd), down (n_embd, n_ff) */
+};
+struct model {
+    struct apr file;
+    struct hparams h;
+    struct bpe *tok;
+    struct kn_dev *dev;              /* not owned */
+    struct kn_weight *embd;          /* (n_vocab, n_embd) */
+    struct kn_weight *head;          /* (n_vocab, n_embd); = embd when tied */
+    struct kn_at out_norm;           /* (n_embd) */
+    struct model_layer *layer;       /* (n_layer) */
+    struct kn_at rope;               /* (n_ctx, head_dim) */
+    struct kn_at small;              /* the allocation behind norms and biases */
+    const char *chat_format;         /* "chatml" or NULL; inside file.meta */
+    const char *chat_system;         /* default system text or NULL */
+};
+/* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own). Shapes are checked tensor by
+ * tensor; a model that does not fit is refused before loading, with the bytes. NaN in norms or scales: ERR_DATA. */
+int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx, struct err *e);
+void model_free(struct model *m);
+/* Bytes that weights take on the device, from the header alone. */
+size_t model_bytes(const struct apr *a, const struct hparams *h, int flags);
+#endif
