@@ -35,7 +35,8 @@ static void value_of(const struct cli_opt *o, char *buf, size_t size)
     case CLI_T_FLOAT:
         snprintf(buf, size, "%.17g", *(double *)o->var);
         if (strtod(buf, NULL) == *(double *)o->var) {
-            for (int digits = 1; digits < 17; digits++) { /* the shortest that reads back the same */
+            for (int digits = 1; digits < 17;
+                 digits++) { /* the shortest that reads back the same */
                 snprintf(buf, size, "%.*g", digits, *(double *)o->var);
                 if (strtod(buf, NULL) == *(double *)o->var)
                     break;
@@ -90,7 +91,8 @@ char *cli_args_json(void)
     return json_take(&j, NULL);
 }
 
-/* {"tool":..., "output":1, "options":[{"name","letter","type","arg","default","help","min","max"}]} */
+/* {"tool":..., "output":1, "options":[{"name","letter","type","arg","default","help","min","max"}]}
+ */
 static void print_options(void)
 {
     struct json_out j = {0};
@@ -133,17 +135,19 @@ static void print_help(FILE *f)
     fprintf(f, "%s - %s\n\nusage: %s %s\n\n", self->name, self->what, self->name, self->usage);
     for (const struct cli_opt *o = self->opts; o->type != CLI_T_END; o++) {
         char head[80];
-        snprintf(head, sizeof head, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-                 o->letter ? ", " : "  ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        snprintf(head, sizeof head, "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
+                 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, o->arg ? " " : "",
+                 o->arg ? o->arg : "");
         fprintf(f, "  %-28s %s", head, o->help);
         value_of(o, buf, sizeof buf);
         if (o->type != CLI_T_FLAG && buf[0])
             fprintf(f, " (%s)", buf);
         fputc('\n', f);
     }
-    fprintf(f, "  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n", "-q, --quiet", "no warnings, no progress",
-            "-v, --verbose", "progress even if stderr is no terminal", "    --options json", "this table as JSON",
-            "-h, --help", "this text", "-V, --version", "version and output format");
+    fprintf(f, "  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n", "-q, --quiet",
+            "no warnings, no progress", "-v, --verbose", "progress even if stderr is no terminal",
+            "    --options json", "this table as JSON", "-h, --help", "this text", "-V, --version",
+            "version and output format");
     if (self->example)
         fprintf(f, "\nexample: %s\n", self->example);
     if (self->see)
@@ -258,8 +262,9 @@ void cli_parse(const struct cli *c, int *argc, char ***argv)
     int n = 0, ch;
     self = c;
     for (const struct cli_opt *o = c->opts; o->type != CLI_T_END && n < MAX_OPTS; o++, n++) {
-        lo[n] = (struct option){o->name, o->type == CLI_T_FLAG ? optional_argument : required_argument, NULL,
-                                OPT_FIRST + n};
+        lo[n] =
+            (struct option){o->name, o->type == CLI_T_FLAG ? optional_argument : required_argument,
+                            NULL, OPT_FIRST + n};
         if (o->letter) {
             char s[3] = {o->letter, o->type == CLI_T_FLAG ? 0 : ':', 0};
             strcat(so, s); /* room for MAX_OPTS letters with their colons, by the size above */

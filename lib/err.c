@@ -48,8 +48,8 @@ int err_exit_code(int code)
     switch (code) {
     case 0:
         return 0;
-#define X(name, exit, text)                                                                             \
-    case name:                                                                                          \
+#define X(name, exit, text)                                                                        \
+    case name:                                                                                     \
         return exit;
         ERR_CODES(X)
 #undef X
@@ -62,8 +62,8 @@ const char *err_text(int code)
     switch (code) {
     case 0:
         return "ok";
-#define X(name, exit, text)                                                                             \
-    case name:                                                                                          \
+#define X(name, exit, text)                                                                        \
+    case name:                                                                                     \
         return text;
         ERR_CODES(X)
 #undef X

@@ -11,22 +11,26 @@ int utf8_valid(const char *str, size_t n)
     const unsigned char *s = (const unsigned char *)str;
     for (size_t i = 0; i < n;) {
         unsigned c = s[i];
-        size_t k = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+        size_t k = c < 0x80                ? 1
+                   : c >= 0xC2 && c < 0xE0 ? 2
+                   : c >= 0xE0 && c < 0xF0 ? 3
+                   : c >= 0xF0 && c < 0xF5 ? 4
+                                           : 0;
         if (!k || k > n - i)
             return 0;
         for (size_t j = 1; j < k; j++)
             if ((s[i + j] & 0xC0) != 0x80)
                 return 0;
-        if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] >= 0xA0) || (c == 0xF0 && s[i + 1] < 0x90) ||
-            (c == 0xF4 && s[i + 1] >= 0x90))
+        if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] >= 0xA0) ||
+            (c == 0xF0 && s[i + 1] < 0x90) || (c == 0xF4 && s[i + 1] >= 0x90))
             return 0; /* overlong, surrogate, beyond U+10FFFF */
         i += k;
     }
     return 1;
 }
 
-/* Objects of up to a few dozen keys: a quadratic check is the cheap one. Large maps (a vocabulary) are
- * read by their own parsers. */
+/* Objects of up to a few dozen keys: a quadratic check is the cheap one. Large maps (a vocabulary)
+ * are read by their own parsers. */
 static const char *duplicate_key(const cJSON *v)
 {
     for (const cJSON *a = v->child; a; a = a->next) {
@@ -406,7 +410,8 @@ static int read_line(struct jsonl *r, struct err *e)
         r->in_pos = 0;
         r->in_len = got > 0 ? (size_t)got : 0;
         if (got < 0)
-            return err_set(e, ERR_DATA, "%s:%ld: %s", r->path, r->lineno + 1, gzerror(r->in, &zerr));
+            return err_set(e, ERR_DATA, "%s:%ld: %s", r->path, r->lineno + 1,
+                           gzerror(r->in, &zerr));
         if (got == 0) {
             gzerror(r->in, &zerr);
             if (zerr == Z_BUF_ERROR)
@@ -452,8 +457,8 @@ int jsonl_schema(const struct jsonl *r, const char *want, int bare, struct err *
     if (!s && bare)
         return 0;
     if (!cJSON_IsString(s) || strcmp(s->valuestring, want))
-        return err_set(e, ERR_DATA, "%s:%ld: schema: expected \"%s\", found %s%s%s", r->path, r->lineno, want,
-                       cJSON_IsString(s) ? "\"" : "", cJSON_IsString(s) ? s->valuestring : "none",
-                       cJSON_IsString(s) ? "\"" : "");
+        return err_set(e, ERR_DATA, "%s:%ld: schema: expected \"%s\", found %s%s%s", r->path,
+                       r->lineno, want, cJSON_IsString(s) ? "\"" : "",
+                       cJSON_IsString(s) ? s->valuestring : "none", cJSON_IsString(s) ? "\"" : "");
     return 0;
 }

@@ -82,6 +82,20 @@ int outfile_open(struct outfile *o, const char *path, struct err *e)
         o->f = stdout;
         return 0;
     }
+    struct stat st;
+    if (stat(path, &st) == 0 &&
+        !S_ISREG(st.st_mode)) { /* a device or pipe is written, never replaced */
+        o->f = S_ISDIR(st.st_mode) ? NULL : fopen(path, "wb");
+        if (!o->f) {
+            if (S_ISDIR(st.st_mode))
+                err_set(e, ERR_CANTCREAT, "%s: is a directory", path);
+            else
+                err_errno(e, ERR_CANTCREAT, "%s", path);
+            outfile_abort(o);
+            return ERR_CANTCREAT;
+        }
+        return 0;
+    }
     sweep(path);
     snprintf(suffix, sizeof suffix, ".tmp.%ld", (long)getpid());
     o->tmp = join(path, suffix);
@@ -129,7 +143,7 @@ int outfile_commit(struct outfile *o, struct err *e)
         rc = err_errno(e, ERR_IO, "%s", o->path);
     else if (o->tmp && fsync(fileno(o->f)))
         rc = err_errno(e, ERR_IO, "%s", o->path);
-    if (o->tmp && fclose(o->f) && !rc)
+    if (o->f != stdout && fclose(o->f) && !rc)
         rc = err_errno(e, ERR_IO, "%s", o->path);
     o->f = NULL;
     if (!rc && o->tmp && rename(o->tmp, o->path))
@@ -148,7 +162,7 @@ int outfile_commit(struct outfile *o, struct err *e)
 void outfile_abort(struct outfile *o)
 {
     char unused[65];
-    if (o->f && o->tmp)
+    if (o->f && o->f != stdout)
         fclose(o->f);
     if (o->tmp)
         unlink(o->tmp);
@@ -165,7 +179,8 @@ void outfile_abort(struct outfile *o)
 /* ---- part files ---- */
 
 int partfile_open(struct partfile *p, const char *path, const char *key,
-                  int (*seen)(void *arg, const char *line, size_t n, struct err *e), void *arg, struct err *e)
+                  int (*seen)(void *arg, const char *line, size_t n, struct err *e), void *arg,
+                  struct err *e)
 {
     char *line = NULL;
     size_t cap = 0;
@@ -182,7 +197,8 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
     p->f = fopen(p->part, "r+b");
     if (p->f) {
         n = getline(&line, &cap, p->f);
-        if (n > 0 && line[n - 1] == '\n' && (size_t)n == strlen(key) + 1 && memcmp(line, key, (size_t)n - 1) == 0) {
+        if (n > 0 && line[n - 1] == '\n' && (size_t)n == strlen(key) + 1 &&
+            memcmp(line, key, (size_t)n - 1) == 0) {
             good = n;
             while ((n = getline(&line, &cap, p->f)) > 0 && line[n - 1] == '\n') {
                 line[n - 1] = 0;
@@ -264,7 +280,8 @@ static int input_digest(const char *path, char hex[65], struct err *e)
         struct err ignored = {0};
         cJSON *v = json_load(side, &ignored);
         const char *s = v ? json_get_str(v, "sha256", NULL, &ignored) : NULL;
-        int ok = s && strlen(s) == 64 && json_get_num(v, "bytes", -1, &ignored) == (double)a.st_size;
+        int ok =
+            s && strlen(s) == 64 && json_get_num(v, "bytes", -1, &ignored) == (double)a.st_size;
         if (ok)
             memcpy(hex, s, 65);
         cJSON_Delete(v);

@@ -1,8 +1,8 @@
 /* outfile.h - output files that appear whole or not at all, with their sha256
  *
  * outfile_open writes to PATH.tmp.<pid>; outfile_commit flushes, fsyncs, renames and fsyncs the
- * directory; outfile_abort (or a commit that fails) removes the temporary.  Path "-" is stdout (no
- * rename).  After kill -9 only the temporary is left and the next open of the same PATH removes
+ * directory; outfile_abort (or a commit that fails) removes the temporary.  Path "-" is stdout, and
+ * a device or pipe is written in place (no rename).  After kill -9 only the temporary is left and the next open of the same PATH removes
  * temporaries whose process is gone. */
 #ifndef OUTFILE_H
 #define OUTFILE_H
@@ -13,7 +13,7 @@
 
 struct outfile {
     FILE *f;            /* for outfile_write's neighbours: fprintf is fine, but such bytes are not hashed */
-    char *path, *tmp;   /* tmp NULL: stdout */
+    char *path, *tmp;   /* tmp NULL: stdout, a device or a pipe */
     void *sha;          /* running digest of outfile_write */
     uint64_t bytes;
     char hex[65];       /* sha256 after commit */
