@@ -5,16 +5,43 @@ testobj := $(UNIT:%=%.o) $(KTEST:%=%.o)
 
 $(testobj): $O/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(call compile,-Itests -Ilib -Ikernels -DTOP='"$(CURDIR)"')
+	$(call compile,-Itests -Ilib -Ikernels -DTOP='"$(CURDIR)"' -DAPR_VERSION='"$(VERSION)"')
 $(UNIT) $(KTEST): %: %.o $O/libapr.a $O/libkernels.a
 	$(link)
 -include $(testobj:.o=.d)
 
+# BATS=... chooses files: make check-tools BATS=tests/tools/passk.bats
+BATS    ?=
+JOBS    ?= 2
+testenv := APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) APR_SHARED=$${APR_SHARED:-$(CURDIR)/../shared}
+run_bats = $(testenv) bats --jobs $(JOBS) $(or $(BATS),$1)
+
+check: check-unit check-kernels check-tools check-recipes check-docs check-layers  ## all tests
 check-unit: $(UNIT) all  ## unit tests of lib (TAP)
-	APR_BIN=$(CURDIR)/$B prove -e '' $(UNIT)
-check-kernels: $(filter %/test_ops %/test_%,$(KTEST))  ## every op on every device against ref
-	prove -e '' $^
-check-tools: all  ## bats tests of every tool
-	APR_BIN=$(CURDIR)/$B bats --jobs 2 tests/tools
-check: check-unit check-kernels check-tools  ## all tests
-.PHONY: check check-unit check-kernels check-tools
+	$(testenv) prove -j $(JOBS) -e '' $(UNIT)
+check-kernels: $(filter $O/tests/kernels/test_%,$(KTEST))  ## every op on every device against ref
+	$(testenv) prove -j $(JOBS) -e '' $^
+check-tools: all  ## bats: one contract for all tools, one file a tool
+	$(call run_bats,tests/tools)
+check-recipes: all  ## bats: plan, resume, kill, lock
+	$(call run_bats,tests/recipes)
+bench: $(filter $O/tests/kernels/bench_%,$(KTEST))  ## measure the kernels (never part of check)
+	@for b in $^; do $$b; done
+
+# lib neither prints nor exits (cli.c aside); a tool includes no tool
+check-layers:  ## the rules that the compiler cannot see
+	@! grep -nE '(^|[^a-z_])(exit|printf|puts|abort) ?\(' lib/*.c kernels/*.c kernels/*/*.c | grep -v '^lib/cli\.c:' | grep -vE '\b_exit ?\(|[a-z]printf'
+	@! grep -nE '#include "(\.\./)?tools/' tools/*.c lib/*.c
+	@! grep -rnE '\b(strcpy|strtok|sprintf|gets|atoi) ?\(' tools lib kernels --include='*.[ch]'
+	@! grep -rniE 'cuda|vulkan' lib tools --include='*.c' | grep -viE -- '--device|help|"cuda|"vulkan|\*' || { echo 'outside kernels/ nobody says CUDA or Vulkan'; exit 1; }
+
+docs := $(wildcard tools/*.1 lib/*.5 lib/*.7)
+check-docs: all  ## man pages lint, name every option, and begin every file with what it is
+	@for m in $(docs); do [ -z "$$(groff -mdoc -ww -z $$m 2>&1)" ] || { echo "$$m: groff warns:"; groff -mdoc -ww -z $$m; exit 1; }; done
+	@for t in $(TOOLS); do [ -f tools/$$t.1 ] || { echo "tools/$$t.1: missing"; exit 1; }; \
+	  $B/$$t --options=json | jq -r '.options[].name' | while read -r o; do \
+	    grep -q -- "Fl Fl $$o\b" tools/$$t.1 || { echo "tools/$$t.1: option --$$o is not described"; exit 1; }; done; done
+	@git ls-files '*.c' '*.h' | while read -r f; do head -c 3 $$f | grep -q '^/\* ' || { echo "$$f: first line must say what it does"; exit 1; }; done
+check-format:  ## clang-format agrees
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+.PHONY: check check-unit check-kernels check-tools check-recipes check-docs check-layers check-format bench
