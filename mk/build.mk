@@ -30,9 +30,10 @@ compile = $(if $(V),,@echo '  CC      $@';)$(CC) $(STD) $(WARN) $(CFLAGS) $(CPPF
 $(toolobj): $O/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
 	$(call compile,-Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"')
+# -iquote: <yaml.h> and the like stay the system's
 $(libobj): $O/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
-	$(call compile,-Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"')
+	$(call compile,-iquote lib -Ikernels -DAPR_VERSION='"$(VERSION)"')
 # kernels are compiled without lib's include path: the compiler keeps the layers apart
 $(KERNSRC:%.c=$O/%.o): $O/%.o: %.c
 	@mkdir -p $(@D)
