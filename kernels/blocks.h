@@ -100,6 +100,9 @@ kn_half kn_f32_to_f16(float x);
 float kn_bf16_to_f32(uint16_t h);
 uint16_t kn_f32_to_bf16(float x);
 
+/* The eight 6-bit scales and minima of a Q4_K or Q5_K block. */
+void kn_k4_unpack(const uint8_t s[12], uint8_t sc[8], uint8_t m[8]);
+
 /* n elements of `type` at src to f32; n a multiple of the block.  Bit-equal to ggml's dequantizers
  * built without contraction: (d*sc)*q - (dmin*m). */
 void kn_dequantize(int type, const void *src, float *dst, size_t n);

@@ -1,0 +1,202 @@
+/* test_quant - block formats byte for byte: conversions, quantizers and dequantizers
+ *
+ * The hashes were taken from ggml (commit d99724f2, -O3 without contraction) over 4096 draws of a
+ * splitmix64 stream; Q4_1 and Q5_1, which have none, are held to their formula and its error bound.
+ */
+#include "blocks.h"
+#include "tap.h"
+#include <math.h>
+#include <string.h>
+
+static uint64_t state = 42;
+static uint64_t splitmix(void)
+{
+    uint64_t z = (state += 0x9E3779B97F4A7C15u);
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static uint64_t fnv(const void *p, size_t n)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ ((const uint8_t *)p)[i]) * 0x100000001b3u;
+    return h;
+}
+
+static int same_hex(const uint8_t *p, const char *hex)
+{
+    for (; *hex; hex += 2, p++) {
+        unsigned v;
+        if (sscanf(hex, "%2x", &v) != 1 || v != *p)
+            return 0;
+    }
+    return 1;
+}
+
+enum { N = 4096 };
+static float x[N], y[N];
+static uint8_t q[N * 4], q2[N * 4];
+
+// clang-format off
+static const struct {
+    int type;
+    size_t bytes;
+    uint64_t quantized, dequantized;
+    double rmse;
+    const char *first; /* of block 0 */
+} golden[] = {
+    {KN_Q4_0, 2304, 0x6271c95160a30303, 0x0b24303710e71797, .037679, "642f1c8214b5f01ea3ad154ac3d8f8b8dbe3"},
+    {KN_Q5_0, 2816, 0xa069f8d82ee85a4c, 0x2fbfc410abd221f0, .018186, ""},
+    {KN_Q8_0, 4352, 0x0b144e057a264c1a, 0x263d81e7fc97a1d3, .002174,
+     "731f42a3c3d58165b353d421affe04062dae93ff90347e8b1b218bc3434e7935505e"},
+    {KN_Q4_K, 2304, 0xbe5d18584747fa1d, 0x553eaf9496f9f5a2, .031977,
+     "6d182324fcfafdf9fbfbfcfa9cfbbfacabc2a465104dc31c852943c7a8581a2381f7613a2e5109d9"},
+    {KN_Q5_K, 2816, 0x4bf8184cd62caeb0, 0xa02fd08851fa9dbf, .016032, ""},
+    {KN_Q6_K, 3360, 0x01b24c761902f8e2, 0x4ad250ad8c16d6f5, .007837, ""},
+};
+// clang-format on
+
+static double rmse(void)
+{
+    double s = 0;
+    for (int i = 0; i < N; i++)
+        s += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+    return sqrt(s / N);
+}
+
+static void test_golden(void)
+{
+    ok(same_hex((const uint8_t *)x, "c85cf73e3a202ebf64b6e2be7c8c9fbe"), "the input itself");
+    for (size_t g = 0; g < sizeof golden / sizeof *golden; g++) {
+        int type = golden[g].type;
+        const char *name = kn_type_info(type)->name;
+        kn_quantize(type, x, q, N);
+        kn_dequantize(type, q, y, N);
+        ok(kn_row_bytes(type, N) == golden[g].bytes, "%s: bytes", name);
+        ok(same_hex(q, golden[g].first), "%s: first bytes", name);
+        ok(fnv(q, golden[g].bytes) == golden[g].quantized, "%s: quantized %016llx", name,
+           (unsigned long long)fnv(q, golden[g].bytes));
+        ok(fnv(y, sizeof y) == golden[g].dequantized, "%s: dequantized %016llx", name,
+           (unsigned long long)fnv(y, sizeof y));
+        ok(fabs(rmse() - golden[g].rmse) < 1e-6, "%s: rmse %.6f", name, rmse());
+    }
+}
+
+/* Q4_1 and Q5_1 against x = d*q + m written out, and half a step of error (plus f16 rounding) */
+static void test_minmax(void)
+{
+    for (int bits = 4; bits <= 5; bits++) {
+        int type = bits == 4 ? KN_Q4_1 : KN_Q5_1, bytes = bits == 4 ? 20 : 24, bad = 0, far = 0;
+        kn_quantize(type, x, q, N);
+        kn_dequantize(type, q, y, N);
+        for (int i = 0; i < N; i++) {
+            const uint8_t *b = q + i / 32 * bytes, *qs = b + (bits == 4 ? 4 : 8);
+            int e = i % 32, v = e < 16 ? qs[e] & 15 : qs[e - 16] >> 4;
+            if (bits == 5)
+                v |= (b[4 + e / 8] >> e % 8 & 1) << 4;
+            float d = kn_f16_to_f32((kn_half)(b[0] | b[1] << 8));
+            float m = kn_f16_to_f32((kn_half)(b[2] | b[3] << 8));
+            bad += d * (float)v + m != y[i];
+            far += fabsf(x[i] - y[i]) > d * 0.5f + 2e-3f;
+        }
+        ok(bad == 0 && far == 0, "%s: formula and error bound, rmse %.6f", kn_type_info(type)->name,
+           rmse());
+    }
+}
+
+/* every f16 against its definition, and back; every midpoint of neighbours rounds to even */
+static void test_f16(void)
+{
+    int bad = 0, back = 0, mid = 0, near = 0;
+    for (unsigned h = 0; h < 0x10000; h++) {
+        int e = h >> 10 & 31, m = h & 1023;
+        double v = e == 0 ? ldexp(m, -24) : e == 31 ? INFINITY : ldexp(1024 + m, e - 25);
+        float f = kn_f16_to_f32((kn_half)h);
+        if (e == 31 && m) {
+            bad += !isnan(f);
+            back += (kn_f32_to_f16(f) & 0x7dff) != (h & 0x7dff);
+            continue;
+        }
+        bad += (double)f != (h & 0x8000 ? -v : v) || !signbit(f) != !(h & 0x8000);
+        back += kn_f32_to_f16(f) != h;
+        if (e == 31)
+            continue;
+        double up = m == 1023 && e == 30 ? 65536 : fabs((double)kn_f16_to_f32((kn_half)(h + 1)));
+        float half = (float)((v + up) / 2), s = h & 0x8000 ? -1 : 1; /* exact in f32 */
+        mid += kn_f32_to_f16(s * half) != (h & 1 ? h + 1 : h);
+        near += kn_f32_to_f16(s * nextafterf(half, 0)) != h;
+        near += kn_f32_to_f16(s * nextafterf(half, INFINITY)) != h + 1;
+    }
+    ok(bad == 0, "f16 to f32: all 65536");
+    ok(back == 0, "f32 to f16 and back: all 65536");
+    ok(mid == 0 && near == 0, "f32 to f16: every midpoint to even, its neighbours to the nearer");
+    ok(kn_f32_to_f16(65520.f) == 0x7c00 && kn_f32_to_f16(65519.996f) == 0x7bff, "f16 overflow");
+    ok(kn_f32_to_f16(1e-30f) == 0 && kn_f32_to_f16(-1e-30f) == 0x8000, "f16 underflow");
+}
+
+static void test_bf16(void)
+{
+    int bad = 0;
+    for (unsigned h = 0; h < 0x10000; h++) {
+        float f = kn_bf16_to_f32((uint16_t)h);
+        bad += isnan(f) ? !isnan(kn_bf16_to_f32(kn_f32_to_bf16(f))) : kn_f32_to_bf16(f) != h;
+    }
+    ok(bad == 0, "bf16 to f32 and back: all 65536");
+    ok(kn_f32_to_bf16(1.00390625f) == 0x3f80 && kn_f32_to_bf16(1.01171875f) == 0x3f82,
+       "half to even");
+    ok(kn_f32_to_bf16(3.4e38f) == 0x7f80, "bf16 overflow is infinity");
+}
+
+/* zeros, equal values, one spike, tiny and large magnitudes: finite, zero stays zero */
+static void test_edges(void)
+{
+    static const int all[] = {KN_F32,  KN_F16,  KN_BF16, KN_Q4_0, KN_Q4_1, KN_Q5_0,
+                              KN_Q5_1, KN_Q8_0, KN_Q4_K, KN_Q5_K, KN_Q6_K};
+    for (size_t t = 0; t < sizeof all / sizeof *all; t++) {
+        int type = all[t], bad = 0;
+        size_t bytes = kn_row_bytes(type, 256);
+        float a[256], b[256];
+        for (int kind = 0; kind < 6; kind++) {
+            for (int i = 0; i < 256; i++)
+                a[i] = kind == 0   ? 0
+                       : kind == 1 ? 0.75f
+                       : kind == 2 ? (i == 200 ? -3.0f : 0)
+                       : kind == 3 ? x[i] * 1e-42f /* subnormal: the scale rounds to 0 */
+                       : kind == 4 ? x[i] * 60000.0f
+                                   : -fabsf(x[i]);
+            kn_quantize(type, a, q, 256);
+            kn_quantize(type, a, q2, 256);
+            bad += memcmp(q, q2, bytes) != 0;
+            kn_dequantize(type, q, b, 256);
+            for (int i = 0; i < 256; i++) {
+                float tol = kind == 4 ? 8000.f : kind == 2 ? 0.25f : kind == 3 ? 1e-40f : 0.14f;
+                bad += !(fabsf(a[i] - b[i]) <= tol);
+                bad += kind == 0 && b[i] != 0;
+            }
+        }
+        ok(bad == 0, "%s: zeros, equal values, a spike, tiny, large, negative",
+           kn_type_info(type)->name);
+    }
+}
+
+int main(void)
+{
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(splitmix() >> 40) / 8388608 - 1;
+    test_golden();
+    test_minmax();
+    test_f16();
+    test_bf16();
+    test_edges();
+    ok(kn_type_by_name("q4_k") == KN_Q4_K && kn_type_by_name("BF16") == KN_BF16, "types by name");
+    ok(kn_type_by_name("q4_k_m") == -1 && kn_type_by_name("") == -1, "no such types");
+    ok(kn_type_info(4)->name == NULL && kn_type_info(-1)->name == NULL &&
+           kn_type_info(99)->name == NULL,
+       "unknown ids");
+    ok(kn_row_bytes(KN_Q4_K, 128) == 0 && kn_row_bytes(KN_F32, SIZE_MAX) == 0 &&
+           kn_row_bytes(KN_Q8_0, 64) == 68,
+       "bytes of a row");
+    return done_testing();
+}
