@@ -182,6 +182,7 @@ struct kn_dev {
     const struct kn_ops *ops;
     char name[32];   /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
+    void *priv; /* what open() made: freed by close() */
 };
 struct kn_weight {
     int type, n, k, flags; /* (n, k): n rows (outputs) of k */
