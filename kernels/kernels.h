@@ -14,8 +14,8 @@
  * shape (K, head_dim, position): not on the batch size, the row's slot, the thread count, or the
  * instruction set.
  *  R1  Quantized matmul.  The activation row is quantized in blocks of act_block values (32; 256 for
- *      K-quants): amax = max|x|; da = amax / 127; q = rint_even(x * (127 / amax)), all f32; amax 0
- *      gives zeros.  Per block the integer dot s is exact; K-quants fold their integer sub-scales in:
+ *      K-quants): amax = max|x|; da = amax / 127; q = rint_even(x * (127 / amax)), all f32; amax
+ *      below 2^-96 gives da = 0 and zeros (127 / amax must not overflow).  Per block the integer dot s is exact; K-quants fold their integer sub-scales in:
  *      s = sum_j sc_j * sum q*a, ms = sum_j m_j * sum a.  Q4_0, Q5_0, Q6_K use q - 8, - 16, - 32.
  *      Block b belongs to lane b % 8, and within a lane blocks are taken in ascending order:
  *          acc = fma(dw * da, (float)s, acc);
@@ -122,7 +122,9 @@ enum {               /* weight flags */
 struct kn_ops {
     int version; /* KN_VERSION */
     const char *name;
-    /* memory */
+    size_t dev_bytes; /* sizeof the backend's device, which begins with struct kn_dev */
+    /* memory.  open gets *d zeroed, ops and n_threads (>= 1) filled in; it sets d->name.  opt is what
+     * follows the colon of the device's name, "" if there is none. */
     int (*open)(struct kn_dev *d, const char *opt, int n_threads);
     void (*close)(struct kn_dev *d);
     int (*alloc)(struct kn_dev *d, size_t bytes, struct kn_buf **b);
@@ -177,12 +179,16 @@ struct kn_ops {
     const struct kn_train_ops *train; /* (opt) train.h */
 };
 
-/* Every backend's device, buffer and batch begin with these. */
+/* Every backend's device, buffer, weight, batch and cache begin with these; the kn_ calls that make
+ * them fill in the members. */
 struct kn_dev {
     const struct kn_ops *ops;
     char name[32];   /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
     void *priv; /* what open() made: freed by close() */
+};
+struct kn_buf {
+    size_t bytes;
 };
 struct kn_weight {
     int type, n, k, flags; /* (n, k): n rows (outputs) of k */
@@ -240,7 +246,8 @@ int kn_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w
 /* y(m, n) = x(m, k) w(n, k)^T + bias(n); bias.buf NULL = none; KN_ADD: y += (product + bias). R1, R2. */
 int kn_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
               struct kn_at bias, int m, int flags);
-/* rotate x(n_tok, n_head, head_dim) in place by the rows' positions, with a->rope. */
+/* rotate x(n_tok, n_head, head_dim) in place by the rows' positions, with a->rope: of a pair
+ * (x0, x1) to (x0*c - x1*s, x1*c + x0*s), each product rounded (no fma). */
 int kn_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_head,
             const struct kn_batch *b);
 /* k, v (n_tok, n_head_kv, head_dim) into the cache at the rows' positions. */
@@ -271,6 +278,7 @@ int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
 int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp, struct kn_at norm,
             float eps, const struct kn_weight *w, const struct kn_batch *b);
 int kn_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
+/* Scratch for all three, for up to max_tok rows; a or f may be NULL. */
 size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok);
 
 /* Sum or concatenate f32 over the group of devices; a group of one: nothing to do, or a copy. */
