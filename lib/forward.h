@@ -1,6 +1,8 @@
-/* forward.h - the model in reading order: embed, layers, head, over one ragged batch with a paged KV cache
+/* forward.h - the model in reading order: embed, layers, head, over one ragged batch with a paged
+ * KV cache
  *
- * No allocation after forward_new.  Results of a row do not depend on the other rows of the batch. */
+ * No allocation after forward_new.  Results of a row do not depend on the other rows of the batch.
+ */
 #ifndef FORWARD_H
 #define FORWARD_H
 #include "model.h"
@@ -11,14 +13,19 @@ struct forward {
     struct kn_batch *batch;
     struct kn_kv *kv;
     int max_tok, max_seq, max_out, max_blocks, n_block;
-    struct kn_at x, q, att, tmp, logits; /* (max_tok, n_embd) (max_tok, n_head*hd) x2, tmp, (max_out, n_vocab) */
+    struct kn_at x, q, att, tmp,
+        logits; /* (max_tok, n_embd) (max_tok, n_head*hd) x2, tmp, (max_out, n_vocab) */
+    /* called with x (n_tok, n_embd) after the embedding (layer 0) and after each layer
+     * (1..n_layer); NULL = not */
+    void (*watch)(void *arg, int layer, struct kn_at x, int n_tok);
+    void *watch_arg;
 };
 int forward_new(struct forward *f, const struct model *m, int max_tok, int max_seq, int max_out,
                 int max_blocks, int n_block, int kv_type, struct err *e);
 void forward_free(struct forward *f);
 /* One step; logits of the rows r->out[] are at f->logits afterwards. */
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
-/* Bytes that forward_new would take. */
+/* Bytes that forward_new would take; SIZE_MAX if they do not fit a size. */
 size_t forward_bytes(const struct hparams *h, int max_tok, int max_seq, int max_out, int max_blocks,
                      int n_block, int kv_type);
 #endif

@@ -1,4 +1,5 @@
-/* model.h - a model on a device: hyper-parameters, tokenizer and the struct of weights with shapes */
+/* model.h - a model on a device: hyper-parameters, tokenizer and the struct of weights with shapes
+ */
 #ifndef MODEL_H
 #define MODEL_H
 #include "apr.h"
@@ -7,27 +8,37 @@
 #include "kernels.h"
 
 struct model_layer {
-    struct kn_attn attn; /* norm, q (n_head*head_dim, n_embd), k, v (n_head_kv*head_dim, n_embd), o ... */
-    struct kn_ffn ffn;   /* norm, gate, up (n_ff, n_embd), down (n_embd, n_ff) */
+    struct kn_attn
+        attn; /* norm, q (n_head*head_dim, n_embd), k, v (n_head_kv*head_dim, n_embd), o ... */
+    struct kn_ffn ffn; /* norm, gate, up (n_ff, n_embd), down (n_embd, n_ff) */
 };
 struct model {
     struct apr file;
     struct hparams h;
-    struct bpe *tok;
-    struct kn_dev *dev;              /* not owned */
-    struct kn_weight *embd;          /* (n_vocab, n_embd) */
-    struct kn_weight *head;          /* (n_vocab, n_embd); = embd when tied */
-    struct kn_at out_norm;           /* (n_embd) */
-    struct model_layer *layer;       /* (n_layer) */
-    struct kn_at rope;               /* (n_ctx, head_dim) */
-    struct kn_at small;              /* the allocation behind norms and biases */
-    const char *chat_format;         /* "chatml" or NULL; inside file.meta */
-    const char *chat_system;         /* default system text or NULL */
+    struct bpe *tok;           /* NULL if the file has none */
+    struct kn_dev *dev;        /* not owned */
+    struct kn_weight *embd;    /* (n_vocab, n_embd) */
+    struct kn_weight *head;    /* (n_vocab, n_embd); = embd when tied */
+    struct kn_at out_norm;     /* (n_embd) */
+    struct model_layer *layer; /* (n_layer) */
+    struct kn_at rope;         /* (n_ctx, head_dim) */
+    int n_ctx;                 /* positions of the table: the longest sequence */
+    int n_real;                /* ids >= n_real are padding rows of the embedding: never chosen */
+    struct kn_at small;        /* the allocation behind norms and biases */
+    const char *chat_format;   /* "chatml" or NULL; inside file.meta */
+    const char *chat_system;   /* default system text or NULL */
 };
-/* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own). Shapes are checked tensor by
- * tensor; a model that does not fit is refused before loading, with the bytes. NaN in norms or scales: ERR_DATA. */
-int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx, struct err *e);
+/* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own; more than those is
+ * ERR_USAGE). Shapes are checked tensor by tensor; a model that does not fit is refused before
+ * loading, with the bytes. NaN or infinity in norms, biases or block scales: ERR_DATA with tensor
+ * and index. */
+int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
+               struct err *e);
 void model_free(struct model *m);
-/* Bytes that weights take on the device, from the header alone. */
-size_t model_bytes(const struct apr *a, const struct hparams *h, int flags);
+/* Bytes that weights, norms and the RoPE table take on the device, from the header alone. */
+size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx);
+/* Memory that this process can still have: what the system calls available, within the limits on
+ * address space (ulimit -v) and of the control group. ERR_NOMEM "NAME: needs N bytes, M available".
+ */
+int model_room(const char *name, size_t bytes, struct err *e);
 #endif

@@ -1,0 +1,123 @@
+/* forward - the model in reading order, one definition for every device */
+#include "forward.h"
+#include <string.h>
+
+/* A model's layers as one layer's shapes: what kn_tmp_bytes asks for. */
+static size_t tmp_bytes(const struct hparams *h, int max_tok)
+{
+    struct kn_attn a = {.n_embd = h->n_embd,
+                        .n_head = h->n_head,
+                        .n_head_kv = h->n_head_kv,
+                        .head_dim = h->head_dim};
+    struct kn_ffn f = {.n_embd = h->n_embd, .n_ff = h->n_ff};
+    return kn_tmp_bytes(&a, &f, max_tok);
+}
+
+static size_t kv_bytes(const struct hparams *h, int n_block, int kv_type)
+{
+    size_t n = 2 * kn_row_bytes(kv_type, (size_t)h->n_head_kv * (size_t)h->head_dim) * KN_TILE;
+    if (!size_mul(n, (size_t)h->n_layer, &n) || !size_mul(n, (size_t)n_block, &n))
+        return SIZE_MAX;
+    return n;
+}
+
+size_t forward_bytes(const struct hparams *h, int max_tok, int max_seq, int max_out, int max_blocks,
+                     int n_block, int kv_type)
+{
+    size_t row = (size_t)h->n_embd + 2 * (size_t)h->n_head * (size_t)h->head_dim;
+    size_t n = kv_bytes(h, n_block, kv_type), act, out, table;
+    if (!size_mul(row * sizeof(float), (size_t)max_tok, &act) ||
+        !size_mul((size_t)h->n_vocab * sizeof(float), (size_t)max_out, &out) ||
+        !size_mul((size_t)max_blocks * sizeof(int32_t), (size_t)max_seq, &table) ||
+        !size_add(n, act, &n) || !size_add(n, out, &n) || !size_add(n, table, &n) ||
+        !size_add(n, tmp_bytes(h, max_tok), &n))
+        return SIZE_MAX;
+    return n;
+}
+
+int forward_new(struct forward *f, const struct model *m, int max_tok, int max_seq, int max_out,
+                int max_blocks, int n_block, int kv_type, struct err *e)
+{
+    const struct hparams *h = &m->h;
+    const size_t q = (size_t)h->n_head * (size_t)h->head_dim, t = (size_t)max_tok;
+    int rc =
+        model_room("activations and KV cache",
+                   forward_bytes(h, max_tok, max_seq, max_out, max_blocks, n_block, kv_type), e);
+    if (rc < 0)
+        return rc;
+    memset(f, 0, sizeof *f);
+    f->m = m;
+    f->d = m->dev;
+    f->max_tok = max_tok;
+    f->max_seq = max_seq;
+    f->max_out = max_out;
+    f->max_blocks = max_blocks;
+    f->n_block = n_block;
+    if ((rc = kn_batch_new(f->d, max_tok, max_seq, max_blocks, &f->batch)) < 0 ||
+        (rc = kn_kv_new(f->d, h->n_layer, n_block, h->n_head_kv, h->head_dim, kv_type, &f->kv)) <
+            0 ||
+        (rc = kn_alloc(f->d, t * (size_t)h->n_embd * sizeof(float), &f->x)) < 0 ||
+        (rc = kn_alloc(f->d, t * q * sizeof(float), &f->q)) < 0 ||
+        (rc = kn_alloc(f->d, t * q * sizeof(float), &f->att)) < 0 ||
+        (rc = kn_alloc(f->d, tmp_bytes(h, max_tok), &f->tmp)) < 0 ||
+        (rc = kn_alloc(f->d, (size_t)max_out * (size_t)h->n_vocab * sizeof(float), &f->logits)) <
+            0) {
+        forward_free(f);
+        return err_set(e, rc == KN_ENOMEM ? ERR_NOMEM : ERR_SOFTWARE,
+                       "activations and KV cache: %s on %s", kn_strerror(rc), m->dev->name);
+    }
+    return 0;
+}
+
+void forward_free(struct forward *f)
+{
+    struct kn_at at[] = {f->x, f->q, f->att, f->tmp, f->logits};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        if (at[i].buf)
+            kn_free(f->d, at[i]);
+    if (f->kv)
+        kn_kv_free(f->d, f->kv);
+    if (f->batch)
+        kn_batch_free(f->d, f->batch);
+    memset(f, 0, sizeof *f);
+}
+
+static void watch(const struct forward *f, int layer, int n_tok)
+{
+    if (f->watch)
+        f->watch(f->watch_arg, layer, f->x, n_tok);
+}
+
+/* x += o(attention(qkv(x))), then x += down(silu(gate) * up): one pre-norm block. */
+static int layer(struct forward *f, int l, int n_tok)
+{
+    const struct kn_attn *a = &f->m->layer[l].attn;
+    int rc;
+    if ((rc = kn_qkv(f->d, f->q, f->x, f->tmp, f->kv, l, a, f->batch)) < 0 ||
+        (rc = kn_attention(f->d, f->att, f->q, f->kv, l, a, f->batch)) < 0 ||
+        (rc = kn_matmul(f->d, f->x, f->att, a->o, a->bo, n_tok, KN_ADD)) < 0)
+        return rc;
+    return kn_ffn(f->d, f->x, f->tmp, &f->m->layer[l].ffn, f->batch);
+}
+
+int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
+{
+    const struct model *m = f->m;
+    int rc;
+    if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 ||
+        (rc = kn_embed(f->d, f->x, m->embd, f->batch)) < 0)
+        goto fail;
+    watch(f, 0, r->n_tok);
+    for (int l = 0; l < m->h.n_layer; l++) {
+        if ((rc = layer(f, l, r->n_tok)) < 0)
+            goto fail;
+        watch(f, l + 1, r->n_tok);
+    }
+    if (r->n_out && (rc = kn_head(f->d, f->logits, f->x, f->tmp, m->out_norm, (float)m->h.rms_eps,
+                                  m->head, f->batch)) < 0)
+        goto fail;
+    return 0;
+fail:
+    return err_set(e, rc == KN_ENOMEM ? ERR_NOMEM : ERR_SOFTWARE, "%s: %s", f->d->name,
+                   kn_strerror(rc));
+}
