@@ -1,22 +1,24 @@
-/* sampler.h - the next token from logits: greedy, temperature, top-k, top-p, min-p, repetition penalty
+/* sampler.h - the next token from logits: greedy, temperature, top-k, top-p, min-p, repetition
+ * penalty
  *
- * Order as llama.cpp: penalty, top-k, top-p, min-p, temperature.  Greedy = temperature 0: argmax, lowest
- * id on exact ties.  The draw is rng_u01(key, position): it depends on (seed, task_id, sample, position)
- * alone. */
+ * Order as llama.cpp: penalty, top-k, top-p, min-p, temperature.  Greedy = temperature 0: argmax,
+ * lowest id on exact ties.  The draw is rng_u01(key, position): it depends on (seed, task_id,
+ * sample, position) alone. */
 #ifndef SAMPLER_H
 #define SAMPLER_H
 #include <stdint.h>
 
 struct sampler {
     double temperature, top_p, min_p, repeat_penalty;
-    int top_k, repeat_last;
+    int top_k, repeat_last; /* repeat_last: ids that the penalty looks back on; 0 = all */
 };
 struct sampler_scratch; /* (n_vocab) once per sequence slot or thread */
 struct sampler_scratch *sampler_scratch_new(int n_vocab);
 void sampler_scratch_free(struct sampler_scratch *s);
-/* logits (n_vocab) may be changed by the penalty. history: the ids so far (prompt and answer). *logprob
- * (may be NULL): log softmax of the untouched logits at the chosen id. n_real: ids >= n_real are padding
- * rows and never chosen. -1 if a logit is NaN. */
-int32_t sampler_next(const struct sampler *s, struct sampler_scratch *w, float *logits, int n_vocab, int n_real,
-                     const int32_t *history, int n_history, uint64_t key, uint64_t position, double *logprob);
+/* logits (n_vocab) may be changed by the penalty. history: the ids so far (prompt and answer).
+ * *logprob (may be NULL): log softmax of the untouched logits at the chosen id. n_real: ids >=
+ * n_real are padding rows and never chosen. -1 if a logit is NaN. */
+int32_t sampler_next(const struct sampler *s, struct sampler_scratch *w, float *logits, int n_vocab,
+                     int n_real, const int32_t *history, int n_history, uint64_t key,
+                     uint64_t position, double *logprob);
 #endif
