@@ -79,7 +79,7 @@ char *cli_args_json(void)
     struct json_out j = {0};
     char buf[4096];
     json_begin(&j, '{');
-    for (const struct cli_opt *o = self->opts; o->type != CLI_T_END; o++) {
+    for (const struct cli_opt *o = self ? self->opts : NULL; o && o->type != CLI_T_END; o++) {
         value_of(o, buf, sizeof buf);
         json_key(&j, o->name);
         if (o->type == CLI_T_FLAG || o->type == CLI_T_INT || o->type == CLI_T_FLOAT)

@@ -2,6 +2,7 @@
 #include "hash.h"
 #include "mapfile.h"
 #include <openssl/evp.h>
+#include <string.h>
 #include <zlib.h>
 
 int hash_sha256_init(struct hash_sha256 *h)
@@ -66,4 +67,62 @@ uint32_t hash_crc32(uint32_t crc, const void *p, size_t n)
         n -= k;
     }
     return crc;
+}
+
+uint32_t hash_crc32_join(uint32_t a, uint32_t b, uint64_t n_b)
+{
+    return (uint32_t)crc32_combine(a, b, (z_off_t)n_b);
+}
+
+/* ---- XXH64 (xxHash specification 0.1.1, part "XXH64 Algorithm Description") ---- */
+
+static const uint64_t P1 = 0x9E3779B185EBCA87u, P2 = 0xC2B2AE3D27D4EB4Fu, P3 = 0x165667B19E3779F9u,
+                      P4 = 0x85EBCA77C2B2AE63u, P5 = 0x27D4EB2F165667C5u;
+
+static uint64_t rotl(uint64_t x, int r)
+{
+    return x << r | x >> (64 - r);
+}
+
+static uint64_t get64(const unsigned char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static uint64_t xxh_round(uint64_t acc, uint64_t lane)
+{
+    return rotl(acc + lane * P2, 31) * P1;
+}
+
+uint64_t hash_xxh64(const void *data, size_t n, uint64_t seed)
+{
+    const unsigned char *p = data, *end = p + n;
+    uint64_t h;
+    if (n >= 32) {
+        uint64_t a[4] = {seed + P1 + P2, seed + P2, seed, seed - P1};
+        for (; end - p >= 32; p += 32)
+            for (int i = 0; i < 4; i++)
+                a[i] = xxh_round(a[i], get64(p + 8 * i));
+        h = rotl(a[0], 1) + rotl(a[1], 7) + rotl(a[2], 12) + rotl(a[3], 18);
+        for (int i = 0; i < 4; i++)
+            h = (h ^ xxh_round(0, a[i])) * P1 + P4;
+    } else {
+        h = seed + P5;
+    }
+    h += n;
+    for (; end - p >= 8; p += 8)
+        h = rotl(h ^ xxh_round(0, get64(p)), 27) * P1 + P4;
+    if (end - p >= 4) {
+        uint32_t v;
+        memcpy(&v, p, 4);
+        h = rotl(h ^ v * P1, 23) * P2 + P3;
+        p += 4;
+    }
+    for (; p < end; p++)
+        h = rotl(h ^ *p * P5, 11) * P1;
+    h = (h ^ h >> 33) * P2;
+    h = (h ^ h >> 29) * P3;
+    return h ^ h >> 32;
 }

@@ -136,11 +136,56 @@ int outfile_pad(struct outfile *o, size_t align, struct err *e)
     return 0;
 }
 
+int outfile_patch(struct outfile *o, uint64_t off, const void *p, size_t n, struct err *e)
+{
+    if (fflush(o->f))
+        return err_errno(e, ERR_IO, "%s", o->path);
+    for (const char *s = p; n;) {
+        ssize_t k = pwrite(fileno(o->f), s, n, (off_t)off);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return err_errno(e, ERR_IO, "%s", o->path);
+        s += k;
+        off += (uint64_t)k;
+        n -= (size_t)k;
+    }
+    o->patched = 1;
+    return 0;
+}
+
+static int digest_again(struct outfile *o, struct err *e)
+{
+    static const size_t chunk = 1 << 20;
+    char unused[65], *buf = malloc(chunk);
+    int rc = 0;
+    if (!buf)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", o->path);
+    hash_sha256_hex(o->sha, unused);
+    if (hash_sha256_init(o->sha) < 0)
+        rc = err_set(e, ERR_NOMEM, "%s: out of memory", o->path);
+    for (uint64_t off = 0; !rc && off < o->bytes;) {
+        ssize_t k = pread(fileno(o->f), buf, chunk, (off_t)off);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0) {
+            rc = err_errno(e, ERR_IO, "%s", o->path);
+            break;
+        }
+        hash_sha256_add(o->sha, buf, (size_t)k);
+        off += (uint64_t)k;
+    }
+    free(buf);
+    return rc;
+}
+
 int outfile_commit(struct outfile *o, struct err *e)
 {
     int rc = 0;
     if (fflush(o->f) || ferror(o->f))
         rc = err_errno(e, ERR_IO, "%s", o->path);
+    else if (o->patched && (rc = digest_again(o, e)) < 0)
+        ;
     else if (o->tmp && fsync(fileno(o->f)))
         rc = err_errno(e, ERR_IO, "%s", o->path);
     if (o->f != stdout && fclose(o->f) && !rc)

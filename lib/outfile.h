@@ -16,11 +16,15 @@ struct outfile {
     char *path, *tmp;   /* tmp NULL: stdout, a device or a pipe */
     void *sha;          /* running digest of outfile_write */
     uint64_t bytes;
+    int patched;        /* the running digest is stale */
     char hex[65];       /* sha256 after commit */
 };
 int outfile_open(struct outfile *o, const char *path, struct err *e);
 int outfile_write(struct outfile *o, const void *p, size_t n, struct err *e);
 int outfile_pad(struct outfile *o, size_t align, struct err *e); /* zeros up to a multiple of align */
+/* Rewrite bytes already written (an index that was not known at first); the digest is then taken from the
+ * file at commit. Only where the output is a file: o->tmp is set. */
+int outfile_patch(struct outfile *o, uint64_t off, const void *p, size_t n, struct err *e);
 int outfile_commit(struct outfile *o, struct err *e);
 void outfile_abort(struct outfile *o); /* safe on a committed or zeroed outfile */
 
