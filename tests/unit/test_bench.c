@@ -1,0 +1,167 @@
+/* test_bench - benchmarks, catalog and prompts as shipped, and what happens when they are damaged
+ */
+#include "bench.h"
+#include "catalog.h"
+#include "prompt.h"
+#include "tap.h"
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void shipped(void)
+{
+    static const struct {
+        const char *name;
+        int n, mbpp;
+        const char *first;
+    } want[] = {{"basic", 164, 0, "Basic/0"},
+                {"basic-mbpp", 100, 1, "9001"},
+                {"humaneval", 164, 0, "HumanEval/0"},
+                {"mbpp", 500, 1, "11"}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct err e = {0};
+        struct bench b;
+        int rc = bench_load(&b, want[i].name, &e);
+        ok(rc == 0 && b.n == want[i].n && b.mbpp == want[i].mbpp &&
+               !strcmp(b.task[0].task_id, want[i].first),
+           "%s: %d tasks %s", want[i].name, b.n, e.msg);
+        int all = rc == 0;
+        for (int k = 0; k < b.n; k++)
+            all = all && bench_find(&b, b.task[k].task_id) == &b.task[k];
+        ok(all && !bench_find(&b, "none") && !bench_find(&b, ""), "%s: every task is found by id",
+           want[i].name);
+        if (!strcmp(want[i].name, "mbpp"))
+            ok(bench_find(&b, "367") && bench_find(&b, "367")->fault &&
+                   !bench_find(&b, "366")->fault,
+               "mbpp: the broken item is marked");
+        bench_free(&b);
+    }
+}
+
+static int put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    return f && fputs(text, f) >= 0 && fclose(f) == 0;
+}
+
+static void damaged(const char *dir)
+{
+    static const struct {
+        const char *what, *text;
+        int code;
+    } bad[] = {
+        {"no final newline", "{\"task_id\":1,\"text\":\"t\",\"test_list\":[\"assert 1\"]}",
+         ERR_DATA},
+        {"not JSON", "{\"task_id\":1,\n", ERR_DATA},
+        {"no task_id", "{\"text\":\"t\",\"test_list\":[\"assert 1\"]}\n", ERR_DATA},
+        {"no tests", "{\"task_id\":1,\"text\":\"t\",\"test_list\":[]}\n", ERR_DATA},
+        {"tests that are numbers", "{\"task_id\":1,\"text\":\"t\",\"test_list\":[1]}\n", ERR_DATA},
+        {"no prompt", "{\"task_id\":\"a\",\"entry_point\":\"f\",\"test\":\"x\"}\n", ERR_DATA},
+        {"prompt that is a number",
+         "{\"task_id\":\"a\",\"prompt\":1,\"entry_point\":\"f\",\"test\":\"x\"}\n", ERR_DATA},
+        {"an id twice",
+         "{\"task_id\":1,\"text\":\"t\",\"test_list\":[\"a\"]}\n{\"task_id\":1,\"text\":\"t\","
+         "\"test_list\":[\"a\"]}\n",
+         ERR_DATA},
+        {"empty", "", ERR_DATA},
+    };
+    char path[4096];
+    struct bench b;
+    snprintf(path, sizeof path, "%s/b.jsonl", dir);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err e = {0};
+        put(path, bad[i].text);
+        int rc = bench_load(&b, path, &e);
+        ok(rc == bad[i].code && strstr(e.msg, "b.jsonl"), "%s: %s", bad[i].what, e.msg);
+    }
+    unlink(path);
+    struct err e = {0};
+    ok(bench_load(&b, "no-such-bench", &e) == ERR_NOINPUT, "%s", e.msg);
+    snprintf(path, sizeof path, "%s/b.yaml", dir);
+    put(path, "name: x\ndata: basic\nformat: humaneval\nn_task: 7\n");
+    e = (struct err){0};
+    ok(bench_load(&b, path, &e) == ERR_DATA && strstr(e.msg, "expected 7"), "%s", e.msg);
+    put(path, "name: x\ndata: basic\nformat: humaneval\ncolour: red\n");
+    e = (struct err){0};
+    ok(bench_load(&b, path, &e) == ERR_CONFIG && strstr(e.msg, "colour"), "%s", e.msg);
+    put(path, "name: x\ndata: nothing-of-that-name\nformat: humaneval\n");
+    e = (struct err){0};
+    ok(bench_load(&b, path, &e) < 0, "%s", e.msg);
+    unlink(path);
+}
+
+static void catalog(const char *dir)
+{
+    struct catalog_entry c;
+    struct err e = {0};
+    char path[CATALOG_PATH], sub[4200];
+    ok(catalog_find(&c, "tiny-coder-29m", &e) == 0 && c.bytes == 31530752 &&
+           catalog_verify(&c, &e) == 0,
+       "the built-in model is what the catalog says %s", e.msg);
+    ok(catalog_resolve("basic-finetune", path, sizeof path, &e) == 0 && strstr(path, "data/train/"),
+       "%s %s", path, e.msg);
+    ok(catalog_find(&c, "nothing", &e) == ERR_CONFIG, "%s", e.msg);
+    e = (struct err){0};
+    setenv("XDG_CACHE_HOME", dir, 1);
+    ok(catalog_find(&c, "humanevalplus", &e) == 0 && !strncmp(c.path, dir, strlen(dir)) && c.url[0],
+       "an entry that is not shipped lies in the cache: %s", c.path);
+    ok(catalog_verify(&c, &e) == ERR_NOINPUT && strstr(e.msg, "https://"), "%s", e.msg);
+    e = (struct err){0};
+    snprintf(sub, sizeof sub, "%s/apr", dir);
+    mkdir(sub, 0755);
+    put(c.path, "short");
+    ok(catalog_verify(&c, &e) == ERR_DATA && strstr(e.msg, "found 5"), "%s", e.msg);
+    e = (struct err){0};
+    c.bytes = 5;
+    ok(catalog_verify(&c, &e) == ERR_DATA && strstr(e.msg, c.sha256) && strstr(e.msg, "f9b0078b"),
+       "%s", e.msg);
+    unlink(c.path);
+    rmdir(sub);
+    e = (struct err){0};
+    ok(catalog_resolve("nothing", path, sizeof path, &e) == ERR_NOINPUT, "%s", e.msg);
+}
+
+static void prompts(void)
+{
+    struct bench b;
+    struct prompt p;
+    struct err e = {0};
+    if (bench_load(&b, "basic", &e) < 0 || prompt_load(&p, "standard", &e) < 0) {
+        ok(0, "%s", e.msg);
+        return;
+    }
+    char *s = prompt_text(&p, &b, &b.task[0], &e);
+    ok(s && !strncmp(
+                s,
+                "Complete the following Python function. Return the whole function.\n\ndef f(n):\n",
+                79),
+       "standard, humaneval");
+    ok(s && s[strlen(s) - 1] == '"', "no white space at the prompt's end");
+    free(s);
+    bench_free(&b);
+    ok(bench_load(&b, "mbpp", &e) == 0, "mbpp");
+    s = prompt_text(&p, &b, &b.task[0], &e);
+    ok(s &&
+           strstr(s, "string.\nYour code should pass these tests:\n\nassert "
+                     "remove_Occ(\"hello\",\"l\") == \"heo\"\n") &&
+           s[strlen(s) - 1] != '\n',
+       "standard, mbpp");
+    free(s);
+    bench_free(&b);
+    prompt_free(&p);
+    e = (struct err){0};
+    ok(prompt_load(&p, "no-such-strategy", &e) == ERR_NOINPUT, "%s", e.msg);
+}
+
+int main(void)
+{
+    char dir[] = "/tmp/test_bench.XXXXXX";
+    if (!mkdtemp(dir))
+        return 1;
+    shipped();
+    damaged(dir);
+    catalog(dir);
+    prompts();
+    rmdir(dir);
+    return done_testing();
+}
