@@ -134,7 +134,7 @@ static void prompts(void)
     ok(s && !strncmp(
                 s,
                 "Complete the following Python function. Return the whole function.\n\ndef f(n):\n",
-                79),
+                78),
        "standard, humaneval");
     ok(s && s[strlen(s) - 1] == '"', "no white space at the prompt's end");
     free(s);
