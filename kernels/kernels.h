@@ -122,8 +122,7 @@ enum {               /* weight flags */
 struct kn_ops {
     int version; /* KN_VERSION */
     const char *name;
-    size_t dev_bytes; /* sizeof the backend's device, which begins with struct kn_dev */
-    /* memory.  open gets *d zeroed, ops and n_threads (>= 1) filled in; it sets d->name.  opt is what
+    /* memory.  open gets ops and n_threads (>= 1) filled in; it sets d->name and d->priv.  opt is what
      * follows the colon of the device's name, "" if there is none. */
     int (*open)(struct kn_dev *d, const char *opt, int n_threads);
     void (*close)(struct kn_dev *d);
@@ -179,8 +178,8 @@ struct kn_ops {
     const struct kn_train_ops *train; /* (opt) train.h */
 };
 
-/* Every backend's device, buffer, weight, batch and cache begin with these; the kn_ calls that make
- * them fill in the members. */
+/* Every backend's buffer, weight, batch and cache begin with these; the kn_ calls that make them fill
+ * in the members. */
 struct kn_dev {
     const struct kn_ops *ops;
     char name[32];   /* what runs: "cpu:avx512", "ref", "ref:q" */

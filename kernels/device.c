@@ -1,0 +1,320 @@
+/* device - open by name, and every kn_ call: check the shapes, then the backend's function
+ *
+ * A wrong shape is a caller's bug, so the checks are asserts; they look at a few integers and never
+ * at device memory.  Calls whose substitute is more than a line are in compose.c. */
+#include "kernels.h"
+#include <assert.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct kn_ops kn_ref_ops;
+extern const struct kn_ops kn_cpu_ops __attribute__((weak)); /* absent until cpu/cpu.c is there */
+
+const char *kn_strerror(int err)
+{
+    switch (err) {
+    case KN_OK:
+        return "no error";
+    case KN_ENOMEM:
+        return "the device is out of memory";
+    case KN_EDEVICE:
+        return "no such device, or this machine cannot run it";
+    case KN_EUNSUP:
+        return "not supported by this device";
+    }
+    return "unknown error";
+}
+
+static int all_cores(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? n : 1;
+}
+
+int kn_open(struct kn_dev **out, const char *name, int n_threads)
+{
+    const struct kn_ops *const backend[] = {&kn_ref_ops, &kn_cpu_ops};
+    size_t stem = strcspn(name, ":");
+    for (size_t i = 0; i < sizeof backend / sizeof *backend; i++) {
+        const struct kn_ops *ops = backend[i];
+        if (!ops || strlen(ops->name) != stem || strncmp(ops->name, name, stem) != 0)
+            continue;
+        if (ops->version != KN_VERSION || (name[stem] && !name[stem + 1]))
+            return KN_EDEVICE;
+        struct kn_dev *d = calloc(1, sizeof *d);
+        if (!d)
+            return KN_ENOMEM;
+        d->ops = ops;
+        d->n_threads = n_threads > 0 ? n_threads : all_cores();
+        int err = ops->open(d, name[stem] ? name + stem + 1 : "", d->n_threads);
+        if (err) {
+            free(d);
+            return err;
+        }
+        *out = d;
+        return KN_OK;
+    }
+    return KN_EDEVICE;
+}
+
+void kn_close(struct kn_dev *d)
+{
+    if (!d)
+        return;
+    d->ops->close(d);
+    free(d);
+}
+
+/* `count` elements of 4 bytes lie inside the buffer */
+static int fits(struct kn_at a, size_t rows, size_t cols)
+{
+    return a.buf && a.off % 4 == 0 && a.off <= a.buf->bytes &&
+           (cols == 0 || rows <= (a.buf->bytes - a.off) / 4 / cols);
+}
+
+static int fits_or_absent(struct kn_at a, size_t rows, size_t cols)
+{
+    return !a.buf || fits(a, rows, cols);
+}
+
+static int in_range(struct kn_at a, size_t bytes)
+{
+    return a.buf && a.off <= a.buf->bytes && bytes <= a.buf->bytes - a.off;
+}
+
+int kn_alloc(struct kn_dev *d, size_t bytes, struct kn_at *a)
+{
+    struct kn_buf *b = NULL;
+    int err = d->ops->alloc(d, bytes, &b);
+    if (err)
+        return err;
+    b->bytes = bytes;
+    *a = (struct kn_at){b, 0};
+    return KN_OK;
+}
+
+void kn_free(struct kn_dev *d, struct kn_at a)
+{
+    if (a.buf)
+        d->ops->free(d, a.buf);
+}
+
+int kn_write(struct kn_dev *d, struct kn_at dst, const void *src, size_t bytes)
+{
+    assert(in_range(dst, bytes));
+    return bytes ? d->ops->write(d, dst, src, bytes) : KN_OK;
+}
+
+int kn_read(struct kn_dev *d, void *dst, struct kn_at src, size_t bytes)
+{
+    assert(in_range(src, bytes));
+    return bytes ? d->ops->read(d, dst, src, bytes) : d->ops->sync(d);
+}
+
+void *kn_host(struct kn_dev *d, struct kn_at a)
+{
+    assert(in_range(a, 0));
+    return d->ops->host ? d->ops->host(d, a) : NULL;
+}
+
+int kn_sync(struct kn_dev *d)
+{
+    return d->ops->sync(d);
+}
+
+int kn_graph_begin(struct kn_dev *d)
+{
+    return d->ops->graph_begin ? d->ops->graph_begin(d) : KN_EUNSUP;
+}
+
+int kn_graph_end(struct kn_dev *d, struct kn_graph **g)
+{
+    return d->ops->graph_end ? d->ops->graph_end(d, g) : KN_EUNSUP;
+}
+
+int kn_graph_launch(struct kn_dev *d, struct kn_graph *g)
+{
+    return d->ops->graph_launch ? d->ops->graph_launch(d, g) : KN_EUNSUP;
+}
+
+void kn_graph_free(struct kn_dev *d, struct kn_graph *g)
+{
+    if (g && d->ops->graph_free)
+        d->ops->graph_free(d, g);
+}
+
+int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                  struct kn_weight **out)
+{
+    assert(n > 0 && k > 0 && rows && kn_row_bytes(type, (size_t)k) && type != KN_I32);
+    struct kn_weight *w = NULL;
+    int err = d->ops->weight_new(d, type, n, k, rows, flags, &w);
+    if (err)
+        return err;
+    w->type = type;
+    w->n = n;
+    w->k = k;
+    w->flags = flags;
+    *out = w;
+    return KN_OK;
+}
+
+void kn_weight_free(struct kn_dev *d, struct kn_weight *w)
+{
+    if (w)
+        d->ops->weight_free(d, w);
+}
+
+int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, struct kn_batch **out)
+{
+    assert(max_tok > 0 && max_seq > 0 && max_blocks > 0);
+    struct kn_batch *b = NULL;
+    int err = d->ops->batch_new(d, max_tok, max_seq, max_blocks, &b);
+    if (err)
+        return err;
+    b->max_tok = max_tok;
+    b->max_seq = max_seq;
+    b->max_blocks = max_blocks;
+    *out = b;
+    return KN_OK;
+}
+
+/* rows of a sequence together with ascending positions inside its blocks; out ascending */
+static void check_rows(const struct kn_batch *b, const struct kn_rows *r)
+{
+    assert(r->n_tok >= 0 && r->n_tok <= b->max_tok && r->n_seq >= 0 && r->n_seq <= b->max_seq);
+    assert(r->n_out >= 0 && r->n_out <= r->n_tok);
+    for (int i = 0; i < r->n_tok; i++) {
+        assert(r->seq[i] >= 0 && r->seq[i] < r->n_seq && r->tok[i] >= 0);
+        assert(r->pos[i] >= 0 && r->pos[i] / KN_TILE < b->max_blocks);
+        assert(i == 0 || r->seq[i] != r->seq[i - 1] || r->pos[i] > r->pos[i - 1]);
+    }
+    for (int i = 0; i < r->n_out; i++)
+        assert(r->out[i] < r->n_tok && r->out[i] > (i ? r->out[i - 1] : -1));
+}
+
+int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r)
+{
+    check_rows(b, r);
+    int err = d->ops->batch_set(d, b, r);
+    if (err)
+        return err;
+    b->n_tok = r->n_tok;
+    b->n_seq = r->n_seq;
+    b->n_out = r->n_out;
+    return KN_OK;
+}
+
+void kn_batch_free(struct kn_dev *d, struct kn_batch *b)
+{
+    if (b)
+        d->ops->batch_free(d, b);
+}
+
+int kn_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,
+              struct kn_kv **out)
+{
+    assert(n_layer > 0 && n_block > 0 && n_head_kv > 0 && head_dim > 0);
+    assert(type == KN_F32 || type == KN_F16);
+    struct kn_kv *kv = NULL;
+    int err = d->ops->kv_new(d, n_layer, n_block, n_head_kv, head_dim, type, &kv);
+    if (err)
+        return err;
+    kv->n_layer = n_layer;
+    kv->n_block = n_block;
+    kv->n_head_kv = n_head_kv;
+    kv->head_dim = head_dim;
+    kv->type = type;
+    *out = kv;
+    return KN_OK;
+}
+
+int kn_kv_copy(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block)
+{
+    assert(dst_block >= 0 && dst_block < kv->n_block && src_block >= 0 && src_block < kv->n_block);
+    return d->ops->kv_copy(d, kv, dst_block, src_block);
+}
+
+void kn_kv_free(struct kn_dev *d, struct kn_kv *kv)
+{
+    if (kv)
+        d->ops->kv_free(d, kv);
+}
+
+int kn_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, const struct kn_batch *b)
+{
+    assert(fits(y, (size_t)b->n_tok, (size_t)w->k));
+    return d->ops->embed(d, y, w, b);
+}
+
+int kn_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m,
+                int n)
+{
+    assert(m >= 0 && n > 0 && fits(y, (size_t)m, (size_t)n) && fits(x, (size_t)m, (size_t)n) &&
+           fits(w, 1, (size_t)n));
+    return d->ops->rms_norm(d, y, x, w, eps, m, n);
+}
+
+int kn_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+              struct kn_at bias, int m, int flags)
+{
+    assert(m >= 0 && (flags & ~KN_ADD) == 0 && w->flags & (KN_W_INFER | KN_W_FLOAT));
+    assert(fits(y, (size_t)m, (size_t)w->n) && fits(x, (size_t)m, (size_t)w->k) &&
+           fits_or_absent(bias, 1, (size_t)w->n));
+    return d->ops->matmul(d, y, x, w, bias, m, flags);
+}
+
+int kn_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_head,
+            const struct kn_batch *b)
+{
+    assert(a->rope_dim % 2 == 0 && a->rope_dim <= a->head_dim && n_head > 0);
+    assert(fits(x, (size_t)b->n_tok, (size_t)n_head * (size_t)a->head_dim));
+    if (a->rope_dim == 0)
+        return KN_OK;
+    assert(fits(a->rope, 1, (size_t)a->rope_dim));
+    return d->ops->rope(d, x, a, n_head, b);
+}
+
+int kn_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
+                const struct kn_batch *b)
+{
+    size_t width = (size_t)kv->n_head_kv * (size_t)kv->head_dim;
+    assert(layer >= 0 && layer < kv->n_layer);
+    assert(fits(k, (size_t)b->n_tok, width) && fits(v, (size_t)b->n_tok, width));
+    return d->ops->kv_write(d, kv, layer, k, v, b);
+}
+
+int kn_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
+                 int layer, const struct kn_attn *a, const struct kn_batch *b)
+{
+    size_t width = (size_t)a->n_head * (size_t)a->head_dim;
+    assert(layer >= 0 && layer < kv->n_layer && kv->n_head_kv == a->n_head_kv &&
+           kv->head_dim == a->head_dim && a->n_head % a->n_head_kv == 0);
+    assert(fits(y, (size_t)b->n_tok, width) && fits(q, (size_t)b->n_tok, width));
+    return d->ops->attention(d, y, q, kv, layer, a, b);
+}
+
+int kn_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(y, (size_t)m, (size_t)n) && fits(gate, (size_t)m, (size_t)n) &&
+           fits(up, (size_t)m, (size_t)n));
+    return d->ops->swiglu(d, y, gate, up, m, n);
+}
+
+int kn_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b)
+{
+    assert(n > 0 && fits(y, (size_t)b->n_out, (size_t)n) && fits(x, (size_t)b->n_tok, (size_t)n));
+    return d->ops->take_out(d, y, x, n, b);
+}
+
+int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
+                 int n_expert, int top_k, int normalize)
+{
+    assert(m >= 0 && top_k > 0 && top_k <= n_expert && fits(logits, (size_t)m, (size_t)n_expert));
+    assert(fits(ids, (size_t)m, (size_t)top_k) && fits(p, (size_t)m, (size_t)top_k));
+    return d->ops->moe_route ? d->ops->moe_route(d, ids, p, logits, m, n_expert, top_k, normalize)
+                             : KN_EUNSUP;
+}
