@@ -1,0 +1,278 @@
+/* unicode - well-formed UTF-8, character classes and NFC over utf8proc's data */
+#include "unicode.h"
+#include "err.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* No character from here on is changed by NFC, and all but a few scripts lie below. */
+enum { TABLE = 0x30000 };
+static uint8_t table[TABLE]; /* classes | UNI_NFC: may be changed by, or interact under, NFC */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+// clang-format off
+#define S UNI_SPACE
+#define R (UNI_SPACE | UNI_NL)
+#define N UNI_N
+#define L UNI_L
+const uint8_t unicode_ascii[128] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, S, R, S, S, R, 0, 0,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    S, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  N, N, N, N, N, N, N, N, N, N, 0, 0, 0, 0, 0, 0,
+    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,  L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0,
+    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,  L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0};
+#undef S
+#undef R
+#undef N
+#undef L
+// clang-format on
+
+size_t unicode_bad_utf8(const char *str, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)str;
+    for (size_t i = 0; i < n;) {
+        uint64_t w;
+        if (s[i] < 0x80) {
+            for (; n - i >= 8; i += 8) {
+                memcpy(&w, s + i, 8);
+                if (w & 0x8080808080808080u)
+                    break;
+            }
+            while (i < n && s[i] < 0x80)
+                i++;
+            continue;
+        }
+        unsigned c = s[i];
+        size_t k = c >= 0xC2 && c < 0xE0   ? 2
+                   : c >= 0xE0 && c < 0xF0 ? 3
+                   : c >= 0xF0 && c < 0xF5 ? 4
+                                           : 0;
+        if (!k || k > n - i)
+            return i;
+        /* overlong forms, surrogates and code points beyond U+10FFFF show in the second byte */
+        unsigned lo = c == 0xE0   ? 0xA0
+                      : c == 0xF0 ? 0x90
+                                  : 0x80,
+                 hi = c == 0xED   ? 0x9F
+                      : c == 0xF4 ? 0x8F
+                                  : 0xBF;
+        if (s[i + 1] < lo || s[i + 1] > hi)
+            return i;
+        for (size_t j = 2; j < k; j++)
+            if ((s[i + j] & 0xC0) != 0x80)
+                return i;
+        i += k;
+    }
+    return n;
+}
+
+static uint32_t decode(const uint8_t *s, unsigned *len)
+{
+    if (s[0] < 0x80) {
+        *len = 1;
+        return s[0];
+    }
+    if (s[0] < 0xE0) {
+        *len = 2;
+        return (s[0] & 31u) << 6 | (s[1] & 63u);
+    }
+    if (s[0] < 0xF0) {
+        *len = 3;
+        return (s[0] & 15u) << 12 | (s[1] & 63u) << 6 | (s[2] & 63u);
+    }
+    *len = 4;
+    return (s[0] & 7u) << 18 | (s[1] & 63u) << 12 | (s[2] & 63u) << 6 | (s[3] & 63u);
+}
+
+static unsigned class_of(uint32_t c)
+{
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+        return UNI_L;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+        return UNI_N;
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return UNI_SPACE; /* White_Space is Z and U+0009..000D, U+0085 */
+    default:
+        return c == '\n' || c == '\r'             ? UNI_SPACE | UNI_NL
+               : (c >= 9 && c <= 13) || c == 0x85 ? UNI_SPACE
+                                                  : 0;
+    }
+}
+
+/* Whether NFC_Quick_Check is not Yes or the combining class is not 0. */
+static unsigned unsafe(uint32_t c)
+{
+    const utf8proc_property_t *p = utf8proc_get_property((utf8proc_int32_t)c);
+    utf8proc_int32_t d[32];
+    if (c < 0x300)
+        return 0;
+    if (c >= 0xAC00 && c < 0xD7A4) /* Hangul syllables: composed */
+        return 0;
+    if (p->combining_class || (c >= 0x1161 && c < 0x1176) || (c >= 0x11A8 && c < 0x11C3))
+        return UNI_NFC;
+    if (p->comb_index != UINT16_MAX && (p->comb_index & 0x8000))
+        return UNI_NFC; /* may compose with what stands before */
+    if (p->decomp_seqindex == UINT16_MAX || p->decomp_type)
+        return 0; /* no decomposition, or a compatibility one */
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, d, 32,
+                                                 UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+    if (n < 0 || n > 32 ||
+        utf8proc_normalize_utf32(d, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE) != 1 ||
+        (uint32_t)d[0] != c)
+        return UNI_NFC; /* singletons and composition exclusions */
+    return 0;
+}
+
+static void fill(void)
+{
+    for (uint32_t c = 0; c < TABLE; c++)
+        table[c] = (uint8_t)(class_of(c) | unsafe(c));
+}
+
+static unsigned full_class(const uint8_t *s, unsigned *len)
+{
+    uint32_t c = decode(s, len);
+    return c < TABLE ? table[c] : class_of(c);
+}
+
+unsigned unicode_class(const uint8_t *s, unsigned *len)
+{
+    if (s[0] < 0x80) {
+        *len = 1;
+        return unicode_ascii[s[0]];
+    }
+    pthread_once(&once, fill);
+    return full_class(s, len) & UNI_CLASS;
+}
+
+/* ---- NFC ---- */
+
+struct cps { /* a growing text of code points */
+    utf8proc_int32_t *v;
+    size_t n, cap;
+};
+
+static int cps_room(struct cps *t, size_t k)
+{
+    if (t->cap - t->n >= k)
+        return 0;
+    size_t cap = 2 * (t->cap + k) + 64;
+    utf8proc_int32_t *v = realloc(t->v, cap * sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    t->v = v;
+    t->cap = cap;
+    return 0;
+}
+
+/* Stable counting sort of one run of non-starters by combining class. utf8proc sorts by insertion,
+ * which a megabyte of marks in the wrong order would turn into minutes; on sorted input it is
+ * linear. */
+static int sort_marks(utf8proc_int32_t *v, size_t n)
+{
+    size_t at[257] = {0};
+    utf8proc_int32_t *copy = malloc(n * sizeof *copy);
+    if (!copy)
+        return ERR_NOMEM;
+    memcpy(copy, v, n * sizeof *copy);
+    for (size_t i = 0; i < n; i++)
+        at[(utf8proc_get_property(v[i])->combining_class & 255) + 1]++;
+    for (int i = 0; i < 256; i++)
+        at[i + 1] += at[i];
+    for (size_t i = 0; i < n; i++)
+        v[at[utf8proc_get_property(copy[i])->combining_class & 255]++] = copy[i];
+    free(copy);
+    return 0;
+}
+
+/* NFC of one segment of n bytes appended to out, which has room for 3 n bytes and some. */
+static int nfc_segment(const uint8_t *s, size_t n, struct cps *t, char *out, size_t *m)
+{
+    t->n = 0;
+    for (size_t i = 0; i < n;) {
+        unsigned len;
+        uint32_t c = decode(s + i, &len);
+        if (cps_room(t, 32))
+            return ERR_NOMEM;
+        utf8proc_ssize_t k = utf8proc_decompose_char((utf8proc_int32_t)c, t->v + t->n, 32,
+                                                     UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+        t->n += k > 0 && k <= 32 ? (size_t)k : 0;
+        i += len;
+    }
+    for (size_t i = 0; i < t->n;) {
+        size_t j = i;
+        while (j < t->n && utf8proc_get_property(t->v[j])->combining_class)
+            j++;
+        if (j - i > 1 && sort_marks(t->v + i, j - i))
+            return ERR_NOMEM;
+        i = j + (j == i);
+    }
+    utf8proc_ssize_t k =
+        utf8proc_normalize_utf32(t->v, (utf8proc_ssize_t)t->n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    for (utf8proc_ssize_t i = 0; i < k; i++)
+        *m += (size_t)utf8proc_encode_char(t->v[i], (utf8proc_uint8_t *)out + *m);
+    return 0;
+}
+
+/* Only from the last safe character before an unsafe one up to the next safe one can NFC change a
+ * text: a safe one (class 0, quick check Yes) never composes with what stands before it. */
+int unicode_nfc(const char *str, size_t n, char **out, size_t *m)
+{
+    const uint8_t *s = (const uint8_t *)str;
+    struct cps t = {0};
+    size_t done = 0, safe = 0, cap = 0;
+    int rc = 0;
+    *out = NULL;
+    *m = 0;
+    for (size_t i = 0; i < n;) {
+        unsigned len;
+        if (s[i] < 0xCC) { /* below U+0300 nothing is unsafe */
+            safe = i;
+            i += 1 + (s[i] >= 0x80);
+            continue;
+        }
+        pthread_once(&once, fill);
+        if (!(full_class(s + i, &len) & UNI_NFC)) {
+            safe = i;
+            i += len;
+            continue;
+        }
+        size_t end = i;
+        while (end < n && s[end] >= 0xCC && (full_class(s + end, &len) & UNI_NFC))
+            end += len;
+        /* a character grows at most threefold in UTF-8 under NFC (UAX 15, table 5) */
+        size_t need = *m + (safe - done) + 3 * (end - safe) + (n - end) + 16;
+        if (need > cap) {
+            char *p = realloc(*out, cap = need + need / 2);
+            if (!p) {
+                rc = ERR_NOMEM;
+                break;
+            }
+            *out = p;
+        }
+        memcpy(*out + *m, s + done, safe - done);
+        *m += safe - done;
+        if ((rc = nfc_segment(s + safe, end - safe, &t, *out, m)))
+            break;
+        done = safe = i = end;
+    }
+    if (!rc && *out) {
+        memcpy(*out + *m, s + done, n - done);
+        *m += n - done;
+    }
+    if (rc) {
+        free(*out);
+        *out = NULL;
+    }
+    free(t.v);
+    return rc;
+}
