@@ -5,6 +5,7 @@
 #include "json.h"
 #include "paths.h"
 #include "yaml.h"
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,31 @@ static char *join_lines(const cJSON *list) /* strings, a line each; NULL if memo
     cJSON_ArrayForEach(v, list) if (cJSON_IsString(v)) p = stpcpy(stpcpy(p, v->valuestring), "\n");
     *p = 0;
     return s;
+}
+
+/* Names that MBPP's asserts wrap around the call: not what a solution defines. */
+static int wraps(const char *s, size_t n)
+{
+    static const char *const names[] = {
+        "assert", "set", "sorted", "list", "tuple",   "dict", "str", "int", "float",      "bool",
+        "len",    "abs", "round",  "sum",  "isclose", "all",  "any", "not", "isinstance", NULL};
+    for (int i = 0; names[i]; i++)
+        if (strlen(names[i]) == n && !memcmp(names[i], s, n))
+            return 1;
+    return 0;
+}
+
+static char *called_name(const char *s) /* malloc; NULL if nothing is called or memory ran out */
+{
+    while (*s) {
+        size_t n = 0;
+        while (isalnum((unsigned char)s[n]) || s[n] == '_')
+            n++;
+        if (n && s[n] == '(' && !wraps(s, n))
+            return strndup(s, n);
+        s += n ? n : 1;
+    }
+    return NULL;
 }
 
 static int read_tests(struct bench_task *t, const struct jsonl *r, struct err *e)
@@ -101,7 +127,9 @@ static int read_task(struct bench *b, struct bench_task *t, const char *id, cons
     if (!t->task_id || !t->prompt || !t->setup || !t->canonical ||
         (entry && (!t->entry_point || !t->test)))
         return no_memory(b, e);
-    return b->mbpp ? read_tests(t, r, e) : 0;
+    if (b->mbpp && read_tests(t, r, e) == 0)
+        t->called = called_name(t->tests[0]);
+    return e->code;
 }
 
 static int by_id(const void *x, const void *y, void *task)
@@ -302,6 +330,7 @@ void bench_free(struct bench *b)
         free(t->task_id);
         free(t->prompt);
         free(t->entry_point);
+        free(t->called);
         free(t->test);
         free(t->setup);
         free(t->canonical);
@@ -314,6 +343,11 @@ void bench_free(struct bench *b)
     free(b->name);
     free(b->path);
     memset(b, 0, sizeof *b);
+}
+
+const char *bench_entry(const struct bench_task *t)
+{
+    return t->entry_point ? t->entry_point : t->called;
 }
 
 const struct bench_task *bench_find(const struct bench *b, const char *id)

@@ -13,6 +13,7 @@ struct bench_task {
     char *task_id;     /* an integer in the data becomes its digits */
     char *prompt;      /* humaneval: the code to complete; mbpp: the task in words */
     char *entry_point; /* humaneval; NULL for mbpp */
+    char *called;      /* mbpp: what the first assert calls; bench_entry gives either */
     char *test;        /* humaneval: defines check(candidate); NULL for mbpp */
     char **tests;      /* mbpp: asserts */
     int n_tests;
@@ -36,6 +37,9 @@ struct bench {
  * .jsonl.gz), whose format is seen from its first record. */
 int bench_load(struct bench *b, const char *name, struct err *e);
 void bench_free(struct bench *b);
+/* The function that is asked for: entry_point, or for mbpp the first name that an assert calls and
+ * that is no builtin of Python's; NULL if there is none. Lives as long as the task. */
+const char *bench_entry(const struct bench_task *t);
 const struct bench_task *bench_find(const struct bench *b,
                                     const char *task_id); /* NULL if absent */
 #endif
