@@ -72,6 +72,12 @@ static double logprob_of(const float *x, int n, int32_t id, float max)
     return (double)x[id] - (double)max - log(sum);
 }
 
+double sampler_logprob(const float *logits, int n, int32_t id)
+{
+    int32_t best = argmax(logits, n);
+    return best < 0 ? NAN : logprob_of(logits, n, id, logits[best]);
+}
+
 /* logit / r if positive, else logit * r, once for each id among the last n (llama.cpp, CTRL) */
 static void penalise(const struct sampler *s, struct sampler_scratch *w, float *logits, int n_real,
                      const int32_t *history, int n_history)

@@ -21,4 +21,6 @@ void sampler_scratch_free(struct sampler_scratch *s);
 int32_t sampler_next(const struct sampler *s, struct sampler_scratch *w, float *logits, int n_vocab,
                      int n_real, const int32_t *history, int n_history, uint64_t key,
                      uint64_t position, double *logprob);
+/* log softmax of logits (n) at id. */
+double sampler_logprob(const float *logits, int n, int32_t id);
 #endif
