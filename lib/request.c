@@ -1,0 +1,251 @@
+/* request - prompt records as token ids */
+#include "request.h"
+#include "chat.h"
+#include "hash.h"
+#include "mapfile.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int copy(char **to, const char *s, struct err *e)
+{
+    *to = s ? strdup(s) : NULL;
+    return s && !*to ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+}
+
+static struct request *grow(struct requests *p, struct err *e)
+{
+    if (p->n == p->cap) {
+        int cap = p->cap ? 2 * p->cap : 64;
+        struct request *v = realloc(p->v, (size_t)cap * sizeof *v);
+        if (!v) {
+            err_set(e, ERR_NOMEM, "out of memory");
+            return NULL;
+        }
+        p->v = v;
+        p->cap = cap;
+    }
+    memset(&p->v[p->n], 0, sizeof *p->v);
+    return &p->v[p->n++];
+}
+
+/* The ids of a prompt: the model's chat format around it, or the text as it stands. */
+static int encode(struct request *q, const char *system, const char *text, int raw,
+                  const struct model *m, struct err *e)
+{
+    struct chat_msg msg[2] = {{"system", system}, {"user", text}};
+    long n;
+    if (raw) {
+        size_t a = strlen(text), b = q->prefill ? strlen(q->prefill) : 0;
+        char *s = malloc(a + b + 1);
+        if (!s)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        memcpy(s, text, a);
+        memcpy(s + a, q->prefill ? q->prefill : "", b + 1);
+        n = bpe_encode(m->tok, s, a + b, BPE_SPECIAL | BPE_BOS, &q->ids, e);
+        free(s);
+    } else if (!m->chat_format) {
+        return err_set(e, ERR_DATA, "%s has no chat format: give raw prompts (--raw)",
+                       m->file.path);
+    } else {
+        n = chat_encode(m->tok, m->chat_format, system ? msg : msg + 1, system ? 2 : 1,
+                        m->chat_system, q->prefill, &q->ids, e);
+    }
+    if (n < 0)
+        return (int)n;
+    if (n == 0)
+        return err_set(e, ERR_DATA, "the prompt has no tokens");
+    if (n > INT32_MAX / 2)
+        return err_set(e, ERR_DATA, "the prompt has %ld tokens", n);
+    q->n_ids = (int)n;
+    return 0;
+}
+
+static int fits(struct requests *p, struct request *q, int n_ctx, struct err *e)
+{
+    if (q->n_ids >= n_ctx)
+        return err_set(e, ERR_DATA, "the prompt has %d tokens, the context %d positions", q->n_ids,
+                       n_ctx);
+    int room = n_ctx - q->n_ids, most = q->n_ids + (q->max_tokens < room ? q->max_tokens : room);
+    if (most > p->longest)
+        p->longest = most;
+    return 0;
+}
+
+static int take_stops(struct request *q, const cJSON *stop, const struct request_defaults *d,
+                      struct err *e)
+{
+    const cJSON *s;
+    int own = cJSON_IsArray(stop) ? cJSON_GetArraySize(stop) : 0, rc;
+    if (stop && !cJSON_IsNull(stop) && !cJSON_IsArray(stop))
+        return err_set(e, ERR_DATA, "stop: expected an array of strings");
+    q->stop = calloc((size_t)(own + d->n_stop) + 1, sizeof *q->stop);
+    if (!q->stop)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    cJSON_ArrayForEach(s, stop)
+    {
+        if (!cJSON_IsString(s) || !*s->valuestring)
+            return err_set(e, ERR_DATA, "stop: expected strings that are not empty");
+        if ((rc = copy(&q->stop[q->n_stop++], s->valuestring, e)) < 0)
+            return rc;
+    }
+    for (int i = 0; i < d->n_stop; i++)
+        if ((rc = copy(&q->stop[q->n_stop++], d->stop[i], e)) < 0)
+            return rc;
+    return 0;
+}
+
+/* task_id: a string, or a whole number as aprender's records have it */
+static int take_id(struct request *q, const cJSON *v, long line, struct err *e)
+{
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(v, "task_id");
+    char text[32];
+    if (cJSON_IsString(id))
+        return copy(&q->task_id, id->valuestring, e);
+    if (id && !cJSON_IsNull(id) && !cJSON_IsNumber(id))
+        return err_set(e, ERR_DATA, "task_id: expected a string");
+    snprintf(text, sizeof text, "%.0f", cJSON_IsNumber(id) ? id->valuedouble : (double)line);
+    return copy(&q->task_id, text, e);
+}
+
+static int take_record(struct requests *p, const cJSON *v, long line, const struct model *m,
+                       const struct request_defaults *d, struct err *e)
+{
+    struct request *q = grow(p, e);
+    const char *text, *template, *prefill;
+    int rc;
+    if (!q)
+        return e->code;
+    q->line = line;
+    text = json_get_str(v, "prompt", NULL, e);
+    template = json_get_str(v, "template", "chat", e);
+    prefill = json_get_str(v, "prefill", d->prefill, e);
+    const char *system = json_get_str(v, "system", NULL, e),
+               *bench = json_get_str(v, "bench", NULL, e);
+    long max_tokens = json_get_int(v, "max_tokens", d->max_tokens, e);
+    q->sample = json_get_int(v, "sample", 0, e);
+    if (e->code)
+        return e->code;
+    if (!text)
+        return err_set(e, ERR_DATA, "the record has no prompt");
+    if (strcmp(template, "chat") && strcmp(template, "raw"))
+        return err_set(e, ERR_DATA, "template: expected chat or raw, found '%s'", template);
+    if (max_tokens < 1 || max_tokens > INT32_MAX / 2)
+        return err_set(e, ERR_DATA, "max_tokens: expected 1 or more, found %ld", max_tokens);
+    if (q->sample < 0)
+        return err_set(e, ERR_DATA, "sample: expected 0 or more, found %ld", q->sample);
+    q->max_tokens = (int)max_tokens;
+    if ((rc = take_id(q, v, line, e)) < 0 || (rc = copy(&q->bench, bench, e)) < 0 ||
+        (rc = copy(&q->prefill, prefill && *prefill ? prefill : NULL, e)) < 0 ||
+        (rc = take_stops(q, cJSON_GetObjectItemCaseSensitive(v, "stop"), d, e)) < 0 ||
+        (rc = encode(q, system, text, d->raw || strcmp(template, "raw") == 0, m, e)) < 0)
+        return rc;
+    return fits(p, q, d->n_ctx, e);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct request *x = *(struct request *const *)a, *y = *(struct request *const *)b;
+    int c = strcmp(x->task_id, y->task_id);
+    return c ? c : (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+/* Sort pointers by key; two records of one key are an error that names the later line. */
+static int index_keys(struct requests *p, struct err *e)
+{
+    p->index = malloc(((size_t)p->n + 1) * sizeof *p->index);
+    if (!p->index)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (int i = 0; i < p->n; i++)
+        p->index[i] = &p->v[i];
+    qsort(p->index, (size_t)p->n, sizeof *p->index, by_key);
+    for (int i = 1; i < p->n; i++) {
+        const struct request *a = p->index[i - 1], *b = p->index[i];
+        if (by_key(&p->index[i - 1], &p->index[i]) == 0)
+            return err_set(e, ERR_DATA, "%s:%ld: task_id %s, sample %ld is on line %ld too",
+                           p->path, a->line > b->line ? a->line : b->line, a->task_id, a->sample,
+                           a->line < b->line ? a->line : b->line);
+    }
+    return 0;
+}
+
+int requests_read(struct requests *p, const char *path, const struct model *m,
+                  const struct request_defaults *d, struct err *e)
+{
+    struct hash_sha256 sha;
+    struct jsonl *r = calloc(1, sizeof *r);
+    int rc;
+    memset(p, 0, sizeof *p);
+    p->path = path;
+    if (!r)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if ((rc = jsonl_open(r, path, e)) < 0) {
+        free(r);
+        return rc;
+    }
+    if (hash_sha256_init(&sha) < 0) {
+        jsonl_close(r);
+        free(r);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    while ((rc = jsonl_next(r, e)) > 0) {
+        hash_sha256_add(&sha, r->line, r->len);
+        hash_sha256_add(&sha, "\n", 1);
+        if ((rc = jsonl_schema(r, "prompt/1", 1, e)) < 0)
+            break;
+        if ((rc = take_record(p, r->v, r->lineno, m, d, e)) < 0) {
+            err_prefix(e, "%s:%ld", path, r->lineno);
+            break;
+        }
+    }
+    hash_sha256_hex(&sha, p->sha256);
+    jsonl_close(r);
+    free(r);
+    if (rc == 0)
+        rc = index_keys(p, e);
+    if (rc < 0)
+        requests_free(p);
+    return rc;
+}
+
+int requests_add_text(struct requests *p, const char *text, const struct model *m,
+                      const struct request_defaults *d, struct err *e)
+{
+    int rc;
+    cJSON *v = cJSON_CreateObject();
+    memset(p, 0, sizeof *p);
+    p->path = "prompt";
+    if (!v || !cJSON_AddStringToObject(v, "prompt", text))
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    else if ((rc = take_record(p, v, 1, m, d, e)) == 0)
+        rc = index_keys(p, e);
+    cJSON_Delete(v);
+    hash_sha256_mem(text, strlen(text), p->sha256);
+    if (rc < 0)
+        requests_free(p);
+    return rc;
+}
+
+int requests_find(const struct requests *p, const char *task_id, long sample)
+{
+    struct request key = {.task_id = (char *)(uintptr_t)task_id, .sample = sample}, *k = &key,
+                   **hit;
+    hit = bsearch(&k, p->index, (size_t)p->n, sizeof *p->index, by_key);
+    return hit ? (int)(*hit - p->v) : -1;
+}
+
+void requests_free(struct requests *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        struct request *q = &p->v[i];
+        for (int s = 0; s < q->n_stop; s++)
+            free(q->stop[s]);
+        free(q->stop);
+        free(q->task_id);
+        free(q->bench);
+        free(q->prefill);
+        free(q->ids);
+    }
+    free(p->v);
+    free(p->index);
+    memset(p, 0, sizeof *p);
+}
