@@ -16,6 +16,11 @@ struct kn_train_ops {
                   struct kn_at bias, int m, int flags);
     int (*linear_bwd)(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w, int m,
                       int flags);
+    int (*linear_lora)(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+                       struct kn_at bias, struct kn_at z, struct kn_at b, float alpha, int r, int m,
+                       int flags); /* (opt) */
+    int (*linear_lora_bwd)(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w,
+                           struct kn_at dz, struct kn_at a, int r, int m, int flags); /* (opt) */
     int (*gemm)(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m, int n,
                 int k, int flags);
     int (*norm)(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x, struct kn_at w,
@@ -37,6 +42,8 @@ struct kn_train_ops {
     int (*axpy)(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n);
     int (*dropout)(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
                    uint64_t counter, size_t n);
+    int (*rows_get)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n);
+    int (*rows_put)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n);
     int (*sumsq)(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
     int (*adamw)(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v, size_t n,
                  const struct kn_adamw *h);
@@ -48,6 +55,12 @@ int kn_linear(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_
 /* dx(m, k) = dy(m, n) w(n, k). */
 int kn_linear_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w, int m,
                   int flags);
+/* A linear layer with its adapter in one pass over y and dx; a default composes linear and gemm.
+ * y(m, n) = x w^T + bias + alpha * z(m, r) b(n, r)^T;  dx(m, k) = dy w + dz(m, r) a(r, k). */
+int kn_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+                   struct kn_at bias, struct kn_at z, struct kn_at b, float alpha, int r, int m, int flags);
+int kn_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w,
+                       struct kn_at dz, struct kn_at a, int r, int m, int flags);
 /* c(m, n) = alpha * op(a)(m, k) op(b)(k, n), or c += with KN_ADD.  KN_TA: a is stored (k, m); KN_TB:
  * b is stored (n, k). */
 int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m, int n,
@@ -82,6 +95,10 @@ int kn_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_
  * the backward is the same call on the gradient. */
 int kn_dropout(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed, uint64_t counter,
                size_t n);
+/* Rows by number: y(m, n) = rows idx[] (int32) of x;  rows idx[] of y = x(m, n), idx without doubles.
+ * The head runs on the rows that have a label alone. */
+int kn_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n);
+int kn_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n);
 /* out: one double, the sum of squares, accumulated in double in a fixed order. */
 int kn_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
 /* AdamW (Loshchilov and Hutter 2019): decoupled decay, bias correction, t counted from 1. */

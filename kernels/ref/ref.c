@@ -1,5 +1,6 @@
 /* ref - the reference device's memory, weights, batches and table of calls */
 #include "ref/ref.h"
+#include "ref/ref_train.h"
 #include "ref/matmul.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -244,4 +245,5 @@ const struct kn_ops kn_ref_ops = {
     .swiglu = ref_swiglu,
     .take_out = ref_take_out,
     .moe_route = ref_moe_route,
+    .train = &kn_ref_train,
 };

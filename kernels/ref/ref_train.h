@@ -1,0 +1,45 @@
+/* ref_train.h - ref's training calls: scalar, sums in double; the definition of correct */
+#ifndef REF_REF_TRAIN_H
+#define REF_REF_TRAIN_H
+#include "ref/ref.h"
+#include "train.h"
+
+extern const struct kn_train_ops kn_ref_train;
+
+int ref_train_linear(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at,
+                     const struct kn_weight *w, struct kn_at bias_at, int m, int flags);
+int ref_train_linear_bwd(struct kn_dev *d, struct kn_at dx_at, struct kn_at dy_at,
+                         const struct kn_weight *w, int m, int flags);
+int ref_train_gemm(struct kn_dev *d, struct kn_at c_at, struct kn_at a_at, struct kn_at b_at,
+                   float alpha, int m, int n, int k, int flags);
+int ref_train_embed(struct kn_dev *d, struct kn_at y_at, const struct kn_weight *w,
+                    struct kn_at ids_at, int m);
+int ref_train_norm(struct kn_dev *d, struct kn_at y_at, struct kn_at rstd_at, struct kn_at x_at,
+                   struct kn_at w_at, float eps, int m, int n);
+int ref_train_norm_bwd(struct kn_dev *d, struct kn_at dx_at, struct kn_at dw_at, struct kn_at dy_at,
+                       struct kn_at x_at, struct kn_at w_at, struct kn_at rstd_at, int m, int n,
+                       int flags);
+int ref_train_rope(struct kn_dev *d, struct kn_at x_at, struct kn_at table_at, struct kn_at doc_at,
+                   int t, int n_head, int head_dim, int rope_dim, int pairs, int sign);
+int ref_train_swiglu_bwd(struct kn_dev *d, struct kn_at dgate_at, struct kn_at dup_at,
+                         struct kn_at dy_at, struct kn_at gate_at, struct kn_at up_at, size_t n);
+int ref_train_xent(struct kn_dev *d, struct kn_at loss_at, struct kn_at logits_at,
+                   struct kn_at label_at, float scale, int m, int n, int want_grad);
+int ref_train_axpy(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, float alpha, size_t n);
+int ref_train_dropout(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, float p,
+                      uint64_t seed, uint64_t counter, size_t n);
+int ref_train_rows_get(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, struct kn_at idx_at,
+                       int m, int n);
+int ref_train_rows_put(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, struct kn_at idx_at,
+                       int m, int n);
+int ref_train_sumsq(struct kn_dev *d, struct kn_at out_at, struct kn_at x_at, size_t n);
+int ref_train_adamw(struct kn_dev *d, struct kn_at w_at, struct kn_at g_at, struct kn_at m_at,
+                    struct kn_at v_at, size_t n, const struct kn_adamw *h);
+int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, struct kn_at q_at,
+                   struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
+                   const struct kn_attn *a, int t);
+int ref_train_attn_bwd(struct kn_dev *d, struct kn_at dq_at, struct kn_at dk_at, struct kn_at dv_at,
+                       struct kn_at dy_at, struct kn_at y_at, struct kn_at lse_at,
+                       struct kn_at q_at, struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
+                       const struct kn_attn *a, int t);
+#endif

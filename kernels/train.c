@@ -1,0 +1,125 @@
+/* train.c - the calls of train.h: to the device's table, or KN_EUNSUP where it has none */
+#include "train.h"
+
+#define CALL(op, ...)                                                                              \
+    (d->ops->train && d->ops->train->op ? d->ops->train->op(__VA_ARGS__) : KN_EUNSUP)
+
+int kn_linear(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+              struct kn_at bias, int m, int flags)
+{
+    return CALL(linear, d, y, x, w, bias, m, flags);
+}
+
+int kn_linear_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w,
+                  int m, int flags)
+{
+    return CALL(linear_bwd, d, dx, dy, w, m, flags);
+}
+
+int kn_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+                   struct kn_at bias, struct kn_at z, struct kn_at b, float alpha, int r, int m,
+                   int flags)
+{
+    if (d->ops->train && d->ops->train->linear_lora)
+        return d->ops->train->linear_lora(d, y, x, w, bias, z, b, alpha, r, m, flags);
+    int err = kn_linear(d, y, x, w, bias, m, flags);
+    return err ? err : kn_gemm(d, y, z, b, alpha, m, w->n, r, KN_TB | KN_ADD);
+}
+
+int kn_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
+                       const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r, int m,
+                       int flags)
+{
+    if (d->ops->train && d->ops->train->linear_lora_bwd)
+        return d->ops->train->linear_lora_bwd(d, dx, dy, w, dz, a, r, m, flags);
+    int err = kn_linear_bwd(d, dx, dy, w, m, flags);
+    return err ? err : kn_gemm(d, dx, dz, a, 1, m, w->k, r, KN_ADD);
+}
+
+int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m,
+            int n, int k, int flags)
+{
+    return CALL(gemm, d, c, a, b, alpha, m, n, k, flags);
+}
+
+int kn_norm(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x, struct kn_at w,
+            float eps, int m, int n)
+{
+    return CALL(norm, d, y, rstd, x, w, eps, m, n);
+}
+
+int kn_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, struct kn_at dy, struct kn_at x,
+                struct kn_at w, struct kn_at rstd, int m, int n, int flags)
+{
+    return CALL(norm_bwd, d, dx, dw, dy, x, w, rstd, m, n, flags);
+}
+
+int kn_rope_doc(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_at doc, int t,
+                int n_head, int head_dim, int rope_dim, int pairs, int sign)
+{
+    return CALL(rope, d, x, table, doc, t, n_head, head_dim, rope_dim, pairs, sign);
+}
+
+int kn_attn_doc(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q, struct kn_at k,
+                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t)
+{
+    return CALL(attn, d, y, lse, q, k, v, doc, a, t);
+}
+
+int kn_attn_doc_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
+                    struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
+                    struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
+                    int t)
+{
+    return CALL(attn_bwd, d, dq, dk, dv, dy, y, lse, q, k, v, doc, a, t);
+}
+
+int kn_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
+                  struct kn_at gate, struct kn_at up, size_t n)
+{
+    return CALL(swiglu_bwd, d, dgate, dup, dy, gate, up, n);
+}
+
+int kn_xent(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_at label,
+            float scale, int m, int n, int want_grad)
+{
+    return CALL(xent, d, loss, logits, label, scale, m, n, want_grad);
+}
+
+int kn_embed_ids(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids,
+                 int m)
+{
+    return CALL(embed, d, y, w, ids, m);
+}
+
+int kn_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n)
+{
+    return CALL(axpy, d, y, x, alpha, n);
+}
+
+int kn_dropout(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
+               uint64_t counter, size_t n)
+{
+    return CALL(dropout, d, y, x, p, seed, counter, n);
+}
+
+int kn_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n)
+{
+    return CALL(rows_get, d, y, x, idx, m, n);
+}
+
+int kn_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n)
+{
+    return CALL(rows_put, d, y, x, idx, m, n);
+}
+
+int kn_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n)
+{
+    return CALL(sumsq, d, out, x, n);
+}
+
+int kn_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
+             size_t n, const struct kn_adamw *h)
+{
+    return CALL(adamw, d, w, g, m, v, n, h);
+}
