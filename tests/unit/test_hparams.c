@@ -1,0 +1,258 @@
+/* test_hparams - hyper-parameters from three sources, what is refused, and the RoPE table */
+#include "blocks.h"
+#include "hparams.h"
+#include "mkgguf.h"
+#include "tap.h"
+#include <math.h>
+#include <unistd.h>
+
+#define QWEN2                                                                                      \
+    "\"model_type\":\"qwen2\",\"hidden_size\":896,\"num_hidden_layers\":24,\"num_attention_"       \
+    "heads\":14,"                                                                                  \
+    "\"num_key_value_heads\":2,\"intermediate_size\":4864,\"vocab_size\":151936,"                  \
+    "\"max_position_embeddings\":32768,\"rms_norm_eps\":1e-6,\"hidden_act\":\"silu\","             \
+    "\"tie_word_embeddings\":true,\"eos_token_id\":151645"
+#define LLAMA                                                                                      \
+    "\"model_type\":\"llama\",\"hidden_size\":256,\"num_hidden_layers\":2,\"num_attention_"        \
+    "heads\":4,"                                                                                   \
+    "\"num_key_value_heads\":2,\"head_dim\":64,\"intermediate_size\":512,\"vocab_size\":512,"      \
+    "\"max_position_embeddings\":2048,\"rms_norm_eps\":1e-5,\"attention_bias\":false,\"mlp_"       \
+    "bias\":false"
+#define LLAMA3                                                                                     \
+    "\"factor\":8.0,\"high_freq_factor\":4.0,\"low_freq_factor\":1.0,"                             \
+    "\"original_max_position_embeddings\":256"
+
+static int from(struct hparams *h, const char *config, const char *generation, struct err *e)
+{
+    cJSON *c = cJSON_Parse(config), *g = generation ? cJSON_Parse(generation) : NULL;
+    memset(e, 0, sizeof *e);
+    int rc = c ? hparams_from_config(h, c, g, e) : 1;
+    cJSON_Delete(c);
+    cJSON_Delete(g);
+    return rc;
+}
+
+static int refused(const char *config, const char *word)
+{
+    struct hparams h;
+    struct err e;
+    int rc = from(&h, config, NULL, &e);
+    if (rc != ERR_DATA || !strstr(e.msg, word))
+        printf("# rc %d: %s\n", rc, e.msg);
+    return rc == ERR_DATA && strstr(e.msg, word);
+}
+
+static void configs(void)
+{
+    struct hparams h, g;
+    struct err e;
+    ok(from(&h,
+            "{" QWEN2
+            ",\"rope_theta\":1000000.0,\"sliding_window\":32768,\"use_sliding_window\":false}",
+            "{\"eos_token_id\":[151645,151643]}", &e) == 0,
+       "Qwen2.5, the older form: %s", e.msg);
+    ok(h.n_embd == 896 && h.n_layer == 24 && h.head_dim == 64 && h.n_head_kv == 2 &&
+           h.n_ff == 4864 && h.n_vocab == 151936 && h.n_ctx == 32768 && h.tied && h.qkv_bias &&
+           !h.qk_norm && !h.rope_pairs && h.rope_theta == 1e6 && h.rms_eps == 1e-6,
+       "its numbers");
+    ok(h.n_stop == 2 && h.stop[0] == 151645 && h.stop[1] == 151643 && h.bos == -1,
+       "stop ids of both files");
+    ok(from(&g,
+            "{" QWEN2 ",\"rope_parameters\":{\"rope_theta\":1000000.0,\"rope_type\":\"default\"},"
+            "\"layer_types\":[\"full_attention\"]}",
+            "{\"eos_token_id\":[151645,151643]}", &e) == 0 &&
+           memcmp(&g, &h, sizeof h) == 0,
+       "transformers 5 form gives the same: %s", e.msg);
+    ok(from(&h,
+            "{" LLAMA
+            ",\"rope_parameters\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\"," LLAMA3 "}}",
+            NULL, &e) == 0 &&
+           h.rope_scaling == ROPE_LLAMA3 && h.rope_factor == 8 && h.rope_orig_ctx == 256 &&
+           h.rope_theta == 5e5 && !h.qkv_bias && !h.tied,
+       "llama-3 scaling: %s", e.msg);
+    ok(from(&g,
+            "{" LLAMA ",\"rope_theta\":500000.0,\"rope_scaling\":{\"type\":\"llama3\"," LLAMA3 "}}",
+            NULL, &e) == 0 &&
+           memcmp(&g, &h, sizeof h) == 0,
+       "the older form");
+    cJSON *m = cJSON_CreateObject();
+    h.rope_pairs = 1;
+    hparams_add_stop(&h, 7);
+    hparams_add_stop(&h, 7);
+    ok(h.n_stop == 1 && hparams_to_meta(&h, m, &e) == 0 && hparams_from_meta(&g, m, &e) == 0 &&
+           memcmp(&g, &h, sizeof h) == 0,
+       "through .apr metadata and back: %s", e.msg);
+    ok(json_get_int(m, "rope_type", -1, &e) == 0 && json_get_int(m, "num_layers", 0, &e) == 2 &&
+           !cJSON_GetObjectItem(m, "n_layer") && !cJSON_GetObjectItem(m, "num_hidden_layers"),
+       "aprender's spellings, no alias beside them");
+    cJSON_Delete(m);
+    m = cJSON_Parse(
+        "{\"architecture\":\"qwen2\",\"hidden_size\":64,\"num_hidden_layers\":1,\"num_attention_"
+        "heads\":4,"
+        "\"num_kv_heads\":null,\"num_key_value_heads\":2,\"intermediate_size\":8,\"vocab_size\":9,"
+        "\"context_length\":10}");
+    ok(hparams_from_meta(&h, m, &e) == 0 && h.n_layer == 1 && h.n_head_kv == 2 && h.qkv_bias &&
+           h.rope_pairs == 0,
+       "a file of aprender's with aliases: %s", e.msg);
+    cJSON_Delete(m);
+    ok(from(&h,
+            "{\"model_type\":\"qwen3\",\"hidden_size\":2560,\"num_hidden_layers\":36,\"num_"
+            "attention_heads\":32,"
+            "\"num_key_value_heads\":8,\"intermediate_size\":9728,\"vocab_size\":151936,"
+            "\"max_position_embeddings\":40960,\"rope_theta\":1000000}",
+            NULL, &e) == 0 &&
+           h.head_dim == 128 && h.qk_norm && !h.qkv_bias,
+       "Qwen3: head_dim is 128, not hidden/heads: %s", e.msg);
+}
+
+static void refusals(void)
+{
+    ok(refused("{\"model_type\":\"gemma3\"}", "gemma3"), "unknown architecture");
+    ok(refused("{\"model_type\":\"qwen2\"}", "hidden_size: missing"), "a missing key");
+    ok(refused("{" QWEN2 ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}}", "yarn"), "YaRN");
+    ok(refused("{" QWEN2 ",\"rope_parameters\":{\"rope_type\":\"longrope\"}}", "longrope"),
+       "longrope");
+    ok(refused("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{}}}", "full_attention"),
+       "RoPE a kind of layer");
+    ok(refused("{" QWEN2
+               ",\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_layers\":21}",
+               "use_sliding_window"),
+       "a sliding window in use");
+    ok(refused(
+           "{" QWEN2
+           ",\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"sliding_window\":4096}",
+           "sliding_attention"),
+       "the same as layer types");
+    ok(refused("{" QWEN2 ",\"final_logit_softcapping\":30.0}", "final_logit_softcapping"),
+       "soft-capping");
+    ok(refused("{" QWEN2 ",\"quantization_config\":{\"bits\":4}}", "quantization_config"),
+       "a quantized folder");
+    ok(refused("{" LLAMA ",\"hidden_act\":\"gelu\"}", "gelu"), "another activation");
+    ok(refused("{\"attention_bias\":true,\"model_type\":\"llama\",\"hidden_size\":256,\"num_hidden_"
+               "layers\":2,"
+               "\"num_attention_heads\":4,\"intermediate_size\":512,\"vocab_size\":512,"
+               "\"max_position_embeddings\":2048}",
+               "attention_bias"),
+       "attention bias of llama");
+    ok(refused("{" LLAMA ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor"),
+       "partial RoPE");
+    ok(refused("{" LLAMA ",\"eos_token_id\":512}", "outside the vocabulary"), "a stop id outside");
+    ok(refused("{" LLAMA ",\"eos_token_id\":\"</s>\"}", "eos_token_id"), "a stop id that is text");
+    ok(refused("{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}",
+               "low_freq_factor"),
+       "llama-3 scaling without its numbers");
+    struct hparams h = {.arch = "llama"};
+    struct err e = {0};
+    ok(hparams_check(&h, &e) == ERR_DATA, "an empty set: %s", e.msg);
+}
+
+static struct mk m;
+static void gguf(const char *arch, int rope_freqs, const char *extra_key, const char *extra)
+{
+    char key[80];
+    const char *const keys[] = {
+        "block_count",          "embedding_length",        "feed_forward_length",
+        "attention.head_count", "attention.head_count_kv", "context_length"};
+    const uint32_t values[] = {2, 256, 512, 4, 2, 2048};
+    mk_begin(&m, 3);
+    mk_kv_str(&m, "general.architecture", arch);
+    for (int i = 0; i < 6; i++) {
+        snprintf(key, sizeof key, "%s.%s", arch, keys[i]);
+        mk_kv_u32(&m, key, values[i]);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
+    mk_kv_f32(&m, key, 1e-5f);
+    snprintf(key, sizeof key, "%s.rope.freq_base", arch);
+    mk_kv_f32(&m, key, 500000);
+    mk_kv_u32(&m, "tokenizer.ggml.eos_token_id", 2);
+    mk_kv_u32(&m, "tokenizer.ggml.bos_token_id", 1);
+    mk_kv_u32(&m, "tokenizer.ggml.eot_token_id", 5);
+    mk_kv_str(&m, "tokenizer.ggml.pre", "llama-bpe");
+    if (extra_key)
+        mk_kv_str(&m, extra_key, extra);
+    mk_tensor(&m, "token_embd.weight", KN_F32, 512, 8);
+    if (rope_freqs)
+        mk_tensor(&m, "rope_freqs.weight", KN_F32, 0, 32);
+    mk_end(&m);
+    if (rope_freqs) { /* as convert_hf_to_gguf writes them */
+        float d[32];
+        for (int k = 0; k < 32; k++) {
+            double wl = 2 * M_PI * pow(500000, 2.0 * k / 64), s = (256 / wl - 1) / 3;
+            d[k] = (float)(wl < 64 ? 1 : wl > 256 ? 8 : 1 / ((1 - s) / 8 + s));
+        }
+        if (rope_freqs == 2)
+            d[20] *= 1.5f;
+        memcpy(m.b + m.n - m.data_n + m.t[1].off, d, sizeof d);
+    }
+}
+
+static void ggufs(void)
+{
+    char path[] = "/tmp/test_hparams.XXXXXX";
+    struct gguf g;
+    struct hparams h;
+    struct err e = {0};
+    close(mkstemp(path));
+    gguf("llama", 1, NULL, NULL);
+    mk_save(&m, path);
+    ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == 0, "GGUF: %s", e.msg);
+    ok(h.n_vocab == 512 && h.n_embd == 256 && h.head_dim == 64 && h.rope_pairs == 1 && h.tied &&
+           !h.qkv_bias && h.rms_eps == 1e-5 && h.rope_theta == 5e5,
+       "its numbers; f32 values as short decimals");
+    ok(h.rope_scaling == ROPE_LLAMA3 && h.rope_factor == 8 && h.rope_low == 1 && h.rope_high == 4 &&
+           h.rope_orig_ctx == 256,
+       "rope_freqs.weight is recognised as llama-3 scaling");
+    ok(h.n_stop == 2 && h.stop[0] == 2 && h.stop[1] == 5 && h.bos == 1 && h.add_bos, "ids");
+    gguf_close(&g);
+    gguf("llama", 2, NULL, NULL);
+    mk_save(&m, path);
+    ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
+           strstr(e.msg, "rope_freqs"),
+       "other divisors are refused: %s", e.msg);
+    gguf_close(&g);
+    memset(&e, 0, sizeof e);
+    gguf("phi3", 0, NULL, NULL);
+    mk_save(&m, path);
+    ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
+           strstr(e.msg, "phi3") && strstr(e.msg, path),
+       "unknown architecture: %s", e.msg);
+    gguf_close(&g);
+    memset(&e, 0, sizeof e);
+    gguf("qwen2", 0, "qwen2.rope.scaling.type", "yarn");
+    mk_save(&m, path);
+    ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
+           strstr(e.msg, "yarn"),
+       "YaRN: %s", e.msg);
+    gguf_close(&g);
+    unlink(path);
+}
+
+static void rope(void)
+{
+    struct hparams h;
+    struct err e;
+    static float t[300 * 64];
+    from(&h,
+         "{" LLAMA ",\"rope_theta\":500000.0,\"rope_scaling\":{\"type\":\"llama3\"," LLAMA3 "}}",
+         NULL, &e);
+    hparams_rope_table(&h, 300, t);
+    double worst = 0;
+    for (int pos = 0; pos < 300; pos++)
+        for (int k = 0; k < 32; k++) { /* reference formula in double */
+            double inv = pow(500000, -2.0 * k / 64), wl = 2 * M_PI / inv, s = (256 / wl - 1) / 3;
+            inv = wl > 256 ? inv / 8 : wl < 64 ? inv : (1 - s) * inv / 8 + s * inv;
+            worst = fmax(worst, fabs(cos(pos * inv) - (double)t[pos * 64 + k]));
+            worst = fmax(worst, fabs(sin(pos * inv) - (double)t[pos * 64 + 32 + k]));
+        }
+    ok(worst < 1e-4, "llama-3 table against double: %.3g", worst);
+    ok(t[0] == 1 && t[32] == 0 && fabsf(t[64] - 0.54030231f) < 1e-7f, "position 0 and 1 of pair 0");
+}
+
+int main(void)
+{
+    configs();
+    refusals();
+    ggufs();
+    rope();
+    return done_testing();
+}
