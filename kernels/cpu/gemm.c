@@ -96,6 +96,22 @@ void gemm_pack(int type, int n, int k, const void *rows, void *packed)
         }
 }
 
+void gemm_pack_widened(int type, int n, int k, const void *rows, float *panel)
+{
+    const struct kn_type_info *t = kn_type_info(type);
+    float part[256];
+    for (int r = 0; r < 16; r++)
+        for (int i = 0; i < k; i += 256) {
+            int len = k - i < 256 ? k - i : 256;
+            size_t block = ((size_t)r * (size_t)k + (size_t)i) / (size_t)t->block_len;
+            if (r < n)
+                kn_dequantize(type, (const char *)rows + block * (size_t)t->block_bytes, part,
+                              (size_t)len);
+            for (int j = 0; j < len; j++)
+                panel[(i + j) * 16 + r] = r < n ? part[j] : 0;
+        }
+}
+
 /* scratch of a thread: panels, then totals */
 enum { PANEL_FLOATS = GEMM_SLAB * GEMM_KC * 16, TOTAL_FLOATS = GEMM_MB * SLAB_COLS };
 
@@ -109,15 +125,9 @@ struct plan {
     int slab, n_slab, mb; /* panels of a slab, slabs, rows of a block */
 };
 
-static void chunk(void *ctx, int phase, int c, int thread)
+/* rows [i, i + mr) of panels [j, j + nj) */
+static void block(const struct gemm *g, int i, int mr, int j, int nj, int thread)
 {
-    (void)phase;
-    const struct plan *pl = ctx;
-    const struct gemm *g = pl->g;
-    int panels = (g->n + 15) / 16;
-    int j = c % pl->n_slab * pl->slab, i = c / pl->n_slab * pl->mb;
-    int nj = panels - j < pl->slab ? panels - j : pl->slab;
-    int mr = g->m - i < pl->mb ? g->m - i : pl->mb;
     float *buf = g->scratch + (size_t)thread * (PANEL_FLOATS + TOTAL_FLOATS);
     float *tot = buf + PANEL_FLOATS;
     size_t stride, ld = (size_t)nj * 16;
@@ -140,6 +150,23 @@ static void chunk(void *ctx, int phase, int c, int thread)
     int cols = g->n - 16 * j < 16 * nj ? g->n - 16 * j : 16 * nj;
     g->isa->finish(mr, cols, tot, ld, g->c + (size_t)i * g->c_ld + 16 * j, g->c_ld, g->alpha,
                    g->bias ? g->bias + 16 * j : NULL, g->add);
+}
+
+void gemm_part(const struct gemm *g, int j, int nj, int thread)
+{
+    for (int i = 0; i < g->m; i += GEMM_MB)
+        block(g, i, g->m - i < GEMM_MB ? g->m - i : GEMM_MB, j, nj, thread);
+}
+
+static void chunk(void *ctx, int phase, int c, int thread)
+{
+    (void)phase;
+    const struct plan *pl = ctx;
+    const struct gemm *g = pl->g;
+    int panels = (g->n + 15) / 16;
+    int j = c % pl->n_slab * pl->slab, i = c / pl->n_slab * pl->mb;
+    block(g, i, g->m - i < pl->mb ? g->m - i : pl->mb, j,
+          panels - j < pl->slab ? panels - j : pl->slab, thread);
 }
 
 void gemm_run(struct pool *p, const struct gemm *g)

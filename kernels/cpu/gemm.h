@@ -58,8 +58,13 @@ int gemm_align(int type);
 void gemm_pack(int type, int n, int k, const void *rows, void *packed);
 size_t gemm_packed_bytes(int type, int n, int k);
 
+/* As gemm_pack, from any type to panels of f32; n <= 16. */
+void gemm_pack_widened(int type, int n, int k, const void *rows, float *panel);
+
 size_t gemm_scratch_bytes(void);
 void gemm_run(struct pool *p, const struct gemm *g);
+/* A part of it, inside a job of the caller: panels [j, j + nj), nj <= GEMM_SLAB, all rows. */
+void gemm_part(const struct gemm *g, int j, int nj, int thread);
 
 /* One instruction set's inner loops. */
 struct gemm_isa {

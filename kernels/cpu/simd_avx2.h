@@ -109,6 +109,13 @@ INLINE vi vi_srl(vi x, int n) { return VI(_mm256_srli_epi32(x.a, n), _mm256_srli
 INLINE vi vi_sra1(vi x) { return VI(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); }
 INLINE vf vi_to_float(vi x) { return VF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 INLINE vi vf_to_int(vf x) { return VI(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
+INLINE int32_t vi_sum(vi x)
+{
+    __m256i h = _mm256_add_epi32(x.a, x.b);
+    __m128i q = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xb1)));
+}
 INLINE vi vi_load_u8(const uint8_t *p)
 {
     __m128i b = _mm_loadu_si128((const __m128i *)p);

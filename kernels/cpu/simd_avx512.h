@@ -72,6 +72,7 @@ INLINE vi vi_srl(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 INLINE vi vi_sra1(vi a) { return _mm512_srai_epi32(a, 1); }
 INLINE vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
 INLINE vi vf_to_int(vf a) { return _mm512_cvtps_epi32(a); } /* half to even */
+INLINE int32_t vi_sum(vi a) { return _mm512_reduce_add_epi32(a); }
 INLINE vi vi_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vi vi_load_s8(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 /* 32 bytes to 16 pairs of int16 */

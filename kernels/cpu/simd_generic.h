@@ -77,6 +77,12 @@ INLINE vi vi_srl(vi a, int n) { VI_OP((uint32_t)a.v[i] >> n); }
 INLINE vi vi_sra1(vi a) { VI_OP(a.v[i] >> 1); }
 INLINE vf vi_to_float(vi a) { VF_OP((float)a.v[i]); }
 INLINE vi vf_to_int(vf a) { VI_OP(rintf(a.v[i])); } /* half to even */
+INLINE int32_t vi_sum(vi a)
+{
+    int32_t s = 0;
+    EACH s += a.v[i];
+    return s;
+}
 INLINE vi vi_load_u8(const uint8_t *p) { VI_OP(p[i]); }
 INLINE vi vi_load_s8(const int8_t *p) { VI_OP(p[i]); }
 /* 32 bytes to 16 pairs of int16 */

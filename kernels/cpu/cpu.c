@@ -1,0 +1,333 @@
+/* cpu.c - the CPU device: opening a path, memory, weights, batches, caches */
+#include "cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+static int has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+#endif
+static int always(void)
+{
+    return 1;
+}
+
+static const struct path {
+    const char *name;
+    int (*runs)(void);
+    const struct mmq_isa *mmq;
+    const struct gemm_isa *gemm;
+    const struct rows_isa *rows;
+} paths[] = {
+    /* best first */
+#if defined(__x86_64__)
+    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512},
+    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2},
+#endif
+    {"generic", always, &mmq_generic, &gemm_generic, &rows_generic},
+};
+
+static void *zeroed(size_t bytes)
+{
+    if (bytes > SIZE_MAX - 64)
+        return NULL;
+    size_t whole = (bytes / 64 + 1) * 64;
+    void *p = aligned_alloc(64, whole);
+    if (p)
+        memset(p, 0, whole);
+    return p;
+}
+
+static void cpu_close(struct kn_dev *d)
+{
+    struct cpu_dev *c = cpu_dev(d);
+    pool_free(c->pool);
+    free(c->act[0]);
+    free(c->act[1]);
+    free(c->gemm_scratch);
+    free(c);
+}
+
+static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
+{
+    const struct path *p = NULL;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && !p; i++)
+        if ((!*opt || !strcmp(opt, paths[i].name)) && paths[i].runs())
+            p = &paths[i];
+    if (!p)
+        return KN_EDEVICE;
+    struct cpu_dev *c = d->priv = calloc(1, sizeof *c);
+    if (!c)
+        return KN_ENOMEM;
+    c->mmq = p->mmq, c->gemm = p->gemm, c->rows = p->rows;
+    c->max_rows = 64;
+    if ((c->pool = pool_new(n_threads)))
+        c->gemm_scratch = aligned_alloc(64, gemm_scratch_bytes() * (size_t)pool_threads(c->pool));
+    if (!c->gemm_scratch) {
+        cpu_close(d);
+        return KN_ENOMEM;
+    }
+    strcpy(d->name, "cpu:");
+    strcat(d->name, p->name);
+    d->n_threads = pool_threads(c->pool);
+    return KN_OK;
+}
+
+static int cpu_alloc(struct kn_dev *d, size_t bytes, struct kn_buf **out)
+{
+    (void)d;
+    struct cpu_buf *b = calloc(1, sizeof *b);
+    if (!b || !(b->p = zeroed(bytes))) {
+        free(b);
+        return KN_ENOMEM;
+    }
+    *out = &b->buf;
+    return KN_OK;
+}
+
+static void cpu_free(struct kn_dev *d, struct kn_buf *b)
+{
+    (void)d;
+    free(((struct cpu_buf *)b)->p);
+    free(b);
+}
+
+static int cpu_write(struct kn_dev *d, struct kn_at dst, const void *src, size_t bytes)
+{
+    (void)d;
+    memcpy(((struct cpu_buf *)dst.buf)->p + dst.off, src, bytes);
+    return KN_OK;
+}
+
+static int cpu_read(struct kn_dev *d, void *dst, struct kn_at src, size_t bytes)
+{
+    (void)d;
+    memcpy(dst, ((struct cpu_buf *)src.buf)->p + src.off, bytes);
+    return KN_OK;
+}
+
+static void *cpu_host(struct kn_dev *d, struct kn_at a)
+{
+    (void)d;
+    return ((struct cpu_buf *)a.buf)->p + a.off;
+}
+
+static int cpu_sync(struct kn_dev *d)
+{
+    (void)d;
+    return KN_OK;
+}
+
+/* Activations of max_rows rows of max_k: larger batches go in parts, so that no product allocates.
+ */
+int cpu_reserve(struct cpu_dev *c, int k, int rows)
+{
+    if (k <= c->max_k && rows <= c->max_rows)
+        return KN_OK;
+    k = k > c->max_k ? k : c->max_k;
+    rows = rows > c->max_rows ? rows : c->max_rows;
+    for (int i = 0; i < 2; i++) {
+        size_t size = (mmq_act_bytes(i ? 256 : 32, k) * (size_t)rows + 64) & ~(size_t)63;
+        if (size <= c->act_size[i])
+            continue;
+        char *p = aligned_alloc(64, size);
+        if (!p)
+            return KN_ENOMEM;
+        free(c->act[i]);
+        c->act[i] = p;
+        c->act_size[i] = size;
+    }
+    c->max_k = k;
+    c->max_rows = rows;
+    return KN_OK;
+}
+
+static void cpu_weight_free(struct kn_dev *d, struct kn_weight *w)
+{
+    (void)d;
+    free(((struct cpu_weight *)w)->packed);
+    free(w);
+}
+
+struct packing {
+    struct cpu_weight *w;
+    int n, k, type, n_chunk;
+};
+
+/* Panels of one chunk; a quantized weight that is to be multiplied in f32 is widened here, once. */
+static void pack_chunk(void *ctx, int phase, int chunk, int thread)
+{
+    struct packing *p = ctx;
+    struct cpu_weight *w = p->w;
+    int from, to;
+    (void)phase, (void)thread;
+    pool_part((p->n + 15) / 16, p->n_chunk, chunk, &from, &to);
+    if (cpu_act_block(w)) {
+        mmq_pack(p->type, p->n, p->k, w->rows, from, to, w->packed);
+        return;
+    }
+    const size_t row_bytes = kn_row_bytes(p->type, (size_t)p->k);
+    for (int j = from; j < to; j++) {
+        int rows = p->n - 16 * j < 16 ? p->n - 16 * j : 16;
+        const char *src = (const char *)w->rows + (size_t)(16 * j) * row_bytes;
+        void *dst = w->packed + (size_t)j * w->panel_bytes;
+        if (w->packed_type == p->type)
+            gemm_pack(p->type, rows, p->k, src, dst);
+        else
+            gemm_pack_widened(p->type, rows, p->k, src, dst);
+    }
+}
+
+static int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                          struct kn_weight **out)
+{
+    struct cpu_dev *c = cpu_dev(d);
+    if (cpu_reserve(c, k, 0))
+        return KN_ENOMEM;
+    struct cpu_weight *w = calloc(1, sizeof *w);
+    if (!w)
+        return KN_ENOMEM;
+    w->w = (struct kn_weight){type, n, k, flags};
+    w->rows = rows;
+    w->packed_type = kn_type_info(type)->act_block && flags & KN_W_FLOAT ? KN_F32 : type;
+    w->panel_bytes =
+        cpu_act_block(w) ? mmq_panel_bytes(type, k) : gemm_packed_bytes(w->packed_type, 16, k);
+    if (flags & (KN_W_INFER | KN_W_FLOAT)) {
+        size_t panels = ((size_t)n + 15) / 16;
+        if (w->panel_bytes > (SIZE_MAX - 64) / panels ||
+            !(w->packed = aligned_alloc(64, (panels * w->panel_bytes + 63) & ~(size_t)63))) {
+            free(w);
+            return KN_ENOMEM;
+        }
+        struct packing p = {w, n, k, type, pool_chunks(c->pool, (int)panels, 1)};
+        pool_run(c->pool, pack_chunk, &p, &p.n_chunk, 1);
+    }
+    *out = &w->w;
+    return KN_OK;
+}
+
+static void cpu_batch_free(struct kn_dev *d, struct kn_batch *batch)
+{
+    struct cpu_batch *b = (struct cpu_batch *)batch;
+    (void)d;
+    free(b->tok);
+    free(b->blocks);
+    free(b);
+}
+
+static int cpu_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks,
+                         struct kn_batch **out)
+{
+    struct cpu_batch *b = calloc(1, sizeof *b);
+    size_t n = (size_t)max_tok;
+    if (!b || cpu_reserve(cpu_dev(d), 0, max_tok) || !(b->tok = calloc(n, 4 * sizeof *b->tok)) ||
+        !(b->blocks = calloc((size_t)max_seq * (size_t)max_blocks, sizeof *b->blocks))) {
+        if (b)
+            cpu_batch_free(d, &b->b);
+        return KN_ENOMEM;
+    }
+    b->pos = b->tok + n, b->seq = b->pos + n, b->out = b->seq + n;
+    *out = &b->b;
+    return KN_OK;
+}
+
+static int cpu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows *r)
+{
+    struct cpu_batch *b = (struct cpu_batch *)batch;
+    const size_t n = (size_t)r->n_tok * sizeof *b->tok;
+    (void)d;
+    if (n) {
+        memcpy(b->tok, r->tok, n);
+        memcpy(b->pos, r->pos, n);
+        memcpy(b->seq, r->seq, n);
+        memcpy(b->blocks, r->blocks,
+               (size_t)r->n_seq * (size_t)batch->max_blocks * sizeof *b->blocks);
+    }
+    if (r->n_out)
+        memcpy(b->out, r->out, (size_t)r->n_out * sizeof *b->out);
+    return KN_OK;
+}
+
+static void cpu_kv_free(struct kn_dev *d, struct kn_kv *kv)
+{
+    (void)d;
+    free(((struct cpu_kv *)kv)->p);
+    free(kv);
+}
+
+static int cpu_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim,
+                      int type, struct kn_kv **out)
+{
+    (void)d;
+    if (head_dim > ATTN_MAX_DIM)
+        return KN_EUNSUP;
+    struct cpu_kv *kv = calloc(1, sizeof *kv);
+    if (!kv)
+        return KN_ENOMEM;
+    kv->kv = (struct kn_kv){n_layer, n_block, n_head_kv, head_dim, type};
+    kv->dim = (head_dim + 15) & ~15;
+    kv->tile_bytes = (size_t)kv->dim * KN_TILE * (type == KN_F16 ? 2 : 4);
+    kv->block_bytes = kv->tile_bytes * 2 * (size_t)n_head_kv;
+    size_t blocks = (size_t)n_layer * (size_t)n_block;
+    if (kv->block_bytes <= SIZE_MAX / 2 / blocks)
+        kv->p = calloc(blocks, kv->block_bytes);
+    if (!kv->p) {
+        cpu_kv_free(d, &kv->kv);
+        return KN_ENOMEM;
+    }
+    *out = &kv->kv;
+    return KN_OK;
+}
+
+static int cpu_kv_copy(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block)
+{
+    const struct cpu_kv *c = (const struct cpu_kv *)kv;
+    (void)d;
+    for (int l = 0; l < kv->n_layer; l++)
+        memmove(cpu_kv_tile(c, l, dst_block, 0, 0), cpu_kv_tile(c, l, src_block, 0, 0),
+                c->block_bytes);
+    return KN_OK;
+}
+
+const struct kn_ops kn_cpu_ops = {
+    .version = KN_VERSION,
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .write = cpu_write,
+    .read = cpu_read,
+    .host = cpu_host,
+    .sync = cpu_sync,
+    .weight_new = cpu_weight_new,
+    .weight_free = cpu_weight_free,
+    .batch_new = cpu_batch_new,
+    .batch_set = cpu_batch_set,
+    .batch_free = cpu_batch_free,
+    .kv_new = cpu_kv_new,
+    .kv_copy = cpu_kv_copy,
+    .kv_free = cpu_kv_free,
+    .embed = cpu_embed,
+    .rms_norm = cpu_rms_norm,
+    .matmul = cpu_matmul,
+    .rope = cpu_rope,
+    .kv_write = cpu_kv_write,
+    .attention = cpu_attention,
+    .swiglu = cpu_swiglu,
+    .take_out = cpu_take_out,
+    .qkv = cpu_qkv,
+    .ffn = cpu_ffn,
+    .head = cpu_head,
+    .argmax = cpu_argmax,
+};

@@ -1,0 +1,93 @@
+/* cpu.h - the CPU device inside: memory, weights, batch, cache, scratch; not for use outside
+ * kernels/cpu */
+#ifndef CPU_H
+#define CPU_H
+#include "../kernels.h"
+#include "gemm.h"
+#include "mmq.h"
+#include "pool.h"
+#include "rows.h"
+
+struct cpu_dev { /* kn_dev.priv */
+    struct pool *pool;
+    const struct mmq_isa *mmq;
+    const struct gemm_isa *gemm;
+    const struct rows_isa *rows;
+    /* quantized activations of one step, in both block sizes; grown as weights and batches are made
+     */
+    char *act[2];
+    size_t act_size[2]; /* bytes */
+    int max_k, max_rows;
+    float *gemm_scratch; /* (n_threads) gemm_scratch_bytes() */
+};
+static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
+{
+    return d->priv;
+}
+
+struct cpu_buf {
+    struct kn_buf buf;
+    char *p;
+};
+static inline float *cpu_f32(struct kn_at a)
+{
+    return a.buf ? (float *)(void *)(((struct cpu_buf *)a.buf)->p + a.off) : NULL;
+}
+
+struct cpu_weight {
+    struct kn_weight w;
+    const void *rows; /* the file's layout: embedding and training read it */
+    int packed_type;  /* of packed: a quantized type, or a float type where products follow R2 */
+    uint8_t *packed;  /* panels of 16 rows; NULL without KN_W_INFER and KN_W_FLOAT */
+    size_t panel_bytes;
+};
+/* 32 or 256 if products quantize the activations, 0 for R2 */
+static inline int cpu_act_block(const struct cpu_weight *w)
+{
+    return kn_type_info(w->packed_type)->act_block;
+}
+
+struct cpu_batch {
+    struct kn_batch b;
+    int32_t *tok, *pos, *seq, *out; /* (max_tok) */
+    int32_t *blocks;                /* (max_seq, max_blocks) */
+};
+struct cpu_kv {
+    struct kn_kv kv;
+    int dim;            /* head_dim padded to 16 with zeros */
+    size_t tile_bytes;  /* one of k or v of a block and KV head: (KN_TILE, dim) */
+    size_t block_bytes; /* (2: k v, n_head_kv) tiles */
+    char *p;            /* (n_layer, n_block) blocks */
+};
+static inline char *cpu_kv_tile(const struct cpu_kv *kv, int layer, int block, int which, int head)
+{
+    return kv->p + ((size_t)layer * (size_t)kv->kv.n_block + (size_t)block) * kv->block_bytes +
+           ((size_t)which * (size_t)kv->kv.n_head_kv + (size_t)head) * kv->tile_bytes;
+}
+
+/* ops.c */
+int cpu_reserve(struct cpu_dev *c, int k, int rows);
+extern const struct kn_ops kn_cpu_ops;
+
+int cpu_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w,
+              const struct kn_batch *b);
+int cpu_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m,
+                 int n);
+int cpu_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+               struct kn_at bias, int m, int flags);
+int cpu_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_head,
+             const struct kn_batch *b);
+int cpu_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
+                 const struct kn_batch *b);
+int cpu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
+                  int layer, const struct kn_attn *a, const struct kn_batch *b);
+int cpu_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
+int cpu_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b);
+int cpu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
+int cpu_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
+            int layer, const struct kn_attn *a, const struct kn_batch *b);
+int cpu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
+            const struct kn_batch *b);
+int cpu_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
+             struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
+#endif

@@ -1,0 +1,161 @@
+/* mmq.c - weights of quantized products: from the file's rows to panels of 16 */
+#include "mmq.h"
+
+#include <string.h>
+
+/* bytes of one block of a panel: quants, scales */
+static int quant_bytes(int type)
+{
+    switch (type) {
+    case KN_Q8_0:
+        return 8 * 64;
+    case KN_Q4_0:
+    case KN_Q4_1:
+        return 4 * 64;
+    case KN_Q5_0:
+    case KN_Q5_1:
+        return 5 * 64;
+    case KN_Q4_K:
+        return 32 * 64;
+    case KN_Q5_K:
+        return 40 * 64;
+    case KN_Q6_K:
+        return 48 * 64;
+    }
+    return 0;
+}
+static int scale_bytes(int type)
+{
+    switch (type) {
+    case KN_Q4_1:
+    case KN_Q5_1:
+        return 64;
+    case KN_Q4_K:
+    case KN_Q5_K:
+        return 64 + 128 + 128;
+    case KN_Q6_K:
+        return 32 + 256;
+    }
+    return 32;
+}
+
+size_t mmq_panel_bytes(int type, int k)
+{
+    size_t nb = (size_t)k / (size_t)kn_type_info(type)->block_len;
+    return (nb * (size_t)(quant_bytes(type) + scale_bytes(type)) + 63) & ~(size_t)63;
+}
+
+/* word w of lane r, and the half of lane r in a group of 16 */
+static void put_word(uint8_t *to, int w, int r, const void *word)
+{
+    memcpy(to + 64 * w + 4 * r, word, 4);
+}
+static void put_words(uint8_t *to, int w, int n, int r, const uint8_t *from)
+{
+    for (int i = 0; i < n; i++)
+        put_word(to, w + i, r, from + 4 * i);
+}
+static void put_half(uint8_t *to, int g, int r, kn_half h)
+{
+    memcpy(to + 32 * g + 2 * r, &h, 2);
+}
+
+/* fifth bits: bit i of the file's word is element i; ours are bit t of byte c for element 4t + c */
+static void put_fifth(uint8_t *to, int w, int r, const uint8_t qh[4])
+{
+    uint8_t out[4] = {0};
+    for (int i = 0; i < 32; i++)
+        out[i % 4] |= (uint8_t)((qh[i / 8] >> i % 8 & 1) << i / 4);
+    put_word(to, w, r, out);
+}
+
+/* 6-bit scales and minima of Q4_K and Q5_K (reference: ggml get_scale_min_k4) */
+static void put_k_scales(uint8_t *to, int r, kn_half d, kn_half dmin, const uint8_t s[12])
+{
+    put_half(to, 0, r, d);
+    put_half(to, 1, r, dmin);
+    for (int j = 0; j < 8; j++) {
+        int sc = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
+        int m = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
+        to[64 + 16 * j + r] = (uint8_t)sc;
+        to[64 + 128 + 32 * (j / 2) + 2 * r + j % 2] = (uint8_t)m;
+    }
+}
+
+static void put_block(int type, const uint8_t *src, int r, uint8_t *q, uint8_t *s)
+{
+    union {
+        struct kn_q8_0 q8_0;
+        struct kn_q4_0 q4_0;
+        struct kn_q4_1 q4_1;
+        struct kn_q5_0 q5_0;
+        struct kn_q5_1 q5_1;
+        struct kn_q4_k q4_k;
+        struct kn_q5_k q5_k;
+        struct kn_q6_k q6_k;
+    } b;
+    memcpy(&b, src, (size_t)kn_type_info(type)->block_bytes);
+    switch (type) {
+    case KN_Q8_0:
+        put_half(s, 0, r, b.q8_0.d);
+        for (int i = 0; i < 32; i++)
+            b.q8_0.qs[i] = (int8_t)(b.q8_0.qs[i] ^ -128);
+        put_words(q, 0, 8, r, (const uint8_t *)b.q8_0.qs);
+        break;
+    case KN_Q4_0:
+        put_half(s, 0, r, b.q4_0.d);
+        put_words(q, 0, 4, r, b.q4_0.qs);
+        break;
+    case KN_Q4_1:
+        put_half(s, 0, r, b.q4_1.d);
+        put_half(s, 1, r, b.q4_1.m);
+        put_words(q, 0, 4, r, b.q4_1.qs);
+        break;
+    case KN_Q5_0:
+        put_half(s, 0, r, b.q5_0.d);
+        put_words(q, 0, 4, r, b.q5_0.qs);
+        put_fifth(q, 4, r, b.q5_0.qh);
+        break;
+    case KN_Q5_1:
+        put_half(s, 0, r, b.q5_1.d);
+        put_half(s, 1, r, b.q5_1.m);
+        put_words(q, 0, 4, r, b.q5_1.qs);
+        put_fifth(q, 4, r, b.q5_1.qh);
+        break;
+    case KN_Q4_K:
+        put_k_scales(s, r, b.q4_k.d, b.q4_k.dmin, b.q4_k.scales);
+        put_words(q, 0, 32, r, b.q4_k.qs);
+        break;
+    case KN_Q5_K:
+        put_k_scales(s, r, b.q5_k.d, b.q5_k.dmin, b.q5_k.scales);
+        put_words(q, 0, 32, r, b.q5_k.qs);
+        put_words(q, 32, 8, r, b.q5_k.qh);
+        break;
+    case KN_Q6_K:
+        put_half(s, 0, r, b.q6_k.d);
+        for (int j = 0; j < 16; j++)
+            s[32 + 16 * j + r] = (uint8_t)b.q6_k.scales[j];
+        put_words(q, 0, 32, r, b.q6_k.ql);
+        put_words(q, 32, 16, r, b.q6_k.qh);
+        break;
+    }
+}
+
+void mmq_pack(int type, int n, int k, const void *rows, int from, int to, uint8_t *panels)
+{
+    const struct kn_type_info *t = kn_type_info(type);
+    const size_t size = mmq_panel_bytes(type, k), row_bytes = kn_row_bytes(type, (size_t)k);
+    const int nb = k / t->block_len, qb = quant_bytes(type), sb = scale_bytes(type);
+    for (int p = from; p < to; p++) {
+        uint8_t *q = panels + (size_t)p * size, *s = q + (size_t)nb * (size_t)qb;
+        memset(q, 0, size);
+        for (int r = 0; r < 16 && 16 * p + r < n; r++) {
+            const uint8_t *row = (const uint8_t *)rows + (size_t)(16 * p + r) * row_bytes;
+            size_t slot = 0;
+            for (int lane = 0; lane < 8; lane++)
+                for (int b = lane; b < nb; b += 8, slot++)
+                    put_block(type, row + (size_t)b * (size_t)t->block_bytes, r,
+                              q + slot * (size_t)qb, s + slot * (size_t)sb);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+/* rows.simd.c - norm, RoPE, SwiGLU, argmax: what happens to a row between products */
+#include "rows.h"
+#include "attend.h"
+
+static void norm(int n, const float *x, const float *w, float eps, float *y)
+{
+    vf sum = vf_zero();
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        sum = vf_fma(vf_load(x + i), vf_load(x + i), sum);
+    if (i < n) { /* lanes without an element add +0 to a sum that is never -0 */
+        vf t = vf_load_n(x + i, n - i);
+        sum = vf_fma(t, t, sum);
+    }
+    const vf r = vf_set1(1.0f / sqrtf(vf_fold(sum) / (float)n + eps));
+    for (i = 0; i + 16 <= n; i += 16)
+        vf_store(y + i, vf_mul(vf_mul(vf_load(x + i), r), vf_load(w + i)));
+    if (i < n)
+        vf_store_n(y + i, vf_mul(vf_mul(vf_load_n(x + i, n - i), r), vf_load_n(w + i, n - i)),
+                   n - i);
+}
+
+static void rope(int rope_dim, int pairs, const float *cs, float *x)
+{
+    const int half = rope_dim / 2;
+    const float *c = cs, *s = cs + half;
+    int k = 0;
+    if (!pairs)
+        for (; k + 16 <= half; k += 16) {
+            vf a = vf_load(x + k), b = vf_load(x + half + k);
+            vf co = vf_load(c + k), si = vf_load(s + k);
+            vf_store(x + k, vf_sub(vf_mul(a, co), vf_mul(b, si)));
+            vf_store(x + half + k, vf_add(vf_mul(b, co), vf_mul(a, si)));
+        }
+    for (; k < half; k++) {
+        float *p = pairs ? x + 2 * k : x + k, *q = pairs ? p + 1 : p + half;
+        float a = *p, b = *q;
+        *p = a * c[k] - b * s[k];
+        *q = b * c[k] + a * s[k];
+    }
+}
+
+static void swiglu(size_t n, const float *gate, const float *up, float *y)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        vf_store(y + i, vf_mul(vf_silu(vf_load(gate + i)), vf_load(up + i)));
+    if (i < n) {
+        int t = (int)(n - i);
+        vf_store_n(y + i, vf_mul(vf_silu(vf_load_n(gate + i, t)), vf_load_n(up + i, t)), t);
+    }
+}
+
+static void put(int n, const float *t, const float *bias, const float *y0, float *y)
+{
+    for (int i = 0; i < n; i += 16) {
+        vf v = vf_load_n(t + i, n - i);
+        if (bias)
+            v = vf_add(v, vf_load_n(bias + i, n - i));
+        if (y0)
+            v = vf_add(vf_load_n(y0 + i, n - i), v);
+        vf_store_n(y + i, v, n - i);
+    }
+}
+
+static void to_f16(int n, const float *x, uint16_t *y)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        vf_store_f16(y + i, vf_load(x + i));
+    for (; i < n; i++)
+        y[i] = kn_f32_to_f16(x[i]);
+}
+
+/* The maximum first, then its first place: two fast passes. */
+static int32_t argmax(int n, const float *x)
+{
+    vf m = vf_set1(-INFINITY);
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        m = vf_max(vf_load(x + i), m); /* a NaN on the left gives m */
+    float best = vf_hmax(m);
+    for (; i < n; i++)
+        best = x[i] > best ? x[i] : best;
+    for (i = 0; i < n; i++)
+        if (x[i] == best)
+            return best > -INFINITY ? i : 0;
+    return 0;
+}
+
+static void attend(const struct attn_row *a)
+{
+    if (a->type == KN_F16)
+        attend_heads(KN_F16, a);
+    else
+        attend_heads(KN_F32, a);
+}
+
+const struct rows_isa FN(rows) = {norm, rope, swiglu, put, to_f16, argmax, attend};

@@ -1,0 +1,147 @@
+/* small.c - the small calls of kernels.h: each one phase over rows */
+#include "cpu.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct rows_job {
+    struct cpu_dev *c;
+    int m, n, n_chunk, n_head, layer;
+    const float *x, *w;
+    float *y, *v;
+    float eps;
+    const struct cpu_weight *weight;
+    const struct cpu_batch *b;
+    const struct cpu_kv *kv;
+    const struct kn_attn *a;
+    int32_t *ids;
+    void (*row)(const struct rows_job *j, int i);
+};
+
+static void run_rows(void *ctx, int phase, int chunk, int thread)
+{
+    const struct rows_job *j = ctx;
+    int from, to;
+    (void)phase, (void)thread;
+    pool_part(j->m, j->n_chunk, chunk, &from, &to);
+    for (; from < to; from++)
+        j->row(j, from);
+}
+
+/* `least` rows are worth another thread */
+static int each_row(struct rows_job *j, int least)
+{
+    j->n_chunk = pool_chunks(j->c->pool, j->m, least);
+    pool_run(j->c->pool, run_rows, j, &j->n_chunk, 1);
+    return KN_OK;
+}
+/* rows of n floats until about 16 KiB */
+static int worth(int n)
+{
+    return 1 + 4096 / (n + 1);
+}
+
+static void embed_row(const struct rows_job *j, int i)
+{
+    const struct kn_weight *w = &j->weight->w;
+    const int tok = j->b->tok[i];
+    assert(tok < w->n);
+    kn_dequantize(w->type,
+                  (const char *)j->weight->rows + (size_t)tok * kn_row_bytes(w->type, (size_t)w->k),
+                  j->y + (size_t)i * (size_t)w->k, (size_t)w->k);
+}
+int cpu_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, const struct kn_batch *b)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = b->n_tok, .y = cpu_f32(y), .row = embed_row};
+    j.weight = (const struct cpu_weight *)w, j.b = (const struct cpu_batch *)b;
+    return each_row(&j, worth(w->k));
+}
+
+static void norm_row(const struct rows_job *j, int i)
+{
+    const size_t at = (size_t)i * (size_t)j->n;
+    j->c->rows->norm(j->n, j->x + at, j->w, j->eps, j->y + at);
+}
+int cpu_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m,
+                 int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(x), .w = cpu_f32(w)};
+    j.y = cpu_f32(y), j.eps = eps, j.row = norm_row;
+    return each_row(&j, worth(n));
+}
+
+static void rope_row(const struct rows_job *j, int i)
+{
+    const float *cs = j->w + (size_t)j->b->pos[i] * (size_t)j->a->rope_dim;
+    float *x = j->y + (size_t)i * (size_t)j->n_head * (size_t)j->a->head_dim;
+    for (int h = 0; h < j->n_head; h++, x += j->a->head_dim)
+        j->c->rows->rope(j->a->rope_dim, j->a->rope_pairs, cs, x);
+}
+int cpu_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_head,
+             const struct kn_batch *b)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = b->n_tok, .y = cpu_f32(x), .w = cpu_f32(a->rope)};
+    j.a = a, j.n_head = n_head, j.b = (const struct cpu_batch *)b, j.row = rope_row;
+    return each_row(&j, worth(n_head * a->head_dim));
+}
+
+static void kv_row(const struct rows_job *j, int i)
+{
+    const struct cpu_kv *kv = j->kv;
+    const int hd = kv->kv.head_dim, heads = kv->kv.n_head_kv, pos = j->b->pos[i];
+    const int block =
+        j->b->blocks[(size_t)j->b->seq[i] * (size_t)j->b->b.max_blocks + (size_t)(pos / KN_TILE)];
+    assert(block >= 0 && block < kv->kv.n_block);
+    const size_t at = (size_t)(pos % KN_TILE) * (size_t)kv->dim;
+    for (int which = 0; which < 2; which++)
+        for (int h = 0; h < heads; h++) {
+            const float *x =
+                (which ? j->w : j->x) + ((size_t)i * (size_t)heads + (size_t)h) * (size_t)hd;
+            char *tile = cpu_kv_tile(kv, j->layer, block, which, h);
+            if (kv->kv.type == KN_F16)
+                j->c->rows->to_f16(hd, x, (uint16_t *)(void *)tile + at);
+            else
+                memcpy((float *)(void *)tile + at, x, (size_t)hd * sizeof *x);
+        }
+}
+int cpu_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
+                 const struct kn_batch *b)
+{
+    struct rows_job j = {
+        .c = cpu_dev(d), .m = b->n_tok, .x = cpu_f32(k), .w = cpu_f32(v), .row = kv_row};
+    j.layer = layer, j.kv = (const struct cpu_kv *)kv, j.b = (const struct cpu_batch *)b;
+    return each_row(&j, worth(kv->n_head_kv * kv->head_dim));
+}
+
+static void swiglu_row(const struct rows_job *j, int i)
+{
+    const size_t at = (size_t)i * (size_t)j->n;
+    j->c->rows->swiglu((size_t)j->n, j->x + at, j->w + at, j->y + at);
+}
+int cpu_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(gate), .w = cpu_f32(up)};
+    j.y = cpu_f32(y), j.row = swiglu_row;
+    return each_row(&j, worth(4 * n));
+}
+
+int cpu_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b)
+{
+    const struct cpu_batch *cb = (const struct cpu_batch *)b;
+    (void)d;
+    for (int i = 0; i < b->n_out; i++)
+        memcpy(cpu_f32(y) + (size_t)i * (size_t)n, cpu_f32(x) + (size_t)cb->out[i] * (size_t)n,
+               (size_t)n * sizeof(float));
+    return KN_OK;
+}
+
+static void argmax_row(const struct rows_job *j, int i)
+{
+    j->ids[i] = j->c->rows->argmax(j->n, j->x + (size_t)i * (size_t)j->n);
+}
+int cpu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(logits), .row = argmax_row};
+    j.ids = (int32_t *)(void *)cpu_f32(ids);
+    return each_row(&j, worth(n));
+}
