@@ -9,7 +9,7 @@
 #include <string.h>
 
 extern const struct kn_ops kn_ref_ops;
-extern const struct kn_ops kn_cpu_ops __attribute__((weak)); /* absent until cpu/cpu.c is there */
+extern const struct kn_ops kn_cpu_ops;
 
 const char *kn_strerror(int err)
 {
@@ -40,7 +40,7 @@ int kn_open(struct kn_dev **out, const char *name, int n_threads)
     size_t stem = strcspn(name, ":");
     for (size_t i = 0; i < sizeof backend / sizeof *backend; i++) {
         const struct kn_ops *ops = backend[i];
-        if (!ops || strlen(ops->name) != stem || strncmp(ops->name, name, stem) != 0)
+        if (strlen(ops->name) != stem || strncmp(ops->name, name, stem) != 0)
             continue;
         if (ops->version != KN_VERSION || (name[stem] && !name[stem + 1]))
             return KN_EDEVICE;
