@@ -1,4 +1,4 @@
-/* test_quant - block formats byte for byte: conversions, quantizers and dequantizers
+/* test_blocks - block formats byte for byte: conversions, quantizers and dequantizers
  *
  * The hashes were taken from ggml (commit d99724f2, -O3 without contraction) over 4096 draws of a
  * splitmix64 stream; Q4_1 and Q5_1, which have none, are held to their formula and its error bound.
