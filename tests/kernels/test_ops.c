@@ -95,14 +95,37 @@ static struct kn_at random_on(struct kn_dev *d, uint64_t seed, size_t n)
     return on(d, numbers(seed, n), n);
 }
 
+/* Quantized rows of the case at hand, made once for all devices: Q4_K's search is slow. */
+static struct rows {
+    int type, n, k;
+    uint64_t seed;
+    void *p;
+} cache[16];
+static int n_cached;
+
+static void forget_rows(void)
+{
+    while (n_cached > 0)
+        free(cache[--n_cached].p);
+}
+
+static const void *weight_rows(int type, int n, int k, uint64_t seed)
+{
+    for (int i = 0; i < n_cached; i++)
+        if (cache[i].type == type && cache[i].n == n && cache[i].k == k && cache[i].seed == seed)
+            return cache[i].p;
+    size_t count = (size_t)n * (size_t)k;
+    void *p = malloc(kn_row_bytes(type, (size_t)k) * (size_t)n);
+    must(p && n_cached < 16 ? 0 : KN_ENOMEM, "test memory");
+    kn_quantize(type, numbers(seed, count), p, count);
+    cache[n_cached++] = (struct rows){type, n, k, seed, p};
+    return p;
+}
+
 static struct kn_weight *weight(struct kn_dev *d, int type, int n, int k, int flags, uint64_t seed)
 {
-    size_t count = (size_t)n * (size_t)k;
-    float *x = numbers(seed, count);
-    void *rows = keep(malloc(kn_row_bytes(type, (size_t)k) * (size_t)n));
     struct kn_weight *w;
-    kn_quantize(type, x, rows, count);
-    must(kn_weight_new(d, type, n, k, rows, flags, &w), "kn_weight_new");
+    must(kn_weight_new(d, type, n, k, weight_rows(type, n, k, seed), flags, &w), "kn_weight_new");
     must(n_held < MAX_HELD ? 0 : KN_ENOMEM, "test memory");
     held[n_held++] = (struct held){.d = d, .w = w};
     return w;
@@ -121,6 +144,7 @@ static float truth[MAX_OUT], exact[MAX_OUT], got[MAX_OUT];
 
 static void check(const struct op *op, const int *p)
 {
+    forget_rows();
     size_t n = op->run(dev[0].d, p, truth), nq = op->run(dev[1].d, p, exact);
     drop_all();
     must(n && n == nq && n <= MAX_OUT ? 0 : KN_EDEVICE, op->name);
@@ -365,7 +389,7 @@ struct layer {
     struct kn_ffn f;
     struct kn_weight *w[7];
 };
-enum { WITH_BIAS = 1, WITH_QK_NORM = 2, PAIRS = 4, SHARP = 8 };
+enum { WITH_BIAS = 1, WITH_QK_NORM = 2, PAIRS = 4, SHARP = 8, STALE = 16 };
 
 /* p: type, n_embd, n_head, n_head_kv, head_dim, kv type, options; n_ff is n_embd */
 static void make_layer(struct kn_dev *d, const int *p, struct layer *l)
@@ -489,6 +513,15 @@ static size_t run_attention(struct kn_dev *d, const int *p, float *y)
     must(kn_kv_new(d, 1, N_BLOCK, p[3], p[4], p[5], &kv), "kn_kv_new");
     struct kn_at k = random_on(d, 60, rows * kv_row), v = random_on(d, 61, rows * kv_row);
     struct kn_at q = random_on(d, 62, rows * q_row), ya = on(d, NULL, rows * q_row);
+    if (p[6] & STALE) { /* what another sequence left in the blocks must not be seen */
+        float *old = numbers(63, 100 * kv_row);
+        for (size_t i = 0; i < 100 * kv_row; i++)
+            old[i] *= 1000;
+        struct kn_batch *full = batch(d, ragged(50, 1, (int[]){100}, (int[]){0}));
+        struct kn_at oa = on(d, old, 100 * kv_row);
+        must(kn_kv_write(d, kv, 0, oa, oa, full), "kn_kv_write");
+        kn_batch_free(d, full);
+    }
     must(kn_kv_write(d, kv, 0, k, v, b), "kn_kv_write");
     must(kn_attention(d, ya, q, kv, 0, &a, b), "kn_attention");
     must(kn_read(d, y, ya, rows * q_row * sizeof *y), "kn_read");
@@ -506,8 +539,9 @@ static void test_attention(void)
     for (int f16 = 0; f16 < 2; f16++) {
         for (size_t h = 0; h < 6; h++)
             for (size_t i = 0; i < 9; i++)
-                check(&op, (int[8]){0, 0, heads[h][0], heads[h][1], heads[h][2],
-                                    f16 ? KN_F16 : KN_F32, i % 2 ? SHARP : 0, len[i]});
+                check(&op,
+                      (int[8]){0, 0, heads[h][0], heads[h][1], heads[h][2], f16 ? KN_F16 : KN_F32,
+                               (i % 2 ? SHARP : 0) | (i % 3 ? STALE : 0), len[i]});
         report(&op, f16 ? "F16 cache" : "F32 cache");
     }
 }
@@ -540,6 +574,7 @@ static void test_batch_independence(void)
     for (int i = 1; i < n_dev; i++) {
         int bad = 0;
         for (int c = 0; c < N_LAYERS; c++) {
+            forget_rows();
             size_t n = run_steps(dev[i].d, layers[c], exact, MAX_ROWS);
             drop_all();
             for (int step = 1; step <= 64; step = step == 1   ? 3
@@ -554,6 +589,7 @@ static void test_batch_independence(void)
         for (int t = 0; t < N_QUANT + N_FLOAT; t++) {
             int type = t < N_QUANT ? quant_types[t] : float_types[t - N_QUANT];
             int p[8] = {type, 64, 35, 768, 1, 0, KN_W_INFER};
+            forget_rows();
             size_t n = run_matmul(dev[i].d, p, exact);
             for (int m = 1; m <= 33; m = m == 1 ? 2 : m == 2 ? 3 : m == 3 ? 8 : m == 8 ? 33 : 99) {
                 p[1] = m; /* the first rows of the same x */
@@ -579,6 +615,7 @@ static void test_composition(void)
         small.head = NULL;
         small.argmax = NULL;
         for (int c = 0; c < N_LAYERS && fused; c++) {
+            forget_rows();
             size_t n = run_layer(d, layers[c], exact);
             d->ops = &small;
             run_layer(d, layers[c], got);
@@ -774,6 +811,7 @@ int main(void)
     test_batch_independence();
     test_composition();
     test_moe();
+    forget_rows();
     for (int i = 0; i < n_dev; i++)
         kn_close(dev[i].d);
     return done_testing();
