@@ -92,6 +92,11 @@ int kn_embed_ids(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, st
     return CALL(embed, d, y, w, ids, m);
 }
 
+int kn_fill(struct kn_dev *d, struct kn_at y, float value, size_t n)
+{
+    return CALL(fill, d, y, value, n);
+}
+
 int kn_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n)
 {
     return CALL(axpy, d, y, x, alpha, n);

@@ -39,6 +39,7 @@ struct kn_train_ops {
     int (*xent)(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_at label, float scale,
                 int m, int n, int want_grad);
     int (*embed)(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids, int m);
+    int (*fill)(struct kn_dev *d, struct kn_at y, float value, size_t n);
     int (*axpy)(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n);
     int (*dropout)(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
                    uint64_t counter, size_t n);
@@ -90,6 +91,7 @@ int kn_xent(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_
             int n, int want_grad);
 /* y(m, k) = rows ids[] (int32) of w. */
 int kn_embed_ids(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids, int m);
+int kn_fill(struct kn_dev *d, struct kn_at y, float value, size_t n);              /* y = value */
 int kn_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n); /* y += alpha x */
 /* y = x * mask / (1 - p); element i is kept if the counter-based draw (seed, counter + i) >= p, so
  * the backward is the same call on the gradient. */

@@ -1,5 +1,6 @@
 /* cpu.c - the CPU device: opening a path, memory, weights, batches, caches */
 #include "cpu.h"
+#include "cpu_train.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -330,4 +331,5 @@ const struct kn_ops kn_cpu_ops = {
     .ffn = cpu_ffn,
     .head = cpu_head,
     .argmax = cpu_argmax,
+    .train = &kn_cpu_train,
 };

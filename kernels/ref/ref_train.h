@@ -25,6 +25,7 @@ int ref_train_swiglu_bwd(struct kn_dev *d, struct kn_at dgate_at, struct kn_at d
                          struct kn_at dy_at, struct kn_at gate_at, struct kn_at up_at, size_t n);
 int ref_train_xent(struct kn_dev *d, struct kn_at loss_at, struct kn_at logits_at,
                    struct kn_at label_at, float scale, int m, int n, int want_grad);
+int ref_train_fill(struct kn_dev *d, struct kn_at y_at, float value, size_t n);
 int ref_train_axpy(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, float alpha, size_t n);
 int ref_train_dropout(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, float p,
                       uint64_t seed, uint64_t counter, size_t n);

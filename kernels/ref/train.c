@@ -13,6 +13,7 @@ const struct kn_train_ops kn_ref_train = {
     .swiglu_bwd = ref_train_swiglu_bwd,
     .xent = ref_train_xent,
     .embed = ref_train_embed,
+    .fill = ref_train_fill,
     .axpy = ref_train_axpy,
     .dropout = ref_train_dropout,
     .rows_get = ref_train_rows_get,

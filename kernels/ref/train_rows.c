@@ -109,6 +109,14 @@ int ref_train_xent(struct kn_dev *d, struct kn_at loss_at, struct kn_at logits_a
     return 0;
 }
 
+int ref_train_fill(struct kn_dev *d, struct kn_at y_at, float value, size_t n)
+{
+    float *y = ref_f32(d, y_at);
+    for (size_t i = 0; i < n; i++)
+        y[i] = value;
+    return 0;
+}
+
 int ref_train_axpy(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, float alpha, size_t n)
 {
     float *y = ref_f32(d, y_at);

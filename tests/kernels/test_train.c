@@ -255,6 +255,8 @@ static int run_small(struct kn_dev *d, const struct test *t, struct kn_at *b, st
     struct kn_adamw h = {1e-2f, .9f, .999f, 1e-8f, .1f, .5f, 3};
     int err = kn_axpy(d, b[0], b[1], 0.75f, (size_t)t->m);
     if (!err)
+        err = kn_fill(d, b[8], 0.5f, (size_t)t->m);
+    if (!err)
         err = kn_dropout(d, b[2], b[1], 0.3f, 77, 1234567, (size_t)t->m);
     if (!err)
         err = kn_adamw(d, b[3], b[1], b[4], b[5], (size_t)t->m, &h);
@@ -302,6 +304,7 @@ static void rows(void)
                 u.in[5][j] = fabsf(u.in[5][j]);
         }
         ids(&u, 2, pick);
+        buf(&u, e[i], 1, 1);
         if (e[i] >= 3)
             compare(&u, run_small, 1e-11);
     }

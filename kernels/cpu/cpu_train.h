@@ -1,0 +1,70 @@
+/* cpu_train.h - the cpu device's training calls: threaded, the same bits for any number of threads
+ */
+#ifndef CPU_TRAIN_H
+#define CPU_TRAIN_H
+#include "cpu/cpu.h"
+#include "cpu/train_gemm.h"
+#include "train.h"
+
+extern const struct kn_train_ops kn_cpu_train;
+
+static inline int32_t *train_i32(struct kn_at a)
+{
+    return (int32_t *)(void *)cpu_f32(a);
+}
+/* n values of row i from column `from` on, a multiple of the type's block */
+void train_weight(const struct kn_weight *w, int i, int from, int n, float *row);
+
+/* What differs between builds, chosen by the device's name. */
+struct train_isa {
+    const struct train_gemm_isa *gemm;
+    const struct train_attn_isa *attn;
+    const struct train_rows_isa *rows;
+};
+const struct train_isa *train_isa(const struct kn_dev *d);
+/* At least n floats of scratch that live as long as the process; NULL if out of memory. Slot 0
+ * holds panels of A, 1 panels of B, 2 the threads' own memory. */
+float *train_scratch(int slot, size_t n);
+
+/* Attention of one document and one KV head; see train_attn.simd.c. */
+struct attn_job {
+    const float *q, *k, *v, *dy, *y;
+    float *out, *lse, *dq, *dk, *dv;
+    const struct kn_attn *a;
+    int from, to, kv_head; /* rows of the document */
+};
+struct train_attn_isa {
+    size_t (*scratch)(int head_dim, int len); /* floats */
+    void (*forward)(const struct attn_job *j, float *scratch);
+    void (*backward)(const struct attn_job *j, float *scratch);
+};
+extern const struct train_attn_isa train_attn_generic, train_attn_avx2, train_attn_avx512;
+
+/* Rows and elements. */
+struct train_rows_isa {
+    void (*norm)(float *y, float *rstd, const float *x, const float *w, float eps, int n);
+    void (*norm_bwd)(float *dx, const float *dy, const float *x, const float *w, float r, int n,
+                     int add);
+    void (*swiglu_bwd)(float *dg, float *du, const float *dy, const float *g, const float *u,
+                       size_t n);
+    float (*xent)(float *z, int label, float scale, int n, int want_grad);
+    void (*axpy)(float *y, const float *x, float alpha, size_t n);
+    void (*adamw)(float *w, const float *g, float *m, float *v, size_t n, const float *c);
+};
+extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512;
+
+int cpu_train_linear(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
+                     struct kn_at bias, int m, int flags);
+int cpu_train_linear_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
+                         const struct kn_weight *w, int m, int flags);
+int cpu_train_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x,
+                          const struct kn_weight *w, struct kn_at bias, struct kn_at z,
+                          struct kn_at b, float alpha, int r, int m, int flags);
+int cpu_train_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
+                              const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r,
+                              int m, int flags);
+int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
+                   int m, int n, int k, int flags);
+int cpu_train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids,
+                    int m);
+#endif

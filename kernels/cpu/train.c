@@ -1,0 +1,436 @@
+/* train.c - the cpu's training calls: rows and documents shared out over threads, and the table */
+#include "cpu/cpu_train.h"
+#include "philox.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct train_isa *train_isa(const struct kn_dev *d)
+{
+    static const struct train_isa generic = {&train_gemm_generic, &train_attn_generic,
+                                             &train_rows_generic};
+#ifdef __x86_64__
+    static const struct train_isa avx2 = {&train_gemm_avx2, &train_attn_avx2, &train_rows_avx2};
+    static const struct train_isa avx512 = {&train_gemm_avx512, &train_attn_avx512,
+                                            &train_rows_avx512};
+    if (strstr(d->name, "avx512"))
+        return &avx512;
+    if (strstr(d->name, "avx2"))
+        return &avx2;
+#endif
+    return &generic;
+}
+
+float *train_scratch(int slot, size_t n)
+{
+    static _Thread_local struct {
+        float *p;
+        size_t n;
+    } slots[4];
+    if (slots[slot].n < n) {
+        free(slots[slot].p);
+        slots[slot].n = 0;
+        slots[slot].p = aligned_alloc(64, (n + 15) / 16 * 64);
+        if (slots[slot].p)
+            slots[slot].n = n;
+    }
+    return slots[slot].p;
+}
+
+/* Everything that is done row by row: one job, a range of rows a chunk. */
+struct rows {
+    void (*fn)(const struct rows *r, int from, int to);
+    const struct train_rows_isa *isa;
+    int m, n, n_chunk, add;
+    float *y, *y2;
+    const float *x, *x2, *x3, *x4;
+    const int32_t *id;
+    float k, c[10];
+    uint64_t seed, counter;
+    size_t all; /* elements, where rows are slices of SLICE */
+    const struct kn_attn *attn;
+    int n_head, head_dim, rope_dim, pairs, sign;
+    int failed;
+};
+enum { SLICE = 4096 };
+
+static void rows_chunk(void *ctx, int phase, int chunk, int thread)
+{
+    const struct rows *r = ctx;
+    int from, to;
+    (void)phase;
+    (void)thread;
+    pool_part(r->m, r->n_chunk, chunk, &from, &to);
+    r->fn(r, from, to);
+}
+
+static int rows_run(struct kn_dev *d, struct rows *r, int least)
+{
+    r->isa = train_isa(d)->rows;
+    r->n_chunk = pool_chunks(cpu_dev(d)->pool, r->m, least);
+    pool_run(cpu_dev(d)->pool, rows_chunk, r, &r->n_chunk, 1);
+    return 0;
+}
+
+/* The elements of slices from..to */
+static size_t slice(const struct rows *r, int from, int to, size_t *at)
+{
+    size_t end = (size_t)to * SLICE;
+    *at = (size_t)from * SLICE;
+    return (end < r->all ? end : r->all) - *at;
+}
+
+static int slices(size_t n)
+{
+    return (int)((n + SLICE - 1) / SLICE);
+}
+
+static void norm_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        r->isa->norm(r->y + (size_t)i * r->n, r->y2 + i, r->x + (size_t)i * r->n, r->x2, r->k,
+                     r->n);
+}
+
+static int train_norm(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x,
+                      struct kn_at w, float eps, int m, int n)
+{
+    struct rows r = {.fn = norm_rows, .m = m, .n = n, .k = eps};
+    r.y = cpu_f32(y);
+    r.y2 = cpu_f32(rstd);
+    r.x = cpu_f32(x);
+    r.x2 = cpu_f32(w);
+    return rows_run(d, &r, 16);
+}
+
+static void norm_bwd_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        size_t at = (size_t)i * r->n;
+        r->isa->norm_bwd(r->y + at, r->x + at, r->x2 + at, r->x3, r->x4[i], r->n, r->add);
+    }
+}
+
+/* columns of dw += dy x rstd, rows ascending */
+static void norm_dw_columns(const struct rows *r, int from, int to)
+{
+    for (int j = from; j < to; j++) {
+        float s = 0;
+        for (int i = 0; i < r->rope_dim; i++)
+            s = fmaf(r->x[(size_t)i * r->n + j] * r->x2[(size_t)i * r->n + j], r->x4[i], s);
+        r->y2[j] += s;
+    }
+}
+
+static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, struct kn_at dy,
+                          struct kn_at x, struct kn_at w, struct kn_at rstd, int m, int n,
+                          int flags)
+{
+    struct rows r = {.fn = norm_bwd_rows, .m = m, .n = n, .add = flags & KN_ADD};
+    r.y = cpu_f32(dx);
+    r.y2 = cpu_f32(dw);
+    r.x = cpu_f32(dy);
+    r.x2 = cpu_f32(x);
+    r.x3 = cpu_f32(w);
+    r.x4 = cpu_f32(rstd);
+    if (r.y2) {
+        struct rows c = r;
+        c.fn = norm_dw_columns;
+        c.m = n;
+        c.rope_dim = m;
+        rows_run(d, &c, 16);
+    }
+    return rows_run(d, &r, 16);
+}
+
+static void rope_rows(const struct rows *r, int from, int to)
+{
+    int half = r->rope_dim / 2;
+    for (int i = from; i < to; i++) {
+        const float *cs = r->x + (size_t)(i - r->id[i]) * r->rope_dim;
+        float *x = r->y + (size_t)i * r->n_head * r->head_dim;
+        for (int h = 0; h < r->n_head; h++, x += r->head_dim)
+            for (int k = 0; k < half; k++) {
+                float *u = r->pairs ? x + 2 * k : x + k, *v = r->pairs ? u + 1 : u + half;
+                float c = cs[k], s = (float)r->sign * cs[half + k], a = *u, b = *v;
+                *u = a * c - b * s;
+                *v = b * c + a * s;
+            }
+    }
+}
+
+static int train_rope(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_at doc, int t,
+                      int n_head, int head_dim, int rope_dim, int pairs, int sign)
+{
+    struct rows r = {.fn = rope_rows, .m = t, .n_head = n_head, .head_dim = head_dim};
+    r.rope_dim = rope_dim;
+    r.pairs = pairs;
+    r.sign = sign;
+    r.y = cpu_f32(x);
+    r.x = cpu_f32(table);
+    r.id = train_i32(doc);
+    return rows_run(d, &r, 16);
+}
+
+static void swiglu_bwd_rows(const struct rows *r, int from, int to)
+{
+    size_t at, n = slice(r, from, to, &at);
+    r->isa->swiglu_bwd(r->y + at, r->y2 + at, r->x + at, r->x2 + at, r->x3 + at, n);
+}
+
+static int train_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
+                            struct kn_at gate, struct kn_at up, size_t n)
+{
+    struct rows r = {.fn = swiglu_bwd_rows, .m = slices(n), .all = n};
+    r.y = cpu_f32(dgate);
+    r.y2 = cpu_f32(dup);
+    r.x = cpu_f32(dy);
+    r.x2 = cpu_f32(gate);
+    r.x3 = cpu_f32(up);
+    return rows_run(d, &r, 1);
+}
+
+static void xent_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        float *z = r->y + (size_t)i * r->n;
+        if (r->id[i] >= 0) {
+            r->y2[i] = r->isa->xent(z, r->id[i], r->k, r->n, r->add);
+            continue;
+        }
+        r->y2[i] = 0;
+        if (r->add)
+            memset(z, 0, (size_t)r->n * sizeof *z);
+    }
+}
+
+static int train_xent(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_at label,
+                      float scale, int m, int n, int want_grad)
+{
+    struct rows r = {.fn = xent_rows, .m = m, .n = n, .k = scale, .add = want_grad};
+    r.y = cpu_f32(logits);
+    r.y2 = cpu_f32(loss);
+    r.id = train_i32(label);
+    return rows_run(d, &r, 4);
+}
+
+static void axpy_rows(const struct rows *r, int from, int to)
+{
+    size_t at, n = slice(r, from, to, &at);
+    r->isa->axpy(r->y + at, r->x + at, r->k, n);
+}
+
+static int train_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n)
+{
+    struct rows r = {.fn = axpy_rows, .m = slices(n), .all = n, .k = alpha};
+    r.y = cpu_f32(y);
+    r.x = cpu_f32(x);
+    return rows_run(d, &r, 1);
+}
+
+static void fill_rows(const struct rows *r, int from, int to)
+{
+    size_t at, n = slice(r, from, to, &at);
+    for (size_t i = at; i < at + n; i++)
+        r->y[i] = r->k;
+}
+
+static int train_fill(struct kn_dev *d, struct kn_at y, float value, size_t n)
+{
+    struct rows r = {.fn = fill_rows, .m = slices(n), .all = n, .k = value};
+    r.y = cpu_f32(y);
+    return rows_run(d, &r, 1);
+}
+
+static void dropout_rows(const struct rows *r, int from, int to)
+{
+    size_t at, n = slice(r, from, to, &at);
+    for (size_t i = at; i < at + n; i++)
+        r->y[i] = kn_philox_f32(r->seed, r->counter + i) >= r->k ? r->x[i] * r->c[0] : 0;
+}
+
+static int train_dropout(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
+                         uint64_t counter, size_t n)
+{
+    struct rows r = {.fn = dropout_rows, .m = slices(n), .all = n, .k = p, .c = {1 / (1 - p)}};
+    r.seed = seed;
+    r.counter = counter;
+    r.y = cpu_f32(y);
+    r.x = cpu_f32(x);
+    return rows_run(d, &r, 1);
+}
+
+static void get_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        memcpy(r->y + (size_t)i * r->n, r->x + (size_t)r->id[i] * r->n,
+               (size_t)r->n * sizeof *r->y);
+}
+
+static void put_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        memcpy(r->y + (size_t)r->id[i] * r->n, r->x + (size_t)i * r->n,
+               (size_t)r->n * sizeof *r->y);
+}
+
+static int train_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
+                          int n)
+{
+    struct rows r = {.fn = get_rows, .m = m, .n = n};
+    r.y = cpu_f32(y);
+    r.x = cpu_f32(x);
+    r.id = train_i32(idx);
+    return rows_run(d, &r, 64);
+}
+
+static int train_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
+                          int n)
+{
+    struct rows r = {.fn = put_rows, .m = m, .n = n};
+    r.y = cpu_f32(y);
+    r.x = cpu_f32(x);
+    r.id = train_i32(idx);
+    return rows_run(d, &r, 64);
+}
+
+static int train_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x_at, size_t n)
+{
+    (void)d;
+    const float *x = cpu_f32(x_at);
+    double lane[8] = {0}, s = 0;
+    for (size_t i = 0; i < n; i++)
+        lane[i % 8] += (double)x[i] * x[i];
+    for (int i = 0; i < 8; i++)
+        s += lane[i];
+    memcpy(cpu_f32(out), &s, sizeof s);
+    return 0;
+}
+
+static void adamw_rows(const struct rows *r, int from, int to)
+{
+    size_t at, n = slice(r, from, to, &at);
+    r->isa->adamw(r->y + at, r->x + at, r->y2 + at, (float *)(uintptr_t)r->x2 + at, n, r->c);
+}
+
+static int train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m,
+                       struct kn_at v, size_t n, const struct kn_adamw *h)
+{
+    struct rows r = {.fn = adamw_rows, .m = slices(n), .all = n};
+    r.y = cpu_f32(w);
+    r.x = cpu_f32(g);
+    r.y2 = cpu_f32(m);
+    r.x2 = cpu_f32(v);
+    r.c[0] = h->lr;
+    r.c[1] = h->beta1;
+    r.c[2] = (float)(1 - (double)h->beta1);
+    r.c[3] = h->beta2;
+    r.c[4] = (float)(1 - (double)h->beta2);
+    r.c[5] = h->eps;
+    r.c[6] = (float)((double)h->lr * h->weight_decay);
+    r.c[7] = h->grad_scale;
+    r.c[8] = (float)(1 / (1 - pow(h->beta1, (double)h->t)));
+    r.c[9] = (float)(1 / (1 - pow(h->beta2, (double)h->t)));
+    return rows_run(d, &r, 1);
+}
+
+/* Attention: one chunk is one document and one KV head. */
+struct docs {
+    const struct train_attn_isa *isa;
+    struct attn_job job;
+    const int32_t *start; /* first row of each document, then t */
+    float *own;
+    size_t own_size;
+    int n_head_kv, backward;
+};
+
+static void docs_chunk(void *ctx, int phase, int chunk, int thread)
+{
+    const struct docs *x = ctx;
+    struct attn_job j = x->job;
+    float *own = x->own + (size_t)thread * x->own_size;
+    (void)phase;
+    j.from = x->start[chunk / x->n_head_kv];
+    j.to = x->start[chunk / x->n_head_kv + 1];
+    j.kv_head = chunk % x->n_head_kv;
+    (x->backward ? x->isa->backward : x->isa->forward)(&j, own);
+}
+
+static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
+{
+    int32_t *start = malloc(((size_t)t + 1) * sizeof *start);
+    int n = 0, longest = 0;
+    if (!start)
+        return KN_ENOMEM;
+    for (int i = 0; i < t; i++)
+        if (doc[i] == i)
+            start[n++] = i;
+    start[n] = t;
+    for (int i = 0; i < n; i++)
+        longest = start[i + 1] - start[i] > longest ? start[i + 1] - start[i] : longest;
+    x->isa = train_isa(d)->attn;
+    x->start = start;
+    x->n_head_kv = x->job.a->n_head_kv;
+    x->own_size = (x->isa->scratch(x->job.a->head_dim, longest) + 15) / 16 * 16;
+    x->own = train_scratch(2, x->own_size * (size_t)d->n_threads);
+    int n_chunk = n * x->n_head_kv;
+    if (x->own)
+        pool_run(cpu_dev(d)->pool, docs_chunk, x, &n_chunk, 1);
+    free(start);
+    return x->own ? KN_OK : KN_ENOMEM;
+}
+
+static int train_attn(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q,
+                      struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
+                      int t)
+{
+    struct docs x = {.job = {.q = cpu_f32(q),
+                             .k = cpu_f32(k),
+                             .v = cpu_f32(v),
+                             .out = cpu_f32(y),
+                             .lse = cpu_f32(lse),
+                             .a = a}};
+    return docs_run(d, &x, train_i32(doc), t);
+}
+
+static int train_attn_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
+                          struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
+                          struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
+                          int t)
+{
+    struct docs x = {.job = {.q = cpu_f32(q),
+                             .k = cpu_f32(k),
+                             .v = cpu_f32(v),
+                             .dy = cpu_f32(dy),
+                             .y = cpu_f32(y),
+                             .lse = cpu_f32(lse),
+                             .dq = cpu_f32(dq),
+                             .dk = cpu_f32(dk),
+                             .dv = cpu_f32(dv),
+                             .a = a},
+                     .backward = 1};
+    return docs_run(d, &x, train_i32(doc), t);
+}
+
+const struct kn_train_ops kn_cpu_train = {
+    .linear = cpu_train_linear,
+    .linear_bwd = cpu_train_linear_bwd,
+    .linear_lora = cpu_train_linear_lora,
+    .linear_lora_bwd = cpu_train_linear_lora_bwd,
+    .gemm = cpu_train_gemm,
+    .norm = train_norm,
+    .norm_bwd = train_norm_bwd,
+    .rope = train_rope,
+    .attn = train_attn,
+    .attn_bwd = train_attn_bwd,
+    .swiglu_bwd = train_swiglu_bwd,
+    .xent = train_xent,
+    .embed = cpu_train_embed,
+    .fill = train_fill,
+    .axpy = train_axpy,
+    .dropout = train_dropout,
+    .rows_get = train_rows_get,
+    .rows_put = train_rows_put,
+    .sumsq = train_sumsq,
+    .adamw = train_adamw,
+};

@@ -1,0 +1,105 @@
+/* train_rows.simd.c - one row or range at a time: norm, SwiGLU's gradient, cross-entropy, AdamW */
+#include "cpu/cpu_train.h"
+#include "cpu/simd.h"
+#include <math.h>
+
+/* R3: sixteen lanes, ascending */
+static float dot3(const float *a, const float *b, const float *c, int n)
+{
+    vf s = vf_zero();
+    for (int i = 0; i < n; i += 16) {
+        vf p = vf_mul(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i));
+        s = vf_fma(p, vf_load_n(c + i, n - i), s);
+    }
+    return vf_fold(s);
+}
+
+static void norm(float *y, float *rstd, const float *x, const float *w, float eps, int n)
+{
+    vf s = vf_zero();
+    for (int i = 0; i < n; i += 16) {
+        vf v = vf_load_n(x + i, n - i);
+        s = vf_fma(v, v, s);
+    }
+    float r = 1.0f / sqrtf(vf_fold(s) / (float)n + eps);
+    *rstd = r;
+    for (int i = 0; i < n; i += 16)
+        vf_store_n(y + i,
+                   vf_mul(vf_mul(vf_load_n(x + i, n - i), vf_set1(r)), vf_load_n(w + i, n - i)),
+                   n - i);
+}
+
+static void norm_bwd(float *dx, const float *dy, const float *x, const float *w, float r, int n,
+                     int add)
+{
+    float dot = dot3(dy, w, x, n);
+    vf vr = vf_set1(r), vk = vf_set1(-r * r * r * dot / (float)n);
+    for (int i = 0; i < n; i += 16) {
+        vf g = vf_mul(vf_mul(vf_load_n(dy + i, n - i), vf_load_n(w + i, n - i)), vr);
+        vf v = vf_fma(vf_load_n(x + i, n - i), vk, g);
+        vf_store_n(dx + i, add ? vf_add(vf_load_n(dx + i, n - i), v) : v, n - i);
+    }
+}
+
+static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g, const float *u,
+                       size_t n)
+{
+    vf one = vf_set1(1);
+    for (size_t i = 0; i < n; i += 16) {
+        int m = n - i < 16 ? (int)(n - i) : 16;
+        vf gv = vf_load_n(g + i, m), d = vf_load_n(dy + i, m), uv = vf_load_n(u + i, m);
+        vf s = vf_div(one, vf_add(one, vf_exp(vf_neg(gv)))), silu = vf_mul(gv, s);
+        vf slope = vf_fma(silu, vf_sub(one, s), s); /* s (1 + g (1 - s)) */
+        vf_store_n(dg + i, vf_mul(vf_mul(d, uv), slope), m);
+        vf_store_n(du + i, vf_mul(d, silu), m);
+    }
+}
+
+static float xent(float *z, int label, float scale, int n, int want_grad)
+{
+    vf m = vf_set1(z[0]), s = vf_zero();
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+        m = vf_max(m, vf_load(z + i));
+    float max = vf_hmax(m), tail = 0;
+    for (int j = i; j < n; j++)
+        max = z[j] > max ? z[j] : max;
+    for (i = 0; i + 16 <= n; i += 16)
+        s = vf_add(s, vf_exp(vf_sub(vf_load(z + i), vf_set1(max))));
+    for (int j = i; j < n; j++)
+        tail += kn_exp(z[j] - max);
+    float sum = vf_fold(s) + tail, loss = logf(sum) + max - z[label];
+    if (!want_grad)
+        return loss;
+    vf k = vf_set1(scale / sum);
+    for (i = 0; i + 16 <= n; i += 16)
+        vf_store(z + i, vf_mul(vf_exp(vf_sub(vf_load(z + i), vf_set1(max))), k));
+    for (; i < n; i++)
+        z[i] = kn_exp(z[i] - max) * (scale / sum);
+    z[label] -= scale;
+    return loss;
+}
+
+static void axpy(float *y, const float *x, float alpha, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        vf_store(y + i, vf_fma(vf_set1(alpha), vf_load(x + i), vf_load(y + i)));
+    for (; i < n; i++)
+        y[i] = fmaf(alpha, x[i], y[i]);
+}
+
+/* c: lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, lr * decay, gradient scale, 1 / (1 - beta1^t),
+ * 1 / (1 - beta2^t) */
+static void adamw(float *w, const float *g, float *m, float *v, size_t n, const float *c)
+{
+    for (size_t i = 0; i < n; i++) {
+        float gi = g[i] * c[7];
+        m[i] = fmaf(c[1], m[i], c[2] * gi);
+        v[i] = fmaf(c[3], v[i], c[4] * gi * gi);
+        float step = m[i] * c[8] / (sqrtf(v[i] * c[9]) + c[5]);
+        w[i] = w[i] - c[6] * w[i] - c[0] * step;
+    }
+}
+
+const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent, axpy, adamw};

@@ -1,0 +1,211 @@
+/* lora - adapters as one array, their names, and PEFT's folder written */
+#include "lora.h"
+#include "outfile.h"
+#include "rng.h"
+#include "safetensors.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[LORA_WHICH] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                              "gate_proj", "up_proj", "down_proj"};
+
+const char *lora_name(int which)
+{
+    return names[which];
+}
+
+int lora_targets(const char *list, unsigned *targets, struct err *e)
+{
+    *targets = 0;
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        int which = 0;
+        while (which < LORA_WHICH && (strlen(names[which]) != n || strncmp(names[which], p, n)))
+            which++;
+        if (which < LORA_WHICH)
+            *targets |= 1u << which;
+        else if (n == 3 && strncmp(p, "all", 3) == 0)
+            *targets |= (1u << LORA_WHICH) - 1;
+        else
+            return err_set(e, ERR_USAGE,
+                           "unknown target '%.*s', expected all or some of q_proj,k_proj,v_proj,"
+                           "o_proj,gate_proj,up_proj,down_proj",
+                           (int)n, p);
+        p += n;
+        p += *p == ',';
+    }
+    return *targets ? 0 : err_set(e, ERR_USAGE, "no target layers given");
+}
+
+void lora_module(int layer, int which, char *s, size_t size)
+{
+    snprintf(s, size, "model.layers.%d.%s.%s", layer, which <= LORA_O ? "self_attn" : "mlp",
+             names[which]);
+}
+
+float lora_scale(const struct lora_conf *c)
+{
+    return (float)(c->alpha / (c->rslora ? sqrt(c->rank) : c->rank));
+}
+
+static void shape(const struct hparams *h, struct lora_mod *m)
+{
+    int q = h->n_head * h->head_dim, kv = h->n_head_kv * h->head_dim;
+    const int in[] = {h->n_embd, h->n_embd, h->n_embd, q, h->n_embd, h->n_embd, h->n_ff};
+    const int out[] = {q, kv, kv, h->n_embd, h->n_ff, h->n_ff, h->n_embd};
+    m->n_in = in[m->which];
+    m->n_out = out[m->which];
+}
+
+/* A from its module's own stream, so that a choice of targets changes no other module. */
+static int draw(struct lora *l, uint64_t seed, struct err *e)
+{
+    float *w = calloc(l->n_param ? l->n_param : 1, sizeof *w);
+    if (!w)
+        return err_set(e, ERR_NOMEM, "adapters: %zu parameters", l->n_param);
+    for (int i = 0; i < l->n_mod; i++) {
+        const struct lora_mod *m = &l->mod[i];
+        char name[128];
+        lora_module(m->layer, m->which, name, sizeof name);
+        struct rng r = {rng_key(seed, name, 0), 0};
+        double bound = 1 / sqrt((double)m->n_in);
+        for (size_t k = 0; k < (size_t)l->c.rank * (size_t)m->n_in; k++)
+            w[m->a + k] = (float)((2 * rng_next(&r) - 1) * bound);
+    }
+    int rc = kn_write(l->dev, l->w, w, l->n_param * sizeof *w);
+    free(w);
+    return rc ? err_set(e, ERR_NOMEM, "adapters: %s", kn_strerror(rc)) : 0;
+}
+
+int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
+             uint64_t seed, struct err *e)
+{
+    *l = (struct lora){.c = *c, .scale = lora_scale(c), .n_layer = h->n_layer, .dev = dev};
+    l->mod = calloc((size_t)h->n_layer * LORA_WHICH, sizeof *l->mod);
+    if (!l->mod)
+        return err_set(e, ERR_NOMEM, "adapters");
+    for (int layer = 0; layer < h->n_layer; layer++)
+        for (int which = 0; which < LORA_WHICH; which++) {
+            if (!(c->targets >> which & 1))
+                continue;
+            struct lora_mod *m = &l->mod[l->n_mod++];
+            m->layer = layer;
+            m->which = which;
+            shape(h, m);
+            m->a = l->n_param;
+            m->b = m->a + (size_t)c->rank * (size_t)m->n_in;
+            l->n_param = m->b + (size_t)c->rank * (size_t)m->n_out;
+        }
+    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v};
+    for (int i = 0; i < 4; i++)
+        if (kn_alloc(dev, l->n_param * sizeof(float), at[i])) {
+            lora_free(l);
+            return err_set(e, ERR_NOMEM, "adapters: %zu parameters, four values each", l->n_param);
+        }
+    int rc = draw(l, seed, e);
+    if (rc)
+        lora_free(l);
+    return rc;
+}
+
+void lora_free(struct lora *l)
+{
+    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v};
+    for (int i = 0; i < 4; i++)
+        if (at[i]->buf)
+            kn_free(l->dev, *at[i]);
+    free(l->mod);
+    memset(l, 0, sizeof *l);
+}
+
+const struct lora_mod *lora_find(const struct lora *l, int layer, int which)
+{
+    for (int i = 0; i < l->n_mod; i++)
+        if (l->mod[i].layer == layer && l->mod[i].which == which)
+            return &l->mod[i];
+    return NULL;
+}
+
+static int save_config(const struct lora *l, const char *dir, const char *base, struct err *e)
+{
+    struct json_out j = {0};
+    char path[4096];
+    size_t n;
+    if (snprintf(path, sizeof path, "%s/adapter_config.json", dir) >= (int)sizeof path)
+        return err_set(e, ERR_CANTCREAT, "%s: path too long", dir);
+    json_begin(&j, '{');
+    json_key(&j, "alpha_pattern");
+    json_raw(&j, "{}");
+    json_kv_str(&j, "base_model_name_or_path", base);
+    json_kv_str(&j, "bias", "none");
+    json_kv_bool(&j, "fan_in_fan_out", 0);
+    json_kv_bool(&j, "inference_mode", 1);
+    json_kv_bool(&j, "init_lora_weights", 1);
+    json_kv_num(&j, "lora_alpha", l->c.alpha);
+    json_kv_num(&j, "lora_dropout", l->c.dropout);
+    json_key(&j, "modules_to_save");
+    json_raw(&j, "null");
+    json_kv_str(&j, "peft_type", "LORA");
+    json_kv_int(&j, "r", l->c.rank);
+    json_key(&j, "rank_pattern");
+    json_raw(&j, "{}");
+    json_key(&j, "target_modules");
+    json_begin(&j, '[');
+    for (int i = 0; i < LORA_WHICH; i++)
+        if (l->c.targets >> i & 1)
+            json_str(&j, names[i]);
+    json_end(&j, ']');
+    json_kv_str(&j, "task_type", "CAUSAL_LM");
+    json_kv_bool(&j, "use_dora", 0);
+    json_kv_bool(&j, "use_rslora", l->c.rslora);
+    json_end(&j, '}');
+    char *text = json_take(&j, &n);
+    struct outfile o = {0};
+    int rc = text ? outfile_open(&o, path, e) : err_set(e, ERR_NOMEM, "%s", path);
+    if (rc == 0 && (rc = outfile_write(&o, text, n, e)) == 0 &&
+        (rc = outfile_write(&o, "\n", 1, e)) == 0)
+        rc = outfile_commit(&o, e);
+    if (rc)
+        outfile_abort(&o);
+    free(text);
+    return rc;
+}
+
+int lora_save(const struct lora *l, const char *dir, const char *base, char *sha256, struct err *e)
+{
+    char path[4096];
+    float *w = malloc((l->n_param ? l->n_param : 1) * sizeof *w);
+    struct tensor *t = calloc(2 * (size_t)l->n_mod + 1, sizeof *t);
+    cJSON *meta = cJSON_CreateObject();
+    int rc = 0;
+    if (!w || !t || !meta || !cJSON_AddStringToObject(meta, "format", "pt"))
+        rc = err_set(e, ERR_NOMEM, "%s", dir);
+    else if (kn_read(l->dev, w, l->w, l->n_param * sizeof *w))
+        rc = err_set(e, ERR_SOFTWARE, "adapters cannot be read from %s", l->dev->name);
+    for (int i = 0; rc == 0 && i < 2 * l->n_mod; i++) {
+        const struct lora_mod *m = &l->mod[i / 2];
+        char module[128];
+        int b = i % 2, rank = l->c.rank;
+        lora_module(m->layer, m->which, module, sizeof module);
+        snprintf(t[i].name, sizeof t[i].name, "base_model.model.%s.lora_%c.weight", module,
+                 b ? 'B' : 'A');
+        t[i].type = KN_F32;
+        t[i].ndim = 2;
+        t[i].dim[0] = (uint64_t)(b ? m->n_out : rank);
+        t[i].dim[1] = (uint64_t)(b ? rank : m->n_in);
+        t[i].data = w + (b ? m->b : m->a);
+        t[i].bytes = (size_t)t[i].dim[0] * (size_t)t[i].dim[1] * sizeof *w;
+    }
+    if (rc == 0 && (rc = save_config(l, dir, base, e)) == 0) {
+        if (snprintf(path, sizeof path, "%s/adapter_model.safetensors", dir) >= (int)sizeof path)
+            rc = err_set(e, ERR_CANTCREAT, "%s: path too long", dir);
+        else
+            rc = safetensors_write(path, t, 2 * l->n_mod, meta, sha256, e);
+    }
+    cJSON_Delete(meta);
+    free(t);
+    free(w);
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* lora.h - LoRA adapters on a device: y = W x + scale * B A x for a chosen set of linear layers
+ *
+ * All adapters lie in one array (and so do gradients and moments), A before B, modules in the
+ * model's order: an optimizer step is one call.  A begins Kaiming-uniform with a = sqrt(5), that is
+ * U(-1/sqrt(n_in), 1/sqrt(n_in)), B as zero (Hu et al. 2021, arXiv:2106.09685; PEFT's default).
+ * scale = alpha / rank, or alpha / sqrt(rank) with rslora (Kalajdzievski 2023, arXiv:2312.03732).
+ */
+#ifndef LORA_H
+#define LORA_H
+#include "err.h"
+#include "hparams.h"
+#include "kernels.h"
+
+enum lora_which { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_WHICH };
+
+struct lora_conf {
+    int rank, rslora;
+    double alpha, dropout; /* dropout of the adapter's input, 0 <= p < 1 */
+    unsigned targets;      /* bit 1 << which */
+};
+struct lora_mod {
+    int layer, which, n_in, n_out;
+    size_t a, b; /* floats from the start: A (rank, n_in), B (n_out, rank) */
+};
+struct lora {
+    struct lora_conf c;
+    float scale;
+    int n_layer, n_mod;
+    struct lora_mod *mod;
+    size_t n_param;
+    struct kn_dev *dev;      /* not owned */
+    struct kn_at w, g, m, v; /* (n_param) weights, gradients, AdamW's moments */
+};
+
+/* "q_proj,v_proj" or "all"; ERR_USAGE names the unknown one. */
+int lora_targets(const char *list, unsigned *targets, struct err *e);
+const char *lora_name(int which); /* "q_proj" */
+/* Module name as in the model: "model.layers.3.self_attn.q_proj". */
+void lora_module(int layer, int which, char *s, size_t size);
+float lora_scale(const struct lora_conf *c);
+
+/* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module. */
+int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
+             uint64_t seed, struct err *e);
+void lora_free(struct lora *l);
+const struct lora_mod *lora_find(const struct lora *l, int layer, int which); /* NULL: none there */
+
+/* PEFT's folder: adapter_config.json and adapter_model.safetensors, into an existing directory.
+ * base: base_model_name_or_path. sha256 (65) of the weights' file. */
+int lora_save(const struct lora *l, const char *dir, const char *base, char *sha256, struct err *e);
+#endif

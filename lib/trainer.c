@@ -1,0 +1,108 @@
+/* trainer - windows of samples to optimizer steps */
+#include "trainer.h"
+#include "rng.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct optim *o,
+                const struct model *m, struct lora *l, const struct dataset *d, struct err *e)
+{
+    long window = (long)c->batch * c->accum;
+    *t = (struct trainer){.c = *c, .optim = *o, .data = d, .lora = l, .epoch = -1};
+    t->per_epoch = (d->n + window - 1) / window;
+    t->total = t->per_epoch * c->epochs;
+    t->optim.total = t->total;
+    t->order = malloc((size_t)d->n * sizeof *t->order);
+    if (!t->order)
+        return err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
+    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, e);
+    if (rc)
+        trainer_free(t);
+    return rc;
+}
+
+void trainer_free(struct trainer *t)
+{
+    if (t->back.m)
+        backward_free(&t->back);
+    free(t->order);
+    memset(t, 0, sizeof *t);
+}
+
+/* Forward, and backward where scale > 0, over the samples; *loss gets the sum over their tokens. */
+static int pass(struct trainer *t, const struct dataset *d, const uint32_t *which, int n,
+                float scale, uint64_t key, double *loss, long *rows, long *loss_tokens,
+                struct err *e)
+{
+    struct dataset_packs p;
+    int rc = dataset_pack(&p, d, which, n, t->c.max_rows, e);
+    if (rc)
+        return rc;
+    for (int i = 0; rc == 0 && i < p.n_pack; i++) {
+        int at = p.start[i], len = p.start[i + 1] - at;
+        t->back.dropout_key = rng_key(key, "dropout", (uint64_t)i);
+        rc = backward_run(&t->back, p.ids + at, p.doc + at, p.label + at, len, scale, scale > 0,
+                          loss, e);
+    }
+    *rows += p.n_rows;
+    *loss_tokens += p.n_loss;
+    dataset_packs_free(&p);
+    return rc;
+}
+
+int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct err *e)
+{
+    long epoch = (step - 1) / t->per_epoch, window = (long)t->c.batch * t->c.accum;
+    long from = (step - 1) % t->per_epoch * window, to = from + window, loss_tokens = 0;
+    double sum = 0;
+    int rc = 0;
+    to = to < t->data->n ? to : t->data->n;
+    if (t->epoch != epoch)
+        dataset_order(t->order, t->data->n, t->c.seed, epoch);
+    t->epoch = epoch;
+    *out = (struct trainer_step){.step = step, .epoch = epoch + 1};
+    for (long i = from; i < to; i++) {
+        const struct dataset_sample *s = &t->data->s[t->order[i]];
+        loss_tokens += s->n - s->n_prompt;
+    }
+    for (long i = from; rc == 0 && i < to; i += t->c.batch) {
+        long n = to - i < t->c.batch ? to - i : t->c.batch;
+        uint64_t key = rng_key(t->c.seed, "step", (uint64_t)step << 20 | (uint64_t)(i - from));
+        rc = pass(t, t->data, t->order + i, (int)n, 1 / (float)loss_tokens, key, &sum, &out->tokens,
+                  &out->loss_tokens, e);
+    }
+    if (rc)
+        return rc;
+    out->loss = sum / (double)loss_tokens;
+    out->lr = optim_lr(&t->optim, step);
+    if (!isfinite(out->loss))
+        return err_set(e, ERR_DATA, "step %ld: the loss is not finite", step);
+    if (t->c.max_loss > 0 && out->loss > t->c.max_loss)
+        return err_set(e, ERR_DATA, "step %ld: the loss is %.4g, above %.4g: diverged", step,
+                       out->loss, t->c.max_loss);
+    if ((rc = optim_step(&t->optim, t->lora, step, &out->grad_norm, e)))
+        err_prefix(e, "step %ld", step);
+    return rc;
+}
+
+int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long *loss_tokens,
+                 struct err *e)
+{
+    uint32_t *all = malloc((size_t)d->n * sizeof *all);
+    double dropout = t->lora->c.dropout, sum = 0;
+    long rows = 0;
+    int rc = all ? 0 : err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
+    for (int i = 0; all && i < d->n; i++)
+        all[i] = (uint32_t)i;
+    *loss_tokens = 0;
+    t->lora->c.dropout = 0;
+    enum { SLICE = 64 };
+    for (int i = 0; rc == 0 && i < d->n; i += SLICE)
+        rc = pass(t, d, all + i, d->n - i < SLICE ? d->n - i : SLICE, 0, 0, &sum, &rows,
+                  loss_tokens, e);
+    t->lora->c.dropout = dropout;
+    *loss = sum / (double)*loss_tokens;
+    free(all);
+    return rc;
+}

@@ -1,0 +1,41 @@
+/* trainer.h - the training loop: windows of samples to optimizer steps, validation, divergence
+ *
+ * A step takes batch * accum samples in the epoch's order; its loss is the sum over all their
+ * response tokens divided by the number of those tokens, so accumulation changes nothing but
+ * memory, in the last window too.  Everything that happens at a step follows from (seed, step): a
+ * run that stops and resumes gives the same bits. */
+#ifndef TRAINER_H
+#define TRAINER_H
+#include "backward.h"
+#include "dataset.h"
+#include "optim.h"
+
+struct trainer_conf {
+    int batch, accum, epochs, max_rows, recompute;
+    uint64_t seed;
+    double max_loss; /* a step's loss above it is divergence; 0 = only NaN and infinity are */
+};
+struct trainer {
+    struct trainer_conf c;
+    struct optim optim;
+    const struct dataset *data;
+    struct lora *lora;
+    struct backward back;
+    uint32_t *order;              /* of `epoch` */
+    long epoch, per_epoch, total; /* steps of an epoch, of the run */
+};
+struct trainer_step { /* what a step did */
+    long step, epoch; /* from 1 */
+    long tokens, loss_tokens;
+    double loss, grad_norm, lr;
+};
+int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct optim *o,
+                const struct model *m, struct lora *l, const struct dataset *d, struct err *e);
+void trainer_free(struct trainer *t);
+/* Step number `step` from 1. ERR_DATA "step N: ..." if the loss or the gradient is not finite, or
+ * the loss is above max_loss. */
+int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct err *e);
+/* Mean loss per response token over a dataset, no gradient. */
+int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long *loss_tokens,
+                 struct err *e);
+#endif
