@@ -132,10 +132,31 @@ static unsigned unsafe(uint32_t c)
     return 0;
 }
 
+/* Letters and numbers of Unicode 15.1 and 16 that utf8proc 2.8 (Unicode 15.0) does not know; the
+ * regex library of Hugging Face's tokenizers does. */
+static const struct {
+    uint32_t first, last;
+    uint8_t class;
+} newer[] = {
+    {0x1C89, 0x1C8A, UNI_L},   {0xA7CB, 0xA7CD, UNI_L},   {0xA7DA, 0xA7DC, UNI_L},
+    {0x105C0, 0x105F3, UNI_L}, {0x10D40, 0x10D49, UNI_N}, {0x10D4A, 0x10D65, UNI_L},
+    {0x10D6F, 0x10D85, UNI_L}, {0x10EC2, 0x10EC4, UNI_L}, {0x11380, 0x11389, UNI_L},
+    {0x1138B, 0x1138B, UNI_L}, {0x1138E, 0x1138E, UNI_L}, {0x11390, 0x113B5, UNI_L},
+    {0x113B7, 0x113B7, UNI_L}, {0x113D1, 0x113D1, UNI_L}, {0x113D3, 0x113D3, UNI_L},
+    {0x116D0, 0x116E3, UNI_N}, {0x11BC0, 0x11BE0, UNI_L}, {0x11BF0, 0x11BF9, UNI_N},
+    {0x13460, 0x143FA, UNI_L}, {0x16100, 0x1611D, UNI_L}, {0x16130, 0x16139, UNI_N},
+    {0x16D40, 0x16D6C, UNI_L}, {0x16D70, 0x16D79, UNI_N}, {0x18CFF, 0x18CFF, UNI_L},
+    {0x1CCF0, 0x1CCF9, UNI_N}, {0x1E5D0, 0x1E5ED, UNI_L}, {0x1E5F0, 0x1E5F0, UNI_L},
+    {0x1E5F1, 0x1E5FA, UNI_N}, {0x2EBF0, 0x2EE5D, UNI_L},
+};
+
 static void fill(void)
 {
     for (uint32_t c = 0; c < TABLE; c++)
         table[c] = (uint8_t)(class_of(c) | unsafe(c));
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
+            table[c] = newer[i].class;
 }
 
 static unsigned full_class(const uint8_t *s, unsigned *len)
