@@ -12,7 +12,9 @@ struct chat_msg {
     const char *role, *content;
 };
 /* ids (malloc) of the messages, then the assistant's header, then prefill (may be NULL). default_system:
- * what Qwen2.5's template inserts when no system turn is given; NULL = nothing. */
+ * what Qwen2.5's template inserts when no system turn is given; NULL = nothing.  Header and prefill are
+ * encoded as one text, as in the templated text, so a prefill that begins with a newline joins the header's.
+ * chat_format "raw": one message, its content and the prefill as one text after the model's bos. */
 long chat_encode(const struct bpe *b, const char *chat_format, const struct chat_msg *m, int n_msg,
                  const char *default_system, const char *prefill, int32_t **ids, struct err *e);
 /* "chatml" if the Jinja template is ChatML (with its default system text into *system, malloc or NULL),
