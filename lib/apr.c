@@ -397,6 +397,28 @@ static void set_item(cJSON *o, const char *key, cJSON *v)
     cJSON_AddItemToObject(o, key, v);
 }
 
+/* aprender's description of the type that most of the quantized bytes have. */
+static void describe_quantization(const struct writer *w, cJSON *m)
+{
+    size_t bytes[256] = {0};
+    int most = 0;
+    cJSON_DeleteItemFromObjectCaseSensitive(m, "quantization");
+    for (int i = 0; i < w->n; i++)
+        if (tensor_type_block(w->t[i].type) > 1) {
+            bytes[w->t[i].type] += w->t[i].bytes;
+            most = bytes[w->t[i].type] > bytes[most] ? w->t[i].type : most;
+        }
+    const struct kn_type_info *k = kn_type_info(most);
+    if (!bytes[most] || !k->name || !k->block_len)
+        return;
+    cJSON *q = cJSON_AddObjectToObject(m, "quantization");
+    cJSON_AddStringToObject(q, "quant_type", k->name);
+    cJSON_AddNumberToObject(q, "bits", k->block_bytes * 8 / k->block_len);
+    cJSON_AddNumberToObject(q, "block_size", k->block_len);
+    cJSON_AddBoolToObject(q, "symmetric",
+                          most == KN_Q4_0 || most == KN_Q5_0 || most == KN_Q8_0 || most == KN_Q6_K);
+}
+
 /* What the writer must record. */
 static cJSON *complete_meta(const struct writer *w, const cJSON *meta)
 {
@@ -428,6 +450,7 @@ static cJSON *complete_meta(const struct writer *w, const cJSON *meta)
     }
     set_item(m, "param_count", cJSON_CreateNumber(params));
     set_item(m, "total_size", cJSON_CreateNumber(bytes));
+    describe_quantization(w, m);
     set_item(m, "tensor_types", types);
     set_item(m, "tensor_xxh64", hashes);
     return m;

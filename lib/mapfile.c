@@ -2,17 +2,56 @@
 #include "mapfile.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A pipe cannot be mapped: its bytes go to memory that is unmapped in the same way. */
+static int read_pipe(struct mapfile *m, int fd, struct err *e)
+{
+    size_t cap = 1 << 20, n = 0;
+    uint8_t *p = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ssize_t k = 1;
+    while (p != MAP_FAILED && k) {
+        if (n == cap) {
+            void *grown = mremap(p, cap, 2 * cap, MREMAP_MAYMOVE);
+            if (grown == MAP_FAILED)
+                munmap(p, cap);
+            p = grown;
+            cap *= 2;
+            continue;
+        }
+        k = read(fd, p + n, cap - n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0) {
+            munmap(p, cap);
+            return err_errno(e, ERR_IO, "%s", m->path);
+        }
+        n += (size_t)k;
+    }
+    if (p == MAP_FAILED)
+        return err_errno(e, ERR_NOMEM, "%s: %zu bytes", m->path, cap);
+    /* keep whole pages only, so that mapfile_close's length covers all of it */
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (n + page - 1) / page * page;
+    if (used < cap)
+        munmap(p + used, cap - used);
+    m->p = used ? p : NULL;
+    m->n = n;
+    return 0;
+}
+
 int mapfile_open(struct mapfile *m, const char *path, struct err *e)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
-    *m = (struct mapfile){NULL, 0, path};
+    int in = strcmp(path, "-") == 0, rc = 0;
+    int fd = in ? 0 : open(path, O_RDONLY | O_CLOEXEC);
+    *m = (struct mapfile){NULL, 0, in ? "standard input" : path};
     if (fd < 0)
         return err_errno(e, ERR_NOINPUT, "%s", path);
+    if (in && fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+        return read_pipe(m, fd, e);
     if (fstat(fd, &st) < 0)
         rc = err_errno(e, ERR_NOINPUT, "%s", path);
     else if (!S_ISREG(st.st_mode))
@@ -26,7 +65,8 @@ int mapfile_open(struct mapfile *m, const char *path, struct err *e)
             m->n = (size_t)st.st_size;
         }
     }
-    close(fd);
+    if (!in)
+        close(fd);
     return rc;
 }
 

@@ -1,4 +1,6 @@
-/* mapfile.h - read-only mapped input files; the bytes live until mapfile_close */
+/* mapfile.h - read-only mapped input files; the bytes live until mapfile_close
+ *
+ * Path "-" is standard input: a file is mapped, a pipe is read to its end. */
 #ifndef MAPFILE_H
 #define MAPFILE_H
 #include "err.h"

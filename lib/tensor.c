@@ -115,6 +115,40 @@ int tensor_is_weight(int type)
     return i >= 0 && types[i].weight;
 }
 
+/* First of n 16-bit floats, `stride` bytes apart, with all bits of `exponent` set; n if none. */
+static size_t scan16(const uint8_t *p, size_t n, size_t stride, unsigned exponent)
+{
+    for (size_t i = 0; i < n; i++, p += stride)
+        if (((unsigned)(p[0] | p[1] << 8) & exponent) == exponent)
+            return i;
+    return n;
+}
+
+int64_t tensor_not_finite(const struct tensor *t)
+{
+    enum { F16 = 0x7c00, BF16 = 0x7f80 };
+    const uint8_t *p = t->data;
+    size_t n = tensor_count(t), i = n, len = (size_t)tensor_type_block(t->type);
+    if (t->type == KN_F32) { /* the exponent is in the upper half, as of BF16 */
+        i = scan16(p + 2, n, 4, BF16);
+    } else if (t->type == KN_BF16) {
+        i = scan16(p, n, 2, BF16);
+    } else if (t->type == KN_F16) {
+        i = scan16(p, n, 2, F16);
+    } else if (tensor_is_weight(t->type)) {
+        size_t bytes = t->bytes / (n / len);
+        size_t at = t->type == KN_Q6_K ? 208 : 0; /* d; where there is a second f16, it follows d */
+        int two =
+            t->type == KN_Q4_1 || t->type == KN_Q5_1 || t->type == KN_Q4_K || t->type == KN_Q5_K;
+        n /= len;
+        i = scan16(p + at, n, bytes, F16);
+        size_t j = two ? scan16(p + at + 2, n, bytes, F16) : n;
+        i = i < j ? i : j;
+        return i < n ? (int64_t)(i * len) : -1;
+    }
+    return i < n ? (int64_t)i : -1;
+}
+
 int tensor_by_name(const void *a, const void *b)
 {
     return strcmp(((const struct tensor *)a)->name, ((const struct tensor *)b)->name);

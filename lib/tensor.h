@@ -49,6 +49,9 @@ int tensor_type_by_name(const char *name); /* -1 if unknown; case matters */
 int tensor_type_block(int type);        /* values of a block, 1 for plain types, 0 if unknown */
 /* The float widths and quantized types that the engine computes with. */
 int tensor_is_weight(int type);
+/* Index of the first value (or of the first block's first value) that is NaN or infinite; -1 if there is
+ * none. Looks at floats and at the scales of quantized blocks, not at integers. */
+int64_t tensor_not_finite(const struct tensor *t);
 /* qsort and bsearch by name, bytewise */
 int tensor_by_name(const void *a, const void *b);
 /* "(512, 256)" into buf */
