@@ -1,0 +1,391 @@
+/* import - the tensors that a model needs, and the one way in which a .apr file is put together
+ * from them */
+#include "import.h"
+#include "blocks.h"
+#include "bpe.h"
+#include "chat.h"
+#include "hash.h"
+#include "import_impl.h"
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the tensors of an architecture ---- */
+
+enum side { EMBD, VOCAB, FF, Q, KV, HEAD };
+enum when { ALWAYS, BIAS, QK_NORM };
+
+static const struct {
+    const char *name, *gguf;
+    uint8_t when, ndim, rows, cols;
+} per_layer[] = {
+    // clang-format off
+    {"input_layernorm.weight",          "attn_norm.weight",   ALWAYS,  1, EMBD, 0},
+    {"self_attn.q_proj.weight",         "attn_q.weight",      ALWAYS,  2, Q, EMBD},
+    {"self_attn.k_proj.weight",         "attn_k.weight",      ALWAYS,  2, KV, EMBD},
+    {"self_attn.v_proj.weight",         "attn_v.weight",      ALWAYS,  2, KV, EMBD},
+    {"self_attn.o_proj.weight",         "attn_output.weight", ALWAYS,  2, EMBD, Q},
+    {"self_attn.q_proj.bias",           "attn_q.bias",        BIAS,    1, Q, 0},
+    {"self_attn.k_proj.bias",           "attn_k.bias",        BIAS,    1, KV, 0},
+    {"self_attn.v_proj.bias",           "attn_v.bias",        BIAS,    1, KV, 0},
+    {"self_attn.q_norm.weight",         "attn_q_norm.weight", QK_NORM, 1, HEAD, 0},
+    {"self_attn.k_norm.weight",         "attn_k_norm.weight", QK_NORM, 1, HEAD, 0},
+    {"post_attention_layernorm.weight", "ffn_norm.weight",    ALWAYS,  1, EMBD, 0},
+    {"mlp.gate_proj.weight",            "ffn_gate.weight",    ALWAYS,  2, FF, EMBD},
+    {"mlp.up_proj.weight",              "ffn_up.weight",      ALWAYS,  2, FF, EMBD},
+    {"mlp.down_proj.weight",            "ffn_down.weight",    ALWAYS,  2, EMBD, FF},
+    // clang-format on
+};
+enum { PER_LAYER = sizeof per_layer / sizeof *per_layer };
+
+static uint64_t side(const struct hparams *h, enum side s)
+{
+    switch (s) {
+    case EMBD:
+        return (uint64_t)h->n_embd;
+    case VOCAB:
+        return (uint64_t)h->n_vocab;
+    case FF:
+        return (uint64_t)h->n_ff;
+    case Q:
+        return (uint64_t)h->n_head * (uint64_t)h->head_dim;
+    case KV:
+        return (uint64_t)h->n_head_kv * (uint64_t)h->head_dim;
+    case HEAD:
+        break;
+    }
+    return (uint64_t)h->head_dim;
+}
+
+static int skipped(const struct hparams *h, int when)
+{
+    return (when == BIAS && !h->qkv_bias) || (when == QK_NORM && !h->qk_norm);
+}
+
+int import_wanted(const struct hparams *h, int i, struct import_want *w)
+{
+    static const char *const top[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
+                                         {"model.norm.weight", "output_norm.weight"},
+                                         {"lm_head.weight", "output.weight"}};
+    int n_top = h->tied ? 2 : 3, kinds = 0, layer, k;
+    memset(w, 0, sizeof *w);
+    if (i < n_top) {
+        snprintf(w->name, sizeof w->name, "%s", top[i][0]);
+        snprintf(w->gguf, sizeof w->gguf, "%s", top[i][1]);
+        w->ndim = i == 1 ? 1 : 2;
+        w->dim[0] = side(h, i == 1 ? EMBD : VOCAB);
+        w->dim[1] = side(h, EMBD);
+        return 1;
+    }
+    for (k = 0; k < PER_LAYER; k++)
+        kinds += !skipped(h, per_layer[k].when);
+    i -= n_top;
+    layer = i / kinds;
+    if (layer >= h->n_layer)
+        return 0;
+    i %= kinds;
+    for (k = 0; skipped(h, per_layer[k].when) || i-- > 0; k++)
+        ;
+    snprintf(w->name, sizeof w->name, "model.layers.%d.%s", layer, per_layer[k].name);
+    snprintf(w->gguf, sizeof w->gguf, "blk.%d.%s", layer, per_layer[k].gguf);
+    w->ndim = per_layer[k].ndim;
+    w->dim[0] = side(h, per_layer[k].rows);
+    w->dim[1] = w->ndim == 2 ? side(h, per_layer[k].cols) : 0;
+    return 1;
+}
+
+/* ---- putting it together ---- */
+
+/* The source's tensor for w, checked. */
+static const struct tensor *source_tensor(const struct import *im, const struct import_want *w,
+                                          struct err *e)
+{
+    const char *name = im->gguf_names ? w->gguf : w->name;
+    const struct tensor *t = im->find(im->source, name);
+    struct tensor want = {.ndim = w->ndim, .dim = {w->dim[0], w->dim[1]}};
+    char found[200], expected[80];
+    int64_t bad;
+    if (!t) {
+        err_set(e, ERR_DATA, "%s: tensor %s: missing", im->path, name);
+        return NULL;
+    }
+    if (t->ndim != w->ndim || memcmp(t->dim, want.dim, (size_t)t->ndim * sizeof *t->dim)) {
+        err_set(e, ERR_DATA, "%s: tensor %s: shape: expected %s, found %s", im->path, name,
+                tensor_shape(&want, expected, sizeof expected),
+                tensor_shape(t, found, sizeof found));
+        return NULL;
+    }
+    if (!tensor_is_weight(t->type)) {
+        err_set(e, ERR_DATA, "%s: tensor %s: type %s is not supported", im->path, name,
+                tensor_type_name(t->type));
+        return NULL;
+    }
+    if ((bad = tensor_not_finite(t)) >= 0) {
+        err_set(e, ERR_DATA, "%s: tensor %s: NaN or infinity at element %" PRId64, im->path, name,
+                bad);
+        return NULL;
+    }
+    return t;
+}
+
+static int by_pointer_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A tensor that nobody asked for may change what the model computes. */
+static int check_extra(const struct import *im, int n_used, struct err *e)
+{
+    const char **used = malloc(((size_t)n_used + 1) * sizeof *used);
+    int rc = 0;
+    if (!used)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+    for (int i = 0; i < n_used; i++)
+        used[i] = im->used[i]->name;
+    qsort(used, (size_t)n_used, sizeof *used, by_pointer_name);
+    for (int i = 0; i < im->n_tensor && rc == 0; i++) {
+        const char *name = im->tensor[i].name;
+        if (!bsearch(&name, used, (size_t)n_used, sizeof *used, by_pointer_name) &&
+            !(im->ignored && im->ignored(&im->h, name)))
+            rc = err_set(e, ERR_DATA, "%s: tensor %s: unknown to architecture %s", im->path, name,
+                         im->h.arch);
+    }
+    free(used);
+    return rc;
+}
+
+/* Type of the copy: norms and biases are only ever widened. */
+static int target_type(const struct import *im, const struct tensor *t)
+{
+    switch (im->opts.type) {
+    case IMPORT_KEEP:
+        break;
+    case IMPORT_F32:
+        return KN_F32;
+    case IMPORT_F16:
+        return t->ndim > 1 ? KN_F16 : t->type;
+    case IMPORT_BF16:
+        return t->ndim > 1 ? KN_BF16 : t->type;
+    }
+    return t->type;
+}
+
+static int convert(void *arg, int i, void *buf, struct err *e)
+{
+    const struct import *im = arg;
+    const struct tensor *from = im->used[i];
+    enum { CHUNK = 4096 };
+    float x[CHUNK];
+    size_t n = tensor_count(from), size = from->bytes / n; /* plain types only */
+    const uint8_t *p = from->data;
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t k = n - at < CHUNK ? n - at : CHUNK;
+        kn_dequantize(from->type, p + at * size, x, k);
+        for (size_t j = 0; j < k; j++) {
+            if (im->out[i].type == KN_F32) {
+                memcpy((float *)buf + at + j, &x[j], sizeof x[j]);
+                continue;
+            }
+            uint16_t v = im->out[i].type == KN_F16 ? kn_f32_to_f16(x[j]) : kn_f32_to_bf16(x[j]);
+            if ((v & 0x7fff) >= (im->out[i].type == KN_F16 ? 0x7c00 : 0x7f80))
+                return err_set(e, ERR_DATA, "%s: tensor %s: element %zu: %g is beyond %s", im->path,
+                               from->name, at + j, (double)x[j], tensor_type_name(im->out[i].type));
+            memcpy((uint16_t *)buf + at + j, &v, sizeof v);
+        }
+    }
+    return 0;
+}
+
+/* Ends of a turn or text that a chat model may write, whatever its files name as eos. */
+static int merge_stops(struct import *im, struct err *e)
+{
+    static const char *const ends[] = {"<|im_end|>",
+                                       "<|endoftext|>",
+                                       "<|eot_id|>",
+                                       "<|eom_id|>",
+                                       "<|end|>",
+                                       "<\xef\xbd\x9c"
+                                       "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+    int rc = 0;
+    if (!im->tok)
+        return 0;
+    rc = hparams_add_stop(&im->h, bpe_eos(im->tok));
+    if (im->eos)
+        rc |= hparams_add_stop(&im->h, bpe_id(im->tok, im->eos));
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int32_t id = bpe_id(im->tok, ends[i]);
+        if (id >= 0 && bpe_is_special(im->tok, id))
+            rc |= hparams_add_stop(&im->h, id);
+    }
+    return rc ? err_set(e, ERR_DATA, "%s: more than %d stop ids", im->path, HPARAMS_STOPS) : 0;
+}
+
+static int add_token_name(cJSON *o, const char *key, const struct bpe *b, int32_t id)
+{
+    size_t n;
+    const char *s = id >= 0 ? bpe_token(b, id, &n) : NULL;
+    char buf[256];
+    if (!s || n >= sizeof buf || !utf8_valid(s, n))
+        return 1;
+    memcpy(buf, s, n);
+    buf[n] = 0;
+    return cJSON_AddStringToObject(o, key, buf) != NULL;
+}
+
+static int special_tokens(struct import *im)
+{
+    if (!im->tok)
+        return 1;
+    cJSON *o = cJSON_AddObjectToObject(im->meta, "special_tokens");
+    int32_t eos = bpe_eos(im->tok) >= 0 ? bpe_eos(im->tok) : im->h.n_stop ? im->h.stop[0] : -1;
+    return o && add_token_name(o, "bos_token", im->tok, im->h.bos) &&
+           add_token_name(o, "eos_token", im->tok, eos) &&
+           add_token_name(o, "pad_token", im->tok, im->h.pad) &&
+           add_token_name(o, "im_start_token", im->tok, bpe_id(im->tok, "<|im_start|>")) &&
+           add_token_name(o, "im_end_token", im->tok, bpe_id(im->tok, "<|im_end|>"));
+}
+
+static int add_template(struct import *im, struct err *e)
+{
+    char *system = NULL;
+    const char *format;
+    if (!im->template)
+        return 0;
+    format = chat_detect(im->template, &system);
+    int good = cJSON_AddStringToObject(im->meta, "chat_template", im->template) &&
+               (!format || cJSON_AddStringToObject(im->meta, "chat_format", format)) &&
+               (!system || cJSON_AddStringToObject(im->meta, "chat_system", system));
+    free(system);
+    return good ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+}
+
+/* Metadata that both sources share; `tok` and `h` are complete. */
+static int describe(struct import *im, struct err *e)
+{
+    char source[300], path[PATH_MAX], *slash;
+    cJSON *list, *step, *inputs, *input;
+    if (hparams_to_meta(&im->h, im->meta, e) < 0 || add_template(im, e) < 0)
+        return e->code;
+    /* the name alone: the same model gives the same bytes wherever it lies */
+    snprintf(path, sizeof path, "%s", im->path);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/';)
+        path[--n] = 0;
+    slash = strrchr(path, '/');
+    snprintf(source, sizeof source, "local://%.250s",
+             strcmp(path, "-") ? slash ? slash + 1 : path : "standard-input");
+    cJSON *derived = apr_derive_meta(im->meta, e);
+    if (!derived)
+        return e->code;
+    cJSON_Delete(im->meta);
+    im->meta = derived;
+    list = cJSON_GetObjectItemCaseSensitive(im->meta, "provenance");
+    step = cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1);
+    inputs = cJSON_AddArrayToObject(step, "inputs");
+    int good = inputs && cJSON_AddStringToObject(im->meta, "source", source) &&
+               cJSON_AddStringToObject(im->meta, "original_format", im->format) &&
+               special_tokens(im);
+    for (int i = 0; i < im->n_map && good; i++) {
+        char hex[65];
+        hash_sha256_mem(im->map[i].p, im->map[i].n, hex);
+        good = (input = cJSON_CreateObject()) && cJSON_AddItemToArray(inputs, input) &&
+               cJSON_AddNumberToObject(input, "bytes", (double)im->map[i].n) &&
+               cJSON_AddStringToObject(input, "sha256", hex);
+    }
+    return good ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+}
+
+/* aprender reads the vocabulary from the metadata; leave it out where 16 MiB would not hold it. */
+static void add_vocabulary(struct import *im)
+{
+    enum { ROOM = 14 << 20 };
+    char *v = im->vocabulary ? cJSON_PrintUnformatted(im->vocabulary) : NULL,
+         *m = im->merges ? cJSON_PrintUnformatted(im->merges) : NULL;
+    if (v && m && strlen(v) + strlen(m) < ROOM) {
+        cJSON_AddItemToObject(im->meta, "tokenizer.vocabulary", im->vocabulary);
+        cJSON_AddItemToObject(im->meta, "tokenizer.merges", im->merges);
+        cJSON_AddStringToObject(im->meta, "tokenizer.model_type", "BPE");
+        cJSON_AddNumberToObject(im->meta, "tokenizer.vocab_size",
+                                cJSON_GetArraySize(im->vocabulary));
+        if (im->h.bos >= 0)
+            cJSON_AddNumberToObject(im->meta, "tokenizer.bos_token_id", im->h.bos);
+        if (im->h.n_stop)
+            cJSON_AddNumberToObject(im->meta, "tokenizer.eos_token_id",
+                                    bpe_eos(im->tok) >= 0 ? bpe_eos(im->tok) : im->h.stop[0]);
+    } else {
+        cJSON_Delete(im->vocabulary);
+        cJSON_Delete(im->merges);
+    }
+    im->vocabulary = im->merges = NULL;
+    free(v);
+    free(m);
+}
+
+static int gather(struct import *im, int *n, void **tables, struct err *e)
+{
+    struct import_want w;
+    size_t size;
+    int rc, count = 0;
+    while (import_wanted(&im->h, count, &w))
+        count++;
+    im->out = calloc((size_t)count + 1, sizeof *im->out);
+    im->used = calloc((size_t)count + 1, sizeof *im->used);
+    if (!im->out || !im->used)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+    for (*n = 0; *n < count; ++*n) {
+        struct tensor *t = &im->out[*n];
+        import_wanted(&im->h, *n, &w);
+        if (!(im->used[*n] = source_tensor(im, &w, e)))
+            return e->code;
+        *t = *im->used[*n];
+        memcpy(t->name, w.name, sizeof t->name);
+        t->type = target_type(im, im->used[*n]);
+        if (t->type != im->used[*n]->type) {
+            t->data = NULL;
+            t->bytes = tensor_bytes(t->type, t->ndim, t->dim);
+        }
+    }
+    if ((rc = check_extra(im, count, e)) < 0 || !im->tok)
+        return rc;
+    if ((rc = bpe_save_tables(im->tok, tables, &size, e)) < 0)
+        return rc;
+    struct tensor *t = &im->out[(*n)++];
+    *t = (struct tensor){
+        .type = TENSOR_U8, .ndim = 1, .dim = {size}, .data = *tables, .bytes = size};
+    snprintf(t->name, sizeof t->name, "%s", APR_TOKENIZER);
+    return 0;
+}
+
+int import_write(struct import *im, const char *out, struct import_done *done, struct err *e)
+{
+    void *tables = NULL;
+    int32_t *ids = NULL;
+    int n = 0, rc;
+    if (im->tok && bpe_n_vocab(im->tok) > im->h.n_vocab) {
+        rc = err_set(e, ERR_DATA, "%s: the tokenizer has %d tokens, the embedding %d rows",
+                     im->path, bpe_n_vocab(im->tok), im->h.n_vocab);
+        goto done;
+    }
+    if (im->tok) {
+        im->h.add_bos = bpe_encode(im->tok, "", 0, BPE_BOS, &ids, e) == 1;
+        free(ids);
+        if (im->h.add_bos)
+            im->h.bos = bpe_bos(im->tok);
+    }
+    if ((rc = merge_stops(im, e)) < 0 || (rc = hparams_check(&im->h, e)) < 0 ||
+        (rc = gather(im, &n, &tables, e)) < 0 || (rc = describe(im, e)) < 0)
+        goto done;
+    add_vocabulary(im);
+    rc = apr_write(out, im->meta, im->out, n, convert, im, done->sha256, e);
+    struct stat st;
+    done->h = im->h;
+    done->bytes = rc == 0 && strcmp(out, "-") && stat(out, &st) == 0 ? (uint64_t)st.st_size : 0;
+done:
+    free(tables);
+    free(im->out);
+    free(im->used);
+    im->out = NULL;
+    im->used = NULL;
+    return rc;
+}

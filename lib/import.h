@@ -1,0 +1,34 @@
+/* import.h - a foreign model as a .apr file: weights under Hugging Face's names, tokenizer, template, stop ids
+ *
+ * Every tensor that the architecture needs must be there with its shape, and no other: a missing, an extra
+ * or a misshapen one is ERR_DATA with its name.  Weights are kept byte for byte unless a type is asked for;
+ * NaN and infinity are refused. */
+#ifndef IMPORT_H
+#define IMPORT_H
+#include "apr.h"
+#include "hparams.h"
+
+enum import_type { IMPORT_KEEP, IMPORT_F32, IMPORT_F16, IMPORT_BF16 };
+struct import_opts {
+    enum import_type type; /* of matrices; norms and biases are only ever widened to F32 */
+    int no_tokenizer;      /* weights alone */
+};
+struct import_done {
+    char sha256[65];
+    uint64_t bytes; /* of the file */
+    struct hparams h;
+};
+int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e);
+/* in: a folder, or a .safetensors or .index.json file with config.json and tokenizer.json beside it. */
+int import_safetensors(const char *in, const char *out, const struct import_opts *o, struct import_done *done,
+                       struct err *e);
+
+/* The tensors of an architecture, i = 0, 1, ...: 1 with Hugging Face's and GGUF's names and the shape, 0 at
+ * the end. */
+struct import_want {
+    char name[TENSOR_NAME + 1], gguf[80];
+    int ndim;
+    uint64_t dim[2];
+};
+int import_wanted(const struct hparams *h, int i, struct import_want *w);
+#endif

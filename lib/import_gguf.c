@@ -1,0 +1,88 @@
+/* import_gguf - a GGUF file as a .apr file */
+#include "import_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct tensor *find(const void *source, const char *name)
+{
+    return gguf_tensor(source, name);
+}
+
+static int ignored(const struct hparams *h, const char *name)
+{
+    (void)h;
+    return strcmp(name, "rope_freqs.weight") == 0; /* is in h as RoPE scaling (hparams_from_gguf) */
+}
+
+static char *text_of(const struct gguf_str *s)
+{
+    char *p = s && utf8_valid(s->p, s->n) && !memchr(s->p, 0, s->n) ? malloc(s->n + 1) : NULL;
+    if (p) {
+        memcpy(p, s->p, s->n);
+        p[s->n] = 0;
+    }
+    return p;
+}
+
+static void copy_text(cJSON *meta, const char *key, const struct gguf *g, const char *from)
+{
+    char *s = text_of(gguf_string(g, from));
+    if (s)
+        cJSON_AddStringToObject(meta, key, s);
+    free(s);
+}
+
+/* A list of strings as JSON; NULL if one is no text (aprender's copy is then left out). */
+static cJSON *list_of(const struct gguf *g, const char *key)
+{
+    const struct gguf_kv *kv = gguf_find(g, key);
+    cJSON *list = kv && kv->strs && kv->type == GGUF_ARRAY ? cJSON_CreateArray() : NULL;
+    for (uint64_t i = 0; list && i < kv->n; i++) {
+        char *s = text_of(&kv->strs[i]);
+        cJSON *v = s ? cJSON_CreateString(s) : NULL;
+        free(s);
+        if (!v || !cJSON_AddItemToArray(list, v)) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e)
+{
+    struct gguf g;
+    struct import im = {
+        .path = in, .format = "gguf", .gguf_names = 1, .find = find, .ignored = ignored};
+    char *template = NULL;
+    int rc = gguf_open(&g, in, e);
+    if (rc < 0)
+        return rc;
+    if ((rc = hparams_from_gguf(&im.h, &g, e)) < 0 || (rc = bpe_load_gguf(&im.tok, &g, e)) < 0)
+        goto done;
+    im.source = &g;
+    im.tensor = g.tensor;
+    im.n_tensor = g.n_tensor;
+    im.map = g.map;
+    im.n_map = g.n_map;
+    im.template = template = text_of(gguf_string(&g, "tokenizer.chat_template"));
+    im.vocabulary = list_of(&g, "tokenizer.ggml.tokens");
+    im.merges = list_of(&g, "tokenizer.ggml.merges");
+    if (!(im.meta = cJSON_CreateObject())) {
+        rc = err_set(e, ERR_NOMEM, "%s: out of memory", in);
+        goto done;
+    }
+    copy_text(im.meta, "name", &g, "general.name");
+    copy_text(im.meta, "license", &g, "general.license");
+    copy_text(im.meta, "author", &g, "general.author");
+    copy_text(im.meta, "description", &g, "general.description");
+    rc = import_write(&im, out, done, e);
+done:
+    cJSON_Delete(im.meta);
+    cJSON_Delete(im.vocabulary);
+    cJSON_Delete(im.merges);
+    free(template);
+    bpe_free(im.tok);
+    gguf_close(&g);
+    return rc;
+}
