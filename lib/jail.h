@@ -1,0 +1,47 @@
+/* jail.h - a process in namespaces of its own: how the sandbox's two zygotes are started
+ *
+ * User, pid, mount, net, ipc and uts namespaces; a root of read-only /usr and an empty /tmp; no
+ * descriptors but the ones it needs; a seccomp program that its jobs load.  What the host does not
+ * give is left out and missing in the mask, which every verdict shows. */
+#ifndef JAIL_H
+#define JAIL_H
+#include "err.h"
+#include "json.h"
+#include <sys/types.h>
+
+enum {
+    JAIL_USERNS = 1,
+    JAIL_PIDNS = 2,
+    JAIL_MNTNS = 4,
+    JAIL_NETNS = 8,
+    JAIL_IPCNS = 16,
+    JAIL_UTSNS = 32,
+    JAIL_SECCOMP = 64,
+    JAIL_RLIMITS = 128,
+    JAIL_NNP = 256, /* no_new_privs */
+    JAIL_UID = 512, /* a user of its own for each slot */
+    JAIL_ALL = 1023,
+    JAIL_SLOTS = 64 /* the most jobs at once; each has its user */
+};
+
+struct jail {
+    pid_t pid;
+    int pidfd, ctl, err; /* control socket (SEQPACKET), memory file with its stderr */
+    unsigned enforced;
+    char python[32]; /* version, once ready */
+};
+/* Start /usr/bin/python3 with the script, as "candidate" or "checker". Mechanisms outside `allow`
+ * are not tried. ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */
+int jail_start(struct jail *j, const char *role, const char *script, unsigned allow, struct err *e);
+void jail_stop(struct jail *j); /* kills it and everything in it, and waits */
+/* The last line that it wrote to stderr, into buf. */
+const char *jail_last_words(const struct jail *j, char *buf, size_t size);
+
+void jail_names(struct json_out *j, unsigned mask); /* as a JSON array */
+int jail_parse(const char *list, unsigned *mask,
+               struct err *e); /* "pidns,seccomp", "all", "none"; ERR_USAGE */
+
+/* The seccomp program of a job as BPF in a memory file; fork_denied: no process may be made. A
+ * descriptor, or negative. */
+int jail_filter(int fork_denied, struct err *e);
+#endif

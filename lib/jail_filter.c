@@ -1,0 +1,198 @@
+/* jail_filter - the system calls that a sandboxed program may not make */
+#include "jail.h"
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Calls that only an escape needs: the process is killed and the verdict is "forbidden". */
+static const char *const killed[] = {"ptrace",
+                                     "process_vm_readv",
+                                     "process_vm_writev",
+                                     "process_madvise",
+                                     "pidfd_getfd",
+                                     "kcmp",
+                                     "mount",
+                                     "umount",
+                                     "umount2",
+                                     "pivot_root",
+                                     "chroot",
+                                     "setns",
+                                     "unshare",
+                                     "move_mount",
+                                     "open_tree",
+                                     "fsopen",
+                                     "fsmount",
+                                     "fsconfig",
+                                     "fspick",
+                                     "mount_setattr",
+                                     "bpf",
+                                     "perf_event_open",
+                                     "userfaultfd",
+                                     "kexec_load",
+                                     "kexec_file_load",
+                                     "init_module",
+                                     "finit_module",
+                                     "delete_module",
+                                     "open_by_handle_at",
+                                     "name_to_handle_at",
+                                     "keyctl",
+                                     "add_key",
+                                     "request_key",
+                                     "swapon",
+                                     "swapoff",
+                                     "reboot",
+                                     "settimeofday",
+                                     "clock_settime",
+                                     "clock_settime64",
+                                     "clock_adjtime",
+                                     "adjtimex",
+                                     "sethostname",
+                                     "setdomainname",
+                                     "acct",
+                                     "quotactl",
+                                     "quotactl_fd",
+                                     "iopl",
+                                     "ioperm",
+                                     "mknod",
+                                     "mknodat",
+                                     "syslog",
+                                     "lookup_dcookie",
+                                     "nfsservctl",
+                                     "vhangup",
+                                     "move_pages",
+                                     "migrate_pages",
+                                     "modify_ldt",
+                                     "uselib",
+                                     "ustat",
+                                     "sysfs",
+                                     "_sysctl",
+                                     "vm86",
+                                     "vm86old",
+                                     "fanotify_init",
+                                     "fanotify_mark"};
+/* Calls that honest code may try: it sees an error. */
+static const struct {
+    const char *name;
+    int error;
+} denied[] = {{"socket", EPERM},
+              {"socketcall", EPERM},
+              {"io_uring_setup", ENOSYS},
+              {"io_uring_enter", ENOSYS},
+              {"io_uring_register", ENOSYS},
+              {"clone3", ENOSYS}, /* its flags cannot be seen; libc falls back to clone */
+              {"memfd_create", ENOSYS},
+              {"memfd_secret", ENOSYS},
+              {"shmget", EPERM},
+              {"shmat", EPERM},
+              {"shmctl", EPERM},
+              {"semget", EPERM},
+              {"semop", EPERM},
+              {"semctl", EPERM},
+              {"semtimedop", EPERM},
+              {"msgget", EPERM},
+              {"msgsnd", EPERM},
+              {"msgrcv", EPERM},
+              {"msgctl", EPERM},
+              {"mq_open", EPERM},
+              {"mq_unlink", EPERM},
+              {"inotify_init", EPERM},
+              {"inotify_init1", EPERM},
+              {"inotify_add_watch", EPERM},
+              {"mlock", EPERM},
+              {"mlock2", EPERM},
+              {"mlockall", EPERM},
+              {"sched_setscheduler", EPERM},
+              {"sched_setparam", EPERM},
+              {"sched_setattr", EPERM},
+              {"sched_setaffinity", EPERM},
+              {"setpriority", EPERM},
+              {"ioprio_set", EPERM},
+              {"mbind", EPERM},
+              {"set_mempolicy", EPERM},
+              {"setxattr", EPERM},
+              {"lsetxattr", EPERM},
+              {"fsetxattr", EPERM},
+              {"setuid", EPERM},
+              {"setgid", EPERM},
+              {"setreuid", EPERM},
+              {"setregid", EPERM},
+              {"setresuid", EPERM},
+              {"setresgid", EPERM},
+              {"setgroups", EPERM},
+              {"setfsuid", EPERM},
+              {"setfsgid", EPERM},
+              {"capset", EPERM},
+              {"bind", EPERM},
+              {"connect", EPERM},
+              {"listen", EPERM}};
+
+static int by_name(scmp_filter_ctx c, uint32_t action, const char *name)
+{
+    int nr = seccomp_syscall_resolve_name(name), rc;
+    if (nr == __NR_SCMP_ERROR)
+        return 0; /* older than this libseccomp: not on this machine either */
+    rc = seccomp_rule_add(c, action, nr, 0);
+    return rc == -EDOM || rc == -EOPNOTSUPP ? 0 : rc; /* not a call of this architecture */
+}
+
+static int rules(scmp_filter_ctx c, int fork_denied)
+{
+    static const unsigned long spaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
+                                           CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
+                                           CLONE_NEWNET};
+    static const unsigned long terminal[] = {TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSCTTY};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof killed / sizeof *killed && rc == 0; i++)
+        rc = by_name(c, SCMP_ACT_KILL_PROCESS, killed[i]);
+    for (size_t i = 0; i < sizeof denied / sizeof *denied && rc == 0; i++)
+        rc = by_name(c, SCMP_ACT_ERRNO((uint32_t)denied[i].error), denied[i].name);
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces && rc == 0; i++)
+        rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
+    for (size_t i = 0; i < sizeof terminal / sizeof *terminal && rc == 0; i++)
+        rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ioctl), 1,
+                              SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, terminal[i]));
+    if (rc == 0) /* asking is harmless, changing is not (READ_IMPLIES_EXEC) */
+        rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(personality), 1,
+                              SCMP_A0(SCMP_CMP_NE, 0xffffffff));
+    if (rc == 0 && fork_denied) {
+        rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+        if (rc == 0)
+            rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "fork");
+        if (rc == 0)
+            rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "vfork");
+    }
+    return rc;
+}
+
+int jail_filter(int fork_denied, struct err *e)
+{
+    scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
+    int fd = memfd_create("seccomp", MFD_CLOEXEC), rc = -ENOMEM;
+    if (c && fd >= 0) {
+        /* a call of another architecture (int 0x80, x32) kills: its numbers would pass by the rules
+         */
+        seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+        seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE,
+                         2); /* a binary tree instead of 100 comparisons */
+        rc = rules(c, fork_denied);
+        if (rc == 0)
+            rc = seccomp_export_bpf(c, fd);
+        if (rc == 0 && lseek(fd, 0, SEEK_SET) != 0)
+            rc = -errno;
+    }
+    if (c)
+        seccomp_release(c);
+    if (rc < 0) {
+        if (fd >= 0)
+            close(fd);
+        errno = -rc;
+        return err_errno(e, ERR_OS, "seccomp");
+    }
+    return fd;
+}
