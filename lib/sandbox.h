@@ -1,0 +1,59 @@
+/* sandbox.h - judge code that nobody trusts: candidate and checker in two jails, the verdict
+ * outside both
+ *
+ *     apr-sandbox (this code: owns the verdicts, the clocks and the kill switch)
+ *       |- candidate zygote: forks one process a job, in a pid and mount namespace of its own,
+ * which runs |  the code and answers calls on a socket.  It holds no test and no expected value.
+ *       `- checker zygote: forks one process a job, which runs the test, asks the candidate over
+ * that socket, and reports here on a pipe of its own, with a nonce.
+ *
+ * A job passes only if its checker reached the end of the test.  Only plain data crosses the socket
+ * (configs/sandbox/codec.py).  Killing the first process of a job's pid namespace kills all of it.
+ */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+#include "bench.h"
+#include "verdict.h"
+
+struct sandbox_limits {
+    double cpu_s;    /* of each process; rounded up to whole seconds */
+    double wall_s;   /* backstop; 0 = 3 cpu_s + 2 */
+    long memory_mib; /* address space of each process */
+    long processes;  /* and threads, of a job */
+    long file_mib;   /* of a file; the private /tmp has four times that */
+    long output_kib; /* on stdout and stderr together */
+};
+extern const struct sandbox_limits sandbox_defaults;
+
+struct sandbox_opts {
+    struct sandbox_limits limits;
+    int jobs;         /* at once; 0 = processors */
+    unsigned allow;   /* mechanisms to use (jail.h), JAIL_ALL */
+    unsigned require; /* ERR_UNAVAILABLE if one of these is missing */
+    int recheck;      /* try a wall time-out once more, alone */
+};
+struct sandbox_job {
+    const struct bench_task *task;
+    const char *code;
+};
+struct sandbox;
+/* Start both zygotes and judge a small program of our own, right and wrong, to see that the chain
+ * holds. */
+int sandbox_open(struct sandbox **s, const struct sandbox_opts *o, struct err *e);
+void sandbox_close(struct sandbox *s);
+unsigned sandbox_enforced(const struct sandbox *s); /* JAIL_ mask */
+const char *sandbox_python(const struct sandbox *s);
+
+/* Judge n jobs. done() is called once a job, in order; a negative return stops. A zygote that dies
+ * is ERR_OS: no verdict is made up. */
+int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
+                int (*done)(void *arg, int i, const struct verdict *v, struct err *e), void *arg,
+                struct err *e);
+
+/* The program that the candidate runs (malloc): for humaneval what stands before the entry point in
+ * the prompt (imports, helpers), then the code; or the whole prompt and the code if that is only a
+ * body. */
+char *sandbox_program(const struct bench_task *t, const char *code);
+/* sha256 of program, test and limits. */
+int sandbox_job_hash(const struct sandbox_job *j, const struct sandbox_limits *l, char hex[65]);
+#endif
