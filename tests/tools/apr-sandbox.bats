@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# apr-sandbox - verdicts, ceilings, resuming, exit codes
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    s="$APR_BIN/apr-sandbox"
+    jq -cn '{schema: "code/1", task_id: "Basic/0", sample: 1, code: "def f(n):\n    return n - 1 if n < 0 else n * 3\n"}' >right.jsonl
+    jq -cn '{task_id: "Basic/0", code: "def f(n):\n    return 1\n"}' >wrong.jsonl
+}
+
+# every canonical solution passes, but the known faults of the data
+ceiling() { # bench, passes, tasks
+    "$s" --bench "$1" --canonical -o v.jsonl
+    [ "$(wc -l <v.jsonl)" = "$3" ]
+    [ "$(jq -c 'select(.passed)' v.jsonl | wc -l)" = "$2" ] || { jq -c 'select(.passed | not)' v.jsonl; return 1; }
+}
+@test "ceiling: basic 164 of 164" { ceiling basic 164 164; }
+@test "ceiling: basic-mbpp 100 of 100" { ceiling basic-mbpp 100 100; }
+@test "ceiling: HumanEval 164 of 164" { ceiling humaneval 164 164; }
+@test "ceiling: MBPP's test split 499 of 500, as its description says" {
+    ceiling mbpp 499 500
+    [ "$(jq -r 'select(.passed | not) | .task_id' v.jsonl)" = 367 ]
+}
+
+@test "recorded answers get the recorded verdicts" {
+    golden="${APR_SHARED:-$BATS_TEST_DIRNAME/../../../shared}/golden"
+    [ -f "$golden/tiny_greedy_f32.jsonl" ] || skip "no recorded answers here"
+    for b in basic:56 basic_mbpp:34 humaneval:11; do
+        n="${b%:*}"
+        jq -c "select(.bench == \"$n\") | {task_id: (.task_id | tostring), text}" "$golden/tiny_greedy_f32.jsonl" |
+            "$APR_BIN/apr-extract" | "$s" --bench "${n/_/-}" | jq -r 'select(.passed) | .task_id' >got
+        jq -r ".$n.passed_ids[] | tostring" "$golden/tiny_f32.json" >want
+        [ "$(wc -l <want)" = "${b#*:}" ]
+        diff want got
+    done
+}
+
+@test "a right and a wrong program; file, - and no operand are the same" {
+    run --separate-stderr -0 "$s" --bench basic right.jsonl
+    [ "$(jq -c '[.schema, .task_id, .sample, .bench, .passed, .verdict, .tests.run, .tests.total, .trust]' <<<"$output")" = \
+      '["verdict/1","Basic/0",1,"basic",true,"pass",8,8,"split"]' ]
+    [ "$("$s" --bench basic - <right.jsonl)" = "$output" ]
+    [ "$("$s" --bench basic <right.jsonl)" = "$output" ]
+    run -0 "$s" --bench basic wrong.jsonl
+    [ "$(jq -c '[.passed, .verdict, .tests.run, .detail]' <<<"$output")" = \
+      '[false,"wrong_answer",1,"assert 1 of 8: candidate(19) == 57; got 1"]' ]
+}
+
+@test "equal input gives equal bytes, whatever runs beside it" {
+    for i in 1 2 3 4 5 6; do cat right.jsonl wrong.jsonl; done >many.jsonl
+    "$s" --bench basic -j 1 many.jsonl >a
+    "$s" --bench basic -j 4 many.jsonl >b
+    cmp a b
+}
+
+@test "bodies, human-eval's completions, empty code, missing names" {
+    printf '%s\n' '{"task_id":"Basic/0","completion":"    return n - 1 if n < 0 else n * 3\n"}' \
+        '{"task_id":"Basic/0","code":""}' '{"task_id":"Basic/0","code":"def g(n):\n    return 1\n"}' \
+        '{"task_id":"Basic/0","code":"def f(n:\n"}' '{"task_id":"Basic/0","code":"import nothing_here\ndef f(n): return 1\n"}' |
+        "$s" --bench basic >v.jsonl
+    [ "$(jq -r .verdict v.jsonl | paste -sd' ')" = "pass no_code no_entry_point syntax_error exception" ]
+}
+
+@test "--timings adds times; without it there are none" {
+    [ "$("$s" --bench basic right.jsonl | jq 'has("cpu_ms")')" = false ]
+    [ "$("$s" --bench basic --timings right.jsonl | jq '.cpu_ms > 0 and .wall_ms > 0 and .rss_kb > 0')" = true ]
+}
+
+@test "killed with -9, then run again: nothing twice, nothing lost" {
+    for i in $(seq 40); do cat right.jsonl; done >many.jsonl
+    jq -cn '{task_id: "Basic/0", code: "import time\ntime.sleep(30)\n"}' >slow.jsonl
+    cat many.jsonl slow.jsonl >in.jsonl
+    "$s" --bench basic -j 1 in.jsonl -o v.jsonl &
+    pid=$!
+    for i in $(seq 100); do [ "$(wc -l <v.jsonl.part 2>/dev/null)" -gt 20 ] 2>/dev/null && break; sleep 0.1; done
+    kill -9 $pid
+    wait $pid || true
+    [ ! -e v.jsonl ]
+    kept=$(($(wc -l <v.jsonl.part) - 1))
+    [ "$kept" -ge 20 ]
+    head -c -30 v.jsonl.part >torn && mv torn v.jsonl.part
+    "$s" --bench basic --wall-seconds 1 --recheck 0 in.jsonl -o other.jsonl
+    [ "$(jq -r .verdict other.jsonl | tail -1)" = timeout_wall ]
+    # other limits are another job: that .part is not gone on with, the same command's is
+    timeout -s KILL 4 "$s" --bench basic -j 1 in.jsonl -o v.jsonl || true
+    [ "$(tail -n +2 v.jsonl.part | sort -u | wc -l)" = 1 ]
+    [ "$(tail -n +2 v.jsonl.part | wc -l)" = 40 ]
+}
+
+@test "--probe is JSON; --require says what is missing" {
+    run --separate-stderr -0 "$s" --probe
+    [ "$(jq -r '.enforced | type' <<<"$output")" = array ]
+    if [ "$(jq -r '.missing | length' <<<"$output")" = 0 ]; then
+        "$s" --probe --require all
+    else
+        run --separate-stderr -69 "$s" --probe --require all
+    fi
+}
+
+@test "without root it judges as well, and says what held" {
+    [ "$(id -u)" = 0 ] || skip "not root: every other test shows it"
+    chmod 755 "$BATS_TEST_TMPDIR" && chmod 644 ./*.jsonl
+    run setpriv --reuid=4242 --regid=4242 --clear-groups "$s" --bench basic <right.jsonl
+    [ "$status" = 0 ] || skip "the tool is not readable for other users here"
+    [ "$(jq -r .verdict <<<"$output")" = pass ]
+    [ "$(jq -c '.enforced | contains(["seccomp"])' <<<"$output")" = true ]
+}
+
+@test "damaged input is 65 and names its line; other exit codes" {
+    head -c 30 right.jsonl >cut.jsonl
+    sed 's,Basic/0,Basic/999,' right.jsonl >id.jsonl
+    sed 's,code/1,code/9,' right.jsonl >schema.jsonl
+    { cat right.jsonl; echo '{"task_id":"Basic/0"}'; } >nocode.jsonl
+    for f in cut:1 id:1 schema:1 nocode:2; do
+        run --separate-stderr -65 "$s" --bench basic "${f%:*}.jsonl" -o out.jsonl
+        [[ "$stderr" == *"${f%:*}.jsonl:${f#*:}"* ]]
+        [ ! -e out.jsonl ] && [ ! -e out.jsonl.part ]
+    done
+    run --separate-stderr -64 "$s" right.jsonl
+    run --separate-stderr -64 "$s" --bench basic a b
+    run --separate-stderr -64 "$s" --bench basic --require nonsense
+    run --separate-stderr -66 "$s" --bench basic nope.jsonl
+    run --separate-stderr -66 "$s" --bench nope right.jsonl
+    run --separate-stderr -73 "$s" --bench basic right.jsonl -o no/such/dir/x
+    run bash -c "'$s' --bench basic right.jsonl >/dev/full"
+    [ "$status" = 74 ]
+}
