@@ -403,9 +403,9 @@ const char *yaml_near(const char *word, const char *const *words)
     size_t len = strlen(word);
     for (; *words; words++) {
         int k = distance(word, *words);
-        if (len >= 3 &&
-            (strncmp(*words, word, len) == 0 || strncmp(*words, word, strlen(*words)) == 0))
-            k = k > 1 ? 1 : k; /* half a word, or a word and a half */
+        size_t n = strlen(*words), common = len < n ? len : n;
+        if (common >= 3 && 2 * common >= len && strncmp(*words, word, common) == 0 && k > 2)
+            k = 2; /* the beginning of a word, or a word with something after it */
         if (k < least) {
             least = k;
             best = *words;
