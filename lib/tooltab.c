@@ -126,7 +126,7 @@ int tooltab_load(struct tooltab *t, const char *name, struct err *e)
 {
     const char *dir = tooltab_dir();
     char *buf;
-    size_t len;
+    size_t len = 0;
     int rc;
     memset(t, 0, sizeof *t);
     for (const char *p = name; *p; p++)
