@@ -263,8 +263,8 @@ static void device(const char *name, const char *dev_name, const char *apr, cons
 
 int main(void)
 {
-    static const char *const cases[] = {"qwen2-tied", "llama3-scaled", "qwen2-untied",
-                                        "qwen3-headdim"};
+    static const char *const cases[] = {"qwen2-small",   "llama3-small", "qwen2-tied",
+                                        "llama3-scaled", "qwen2-untied", "qwen3-headdim"};
     static const char *const devices[] = {"ref", "ref:q", "cpu"};
     char apr[100], cmd[200];
     if (!mkdtemp(tmp))
