@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# gguf2apr - GGUF in, .apr out
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    x="$APR_BIN/gguf2apr"
+    cp "$TOP/tests/vectors/tiny.gguf" .
+}
+
+# metadata of an .apr file as JSON
+meta() {
+    local n
+    n=$(od -An -tu4 -j20 -N4 "$1" | tr -d ' ')
+    tail -c +65 "$1" | head -c "$n"
+}
+
+@test "a GGUF file becomes an .apr file with all that belongs to it" {
+    run --separate-stderr -0 "$x" tiny.gguf -o m.apr
+    [ -z "$output$stderr" ]
+    [ "$(head -c 3 m.apr)" = APR ]
+    meta m.apr >m.json
+    [ "$(jq -c '[.architecture, .hidden_size, .num_layers, .rope_type, .stop_token_ids, .chat_format, .original_format]' m.json)" = '["qwen2",32,2,2,[274,272],"chatml","gguf"]' ]
+    [ "$(jq -r '.tensor_types["model.layers.1.mlp.down_proj.weight"]' m.json)" = Q8_0 ]
+    [ "$(jq -r '.provenance[0].inputs[0].sha256' m.json)" = "$(sha256sum <tiny.gguf | cut -d' ' -f1)" ]
+    [ "$(jq -r .sha256 m.apr.meta.json)" = "$(sha256sum <m.apr | cut -d' ' -f1)" ]
+    [ "$(jq '.["tokenizer.vocabulary"] | length' m.json)" = 288 ]
+}
+
+@test "standard input and output; the same bytes whatever the way" {
+    "$x" tiny.gguf -o a.apr
+    "$x" - -o b.apr <tiny.gguf
+    cat tiny.gguf | "$x" - -o - >c.apr
+    cmp b.apr c.apr
+    cmp <(meta a.apr | jq -S 'del(.source)') <(meta b.apr | jq -S 'del(.source)')
+    mkdir elsewhere && cp tiny.gguf elsewhere && "$x" elsewhere/tiny.gguf -o elsewhere/z.apr
+    cmp a.apr elsewhere/z.apr
+}
+
+@test "usage" {
+    run -64 "$x"
+    run -64 "$x" tiny.gguf
+    run -64 "$x" tiny.gguf tiny.gguf -o m.apr
+}
+
+@test "no such file is 66, a folder too" {
+    run --separate-stderr -66 "$x" nowhere.gguf -o m.apr
+    [[ "$stderr" == "gguf2apr: nowhere.gguf: "* ]]
+    run -66 "$x" . -o m.apr
+    [ ! -e m.apr ]
+}
+
+@test "cut anywhere: 65, the file is named, nothing is left" {
+    size=$(stat -c %s tiny.gguf)
+    for n in 0 3 8 20 24 100 2000 6000 9000 $((size / 2)) $((size - 1)); do
+        head -c "$n" tiny.gguf >cut.gguf
+        run --separate-stderr -65 "$x" cut.gguf -o m.apr
+        [[ "$stderr" == "gguf2apr: cut.gguf: "* ]] || { echo "$n: $stderr"; return 1; }
+        [ -z "$(ls -A | grep m.apr)" ]
+    done
+    head -c 5000 tiny.gguf >cut.gguf
+    run -65 bash -c "cat cut.gguf | '$x' - -o m.apr"
+}
+
+@test "what is not supported is refused by name" {
+    sed 's/qwen2/qwenX/g' tiny.gguf >arch.gguf
+    run --separate-stderr -65 "$x" arch.gguf -o m.apr
+    [[ "$stderr" == *"general.architecture"*"qwen2, qwen3 or llama"*'"qwenX"'* ]]
+    sed 's/tokenizer.ggml.merges/tokenizer.ggml.mergeX/' tiny.gguf >merges.gguf
+    run --separate-stderr -65 "$x" merges.gguf -o m.apr
+    [[ "$stderr" == *"merges.gguf"*"tokenizer.ggml.merges"* ]]
+    sed 's/blk.1.attn_q.bias/blk.1.attn_Q.bias/' tiny.gguf >name.gguf
+    run --separate-stderr -65 "$x" name.gguf -o m.apr
+    [[ "$stderr" == *"tensor blk.1.attn_q.bias: missing"* ]]
+    printf XXXX | cat - <(tail -c +5 tiny.gguf) >magic.gguf
+    run --separate-stderr -65 "$x" magic.gguf -o m.apr
+    [[ "$stderr" == *"expected magic 47475546, found 58585858"* ]]
+    [ ! -e m.apr ]
+}
+
+@test "output that cannot be made is 73, a full disk 74" {
+    mkdir ro && chmod 555 ro
+    if [ -w ro ]; then # root: a file in the way instead
+        touch file
+        run -73 "$x" tiny.gguf -o file/m.apr
+    else
+        run -73 "$x" tiny.gguf -o ro/m.apr
+    fi
+    run -73 "$x" tiny.gguf -o nowhere/m.apr
+    mkdir dir && run -73 "$x" tiny.gguf -o dir
+    run -74 "$x" tiny.gguf -o /dev/full
+    run -74 bash -c "'$x' tiny.gguf -o - >/dev/full"
+    [ -c /dev/full ]
+}
+
+@test "files made by llama.cpp" {
+    d="$APR_SHARED/models/tiny-coder-29m"
+    [ -d "$d" ] || skip "no $d"
+    "$x" "$d/tiny-coder-29m-Q4_K_M.gguf" -o m.apr
+    [ "$(meta m.apr | jq -c '[.quantization.quant_type, .param_count, .stop_token_ids]')" = '["Q4_K",29377024,[8186,8184]]' ]
+}
