@@ -165,10 +165,10 @@ static char *render(const struct bpe *b, const int32_t *ids, long n, size_t *len
     if (!s)
         return NULL;
     if (o.count)
-        p += sprintf(p, "%ld", n);
+        p += snprintf(p, 24, "%ld", n);
     else
         for (long i = 0; i < n; i++)
-            p += sprintf(p, "%s%d", i ? " " : "", ids[i]);
+            p += snprintf(p, 13, "%s%d", i ? " " : "", ids[i]);
     *p++ = '\n';
     *len = (size_t)(p - s);
     return s;
