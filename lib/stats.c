@@ -1,0 +1,143 @@
+/* stats - pass@k, Wilson, bootstrap, McNemar: the arithmetic of scores */
+#include "stats.h"
+#include "rng.h"
+#include <math.h>
+#include <stdlib.h>
+
+double stats_pass_at_k(long n, long c, long k)
+{
+    double miss = 1;
+    if (k < 1 || k > n || c < 0 || c > n)
+        return NAN;
+    if (n - c < k)
+        return 1;
+    if (k == 1)
+        return (double)c / (double)n; /* the product would round 0.5 to 0.4999999999999999 */
+    for (long i = n - c + 1; i <= n; i++)
+        miss *= 1 - (double)k / (double)i;
+    return 1 - miss;
+}
+
+/* Acklam's rational approximation (relative error 1.2e-9), then one Halley step on erfc. */
+double stats_normal_quantile(double p)
+{
+    static const double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,
+                               -2.759285104469687e+02, 1.383577518672690e+02,
+                               -3.066479806614716e+01, 2.506628277459239e+00};
+    static const double b[] = {-5.447609879822406e+01, 1.615858368580409e+02,
+                               -1.556989798598866e+02, 6.680131188771972e+01,
+                               -1.328068155288572e+01};
+    static const double c[] = {-7.784894002430293e-03, -3.223964580411365e-01,
+                               -2.400758277161838e+00, -2.549732539343734e+00,
+                               4.374664141464968e+00,  2.938163982698783e+00};
+    static const double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
+                               3.754408661907416e+00};
+    double q = p < 0.5 ? p : 1 - p, x, e, u;
+    if (q < 0.02425) {
+        double t = sqrt(-2 * log(q));
+        x = (((((c[0] * t + c[1]) * t + c[2]) * t + c[3]) * t + c[4]) * t + c[5]) /
+            ((((d[0] * t + d[1]) * t + d[2]) * t + d[3]) * t + 1);
+    } else {
+        double t = q - 0.5, r = t * t;
+        x = (((((a[0] * r + a[1]) * r + a[2]) * r + a[3]) * r + a[4]) * r + a[5]) * t /
+            (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
+    }
+    e = 0.5 * erfc(-x / sqrt(2)) - q;
+    u = e * sqrt(2 * M_PI) * exp(x * x / 2);
+    x -= u / (1 + x * u / 2);
+    return p < 0.5 ? x : -x;
+}
+
+void stats_wilson(long c, long n, double level, double ci[2])
+{
+    double z = stats_normal_quantile(0.5 + level / 2), z2 = z * z, p = (double)c / (double)n,
+           nn = (double)n;
+    double mid = (p + z2 / (2 * nn)) / (1 + z2 / nn);
+    double half = z / (1 + z2 / nn) * sqrt(p * (1 - p) / nn + z2 / (4 * nn * nn));
+    ci[0] = c == 0 ? 0 : mid - half;
+    ci[1] = c == n ? 1 : mid + half;
+}
+
+static int ascending(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+int stats_bootstrap(const double *v, size_t n, long boot, double level, uint64_t seed, double ci[2],
+                    struct err *e)
+{
+    double *mean = malloc((size_t)boot * sizeof *mean);
+    if (!mean || n == 0 || boot < 1) {
+        free(mean);
+        return err_set(e, ERR_NOMEM, "out of memory for %ld bootstrap means", boot);
+    }
+    for (long b = 0; b < boot; b++) {
+        double sum = 0;
+        uint32_t r[4];
+        for (size_t i = 0; i < n; i++) {
+            if (i % 4 == 0)
+                rng_philox(seed, (uint64_t)b, i / 4, r);
+            sum += v[(uint64_t)r[i % 4] * n >> 32]; /* a bias of n / 2^32 at most */
+        }
+        mean[b] = sum / (double)n;
+    }
+    qsort(mean, (size_t)boot, sizeof *mean, ascending);
+    long cut = (long)floor((1 - level) / 2 * (double)boot);
+    ci[0] = mean[cut];
+    ci[1] = mean[boot - 1 - cut];
+    free(mean);
+    return 0;
+}
+
+double stats_mcnemar(long b, long c, double *mid_p)
+{
+    long n = b + c, less = b < c ? b : c;
+    double tail = 0, point = 1, p;
+    int sign;
+    for (long i = 0; i <= less; i++) {
+        point = exp(lgamma_r((double)n + 1, &sign) - lgamma_r((double)i + 1, &sign) -
+                    lgamma_r((double)(n - i) + 1, &sign) - (double)n * M_LN2);
+        tail += point;
+    }
+    p = b == c ? 1 : 2 * tail;
+    if (mid_p)
+        *mid_p = b == c ? 1 : 2 * tail - point;
+    return p < 1 ? p : 1;
+}
+
+double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed)
+{
+    double observed = 0;
+    long extreme = 1; /* the identity is one of the flips */
+    for (size_t i = 0; i < n; i++)
+        observed += d[i];
+    observed = fabs(observed);
+    for (long b = 0; b < draws; b++) {
+        double sum = 0;
+        uint32_t r[4];
+        for (size_t i = 0; i < n; i++) {
+            if (i % 128 == 0)
+                rng_philox(seed, (uint64_t)b, i / 128, r);
+            sum += r[i % 128 / 32] >> i % 32 & 1 ? d[i] : -d[i];
+        }
+        extreme += fabs(sum) >= observed - 1e-12;
+    }
+    return (double)extreme / (double)(draws + 1);
+}
+
+double stats_detectable(long n, double discordant, double level, double power)
+{
+    double za = stats_normal_quantile(0.5 + level / 2), zb = stats_normal_quantile(power), lo = 0,
+           hi = discordant;
+    if (!(discordant > 0) || n < 1)
+        return NAN;
+    for (int i = 0; i < 60; i++) { /* the left side rises with delta, the right side falls */
+        double d = (lo + hi) / 2, rest = discordant - d * d;
+        if (d * sqrt((double)n) < za * sqrt(discordant) + zb * sqrt(rest > 0 ? rest : 0))
+            lo = d;
+        else
+            hi = d;
+    }
+    return (lo + hi) / 2;
+}

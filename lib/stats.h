@@ -1,0 +1,30 @@
+/* stats.h - what a score is worth: pass@k, intervals, paired tests; all deterministic */
+#ifndef STATS_H
+#define STATS_H
+#include "err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/* Unbiased pass@k of one task: 1 - C(n-c,k)/C(n,k) as a product.
+ * n samples drawn, c of them correct, 1 <= k <= n.  In [0,1]; NAN if the numbers are not so.
+ * Source: Chen et al. 2021, arXiv:2107.03374, eq. 1 and fig. 3. */
+double stats_pass_at_k(long n, long c, long k);
+/* p with P(Z <= z) = p for a standard normal Z, 0 < p < 1. */
+double stats_normal_quantile(double p);
+/* Wilson score interval of c successes in n > 0 trials at a level such as 0.95. */
+void stats_wilson(long c, long n, double level, double ci[2]);
+/* Percentile bootstrap of the mean of v[0..n-1] (tasks are drawn, not samples): `boot` resamples.
+ * The same arguments give the same bytes. 0, or ERR_NOMEM. */
+int stats_bootstrap(const double *v, size_t n, long boot, double level, uint64_t seed, double ci[2],
+                    struct err *e);
+/* Exact two-sided McNemar test of b against c discordant pairs (binomial, p = 1/2); *mid_p (or
+ * NULL) gets the mid-p value. 1 if there are none. */
+double stats_mcnemar(long b, long c, double *mid_p);
+/* Sign-flip permutation test that the mean of the differences d[0..n-1] is 0: two-sided p from
+ * `draws` random flips, never 0. */
+double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed);
+/* The difference of two pass rates that n paired tasks, a share `discordant` of which differ, show
+ * at the level with the power given (Connor 1987, Biometrics 43:207): the delta with delta sqrt(n)
+ * = z_(1-alpha/2) sqrt(psi) + z_power sqrt(psi - delta^2).  At most psi; NAN if psi is 0. */
+double stats_detectable(long n, double discordant, double level, double power);
+#endif
