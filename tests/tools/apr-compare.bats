@@ -1,0 +1,79 @@
+#!/usr/bin/env bats
+# apr-compare - is the difference real
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    x="$APR_BIN/apr-compare"
+    run_of 0 56 >a.jsonl  # 51 in both, 5 and 54 alone
+    run_of 5 110 >b.jsonl
+}
+
+# run_of FROM TO: 164 tasks of basic, those from FROM up to TO pass
+run_of() {
+    jq -cn --argjson a "$1" --argjson b "$2" 'range(164) | (. >= $a and . < $b) as $p | {schema: "verdict/1",
+        task_id: "Basic/\(.)", sample: 0, bench: "basic", passed: $p, verdict: (if $p then "pass" else "exception" end)}'
+}
+
+@test "difference, discordant tasks, McNemar" {
+    run --separate-stderr -0 "$x" a.jsonl b.jsonl
+    [ "${lines[0]}" = "basic: 56 -> 105 of 164 tasks (a.jsonl -> b.jsonl)" ]
+    [[ "${lines[1]}" == *"+29.9 points, 95 % interval [22.0, 37.8]" ]]
+    [[ "${lines[2]}" == *"5 better in the first, 54 in the second" ]]
+    [[ "${lines[3]}" == *"p = 1.9e-11 (exact, two-sided), mid-p = 1e-11" ]]
+    [[ "${lines[4]}" == *"13.0 points at 80 % power" ]]
+    [ "$("$x" - b.jsonl <a.jsonl | tail -n +2)" = "$(tail -n +2 <<<"$output")" ]
+    [ "$("$x" -v a.jsonl b.jsonl | grep -c '^  first ')" = 5 ]
+}
+
+@test "check values of McNemar's test" {
+    for c in "5 1 0.219" "12 6 0.238" "9 3 0.146" "17 6 0.035" "31 24 0.419"; do
+        read -r b c p <<<"$c"
+        run_of 0 "$b" >x.jsonl
+        run_of "$b" $((b + c)) >y.jsonl
+        [ "$("$x" x.jsonl y.jsonl --json | jq '.mcnemar_p * 1000 | round / 1000')" = "$p" ]
+    done
+}
+
+@test "--json writes compare/1 with the tasks by name" {
+    run -0 "$x" a.jsonl b.jsonl --json
+    [ "$(jq -c '[.schema, .a, .pass_a, .pass_b, .only_a, .only_b, .n_task, .tasks_only_a]' <<<"$output")" = \
+        '["compare/1","a.jsonl",56,105,5,54,164,["Basic/0","Basic/1","Basic/2","Basic/3","Basic/4"]]' ]
+    [ "$("$x" a.jsonl b.jsonl --json)" = "$output" ]
+    [ "$("$x" a.jsonl a.jsonl --json | jq -c '[.difference, .mcnemar_p, .detectable]')" = '[0,1,null]' ]
+}
+
+@test "several samples a task: a permutation test" {
+    for s in 0 1; do jq -c ".sample = $s" a.jsonl; done >a2.jsonl
+    for s in 0 1; do jq -c ".sample = $s" b.jsonl; done >b2.jsonl
+    run -0 "$x" a2.jsonl b2.jsonl --json
+    [ "$(jq -c '[.mcnemar_p, .permutation_p < 0.001, .pass_b]' <<<"$output")" = '[null,true,210]' ]
+}
+
+@test "other tasks are an error, harness errors a warning" {
+    head -n 100 a.jsonl >few.jsonl
+    run --separate-stderr -65 "$x" few.jsonl b.jsonl -o out
+    [[ "$stderr" == *"64 tasks in one file only"* ]]
+    [ ! -e out ]
+    run --separate-stderr -0 "$x" few.jsonl b.jsonl --partial --json
+    [ "$(jq .n_task <<<"$output")" = 100 ]
+    sed '$s/"exception"/"harness_error"/' b.jsonl >h.jsonl
+    run --separate-stderr -0 "$x" a.jsonl h.jsonl --json
+    [ "$(jq -c '[.n_task, .left_out]' <<<"$output")" = '[163,1]' ]
+    [[ "$stderr" == *"1 task left out"* ]]
+    sed 's/"basic"/"other"/' b.jsonl >o.jsonl
+    run --separate-stderr -65 "$x" a.jsonl o.jsonl
+}
+
+@test "exit codes" {
+    run --separate-stderr -64 "$x" a.jsonl
+    run --separate-stderr -66 "$x" a.jsonl nope.jsonl
+    head -c 1000 a.jsonl >cut.jsonl
+    run --separate-stderr -65 "$x" a.jsonl cut.jsonl
+    [[ "$stderr" == *"cut.jsonl:"* ]]
+    run --separate-stderr -73 "$x" a.jsonl b.jsonl -o no/such/dir/x
+    run bash -c "'$x' a.jsonl b.jsonl >/dev/full"
+    [ "$status" = 74 ]
+    "$x" a.jsonl b.jsonl --json -o c.jsonl
+    [ "$(jq -r '.inputs[1].path' c.jsonl.meta.json)" = b.jsonl ]
+}
