@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -239,26 +240,32 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
         rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
         goto fail;
     }
-    p->f = fopen(p->part, "r+b");
-    if (p->f) {
-        n = getline(&line, &cap, p->f);
-        if (n > 0 && line[n - 1] == '\n' && (size_t)n == strlen(key) + 1 &&
-            memcmp(line, key, (size_t)n - 1) == 0) {
-            good = n;
-            while ((n = getline(&line, &cap, p->f)) > 0 && line[n - 1] == '\n') {
-                line[n - 1] = 0;
-                if (seen && (rc = seen(arg, line, (size_t)n - 1, e)) < 0)
-                    goto fail;
-                good += n;
-                p->kept++;
-            }
-        }
-        if (ftruncate(fileno(p->f), good) || fseek(p->f, good, SEEK_SET)) {
-            rc = err_errno(e, ERR_IO, "%s", p->part);
-            goto fail;
-        }
-    } else if (!(p->f = fopen(p->part, "w+b"))) {
+    int fd = open(p->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    p->f = fd >= 0 ? fdopen(fd, "r+b") : NULL;
+    if (!p->f) {
         rc = err_errno(e, ERR_CANTCREAT, "%s", p->part);
+        if (fd >= 0)
+            close(fd);
+        goto fail;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB)) { /* ends with the process: a kill leaves no lock behind */
+        rc = err_set(e, ERR_LOCKED, "%s: another process is writing it", p->part);
+        goto fail;
+    }
+    n = getline(&line, &cap, p->f);
+    if (n > 0 && line[n - 1] == '\n' && (size_t)n == strlen(key) + 1 &&
+        memcmp(line, key, (size_t)n - 1) == 0) {
+        good = n;
+        while ((n = getline(&line, &cap, p->f)) > 0 && line[n - 1] == '\n') {
+            line[n - 1] = 0;
+            if (seen && (rc = seen(arg, line, (size_t)n - 1, e)) < 0)
+                goto fail;
+            good += n;
+            p->kept++;
+        }
+    }
+    if (ftruncate(fd, good) || fseek(p->f, good, SEEK_SET)) {
+        rc = err_errno(e, ERR_IO, "%s", p->part);
         goto fail;
     }
     free(line);
@@ -333,7 +340,7 @@ static int input_digest(const char *path, char hex[65], struct err *e)
         if (ok)
             return 0;
     }
-    if (stat(path, &a) == 0 && S_ISDIR(a.st_mode)) { /* a folder has no single digest */
+    if (stat(path, &a) == 0 && !S_ISREG(a.st_mode)) { /* a folder or a pipe has no single digest */
         hex[0] = 0;
         return 0;
     }

@@ -30,7 +30,8 @@ void outfile_abort(struct outfile *o); /* safe on a committed or zeroed outfile 
 
 /* Append-only durable file for resumable work: records already in PATH.part are kept if its first line
  * equals `key`; else it starts over.  Hand the records to `seen` (complete lines only; a torn last line
- * is cut off).  partfile_commit renames to PATH without the key line. */
+ * is cut off).  partfile_commit renames to PATH without the key line.  The part is locked while it is
+ * open: ERR_LOCKED if another process writes it. */
 struct partfile {
     FILE *f;
     char *path, *part;
