@@ -95,7 +95,7 @@ static char *part_key(struct run *r)
 {
     static const char *const names[] = {
         "max-tokens",   "temperature", "top-k", "top-p",   "min-p", "repeat-penalty",
-        "repeat-last",  "samples",     "seed",  "ctx",     "stop",  "prefill",
+        "repeat-last",  "samples",     "seed",  "ctx",     "prefill",
         "raw",          "logprobs",    "ids",   "timings", "text",  "unordered",
         "think-budget", "kv-type",     "device"};
     struct hash_sha256 sha;
@@ -110,6 +110,8 @@ static char *part_key(struct run *r)
         const char *v = cli_value(names[i], value, sizeof value);
         hash_sha256_add(&sha, v, strlen(v) + 1);
     }
+    for (int i = 0; i < o.stop.n; i++) /* one by one: a joined list may read like another */
+        hash_sha256_add(&sha, o.stop.v[i], strlen(o.stop.v[i]) + 1);
     hash_sha256_hex(&sha, hex);
     free(meta);
     snprintf(key, 100, "# apr-gen %d %s", cli.output_version, hex);

@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# apr-gen - equal bytes whatever the batch, resume after kill -9, ends, every exit code
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    export top="$BATS_TEST_DIRNAME/../.." m="$BATS_FILE_TMPDIR/m.apr"
+    "$APR_BIN/gguf2apr" "$top/data/models/tiny-coder-29m-Q8_0.gguf" -o "$m"
+    "$APR_BIN/apr-prompt" --bench basic --limit 6 --max-tokens 16 -o "$BATS_FILE_TMPDIR/p.jsonl"
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    x="$APR_BIN/apr-gen"
+    p="$BATS_FILE_TMPDIR/p.jsonl"
+}
+
+@test "samples in the order of the prompts, one record each" {
+    run --separate-stderr -0 "$x" -m "$m" "$p"
+    [ "${#lines[@]}" = 6 ]
+    [ "$(jq -r .task_id <<<"$output" | paste -sd' ')" = "Basic/0 Basic/1 Basic/2 Basic/3 Basic/4 Basic/5" ]
+    [ "$(jq -c '[.schema,.sample,.bench,.tokens_generated,.prompt_tokens,.finish,.exact]' <<<"${lines[0]}")" = \
+        '["sample/1",0,"basic",16,85,"length",true]' ]
+    [ "$(jq -r .text <<<"${lines[0]}" | head -2)" = $'```python\ndef f(n):' ]
+    [ -z "$stderr" ]
+}
+
+@test "the same bytes for every batch, thread count, chunk and instruction set" {
+    head -3 "$p" >p
+    "$x" -m "$m" p -n 12 --ids --logprobs --temperature 0.8 --top-p 0.95 --samples 2 --seed 7 >want
+    for o in "--batch 1" "--batch 3" "--threads 1" "--threads 2 --chunk 16" "--device cpu:avx2 --batch 12" "--device cpu:avx512"; do
+        "$x" -m "$m" p -n 12 --ids --logprobs --temperature 0.8 --top-p 0.95 --samples 2 --seed 7 $o >got || {
+            [ $? = 69 ] && continue # an instruction set that this machine lacks
+            return 1
+        }
+        cmp want got || { echo "$o"; return 1; }
+    done
+    "$x" -m "$m" p -n 12 --temperature 0.8 --top-p 0.95 --samples 2 --seed 8 >other
+    run ! cmp -s <(jq -r .text want) <(jq -r .text other)
+}
+
+@test "a sample does not depend on what else is asked" {
+    "$x" -m "$m" "$p" --temperature 1 --seed 3 >all
+    tail -1 "$p" | "$x" -m "$m" - --temperature 1 --seed 3 --batch 1 >one
+    cmp <(tail -1 all) one
+    "$x" -m "$m" "$p" --temperature 1 --seed 3 --unordered --batch 2 | sort >sorted
+    cmp <(sort all) sorted
+}
+
+@test "bare records: the line number is the key, the record's max_tokens holds" {
+    printf '{"prompt":"a"}\n{"prompt":"b","task_id":"t","max_tokens":3}\n{"prompt":"c","task_id":9001}\n' |
+        "$x" -m "$m" -n 2 >out
+    [ "$(jq -c '[.task_id,.tokens_generated]' out | paste -sd' ')" = '["1",2] ["t",3] ["9001",2]' ]
+}
+
+@test "the model may be the operand, the prompts an option; one prompt on the command line" {
+    "$x" "$m" --prompts "$p" >a
+    "$x" -m "$m" "$p" >b
+    cmp a b
+    run --separate-stderr -0 "$x" -m "$m" -p "Write a function." -n 4 --text
+    [ "${lines[0]}" = '```python' ]
+}
+
+@test "stop strings cut, a prefill begins the text, raw prompts have no frame" {
+    run -0 "$x" -m "$m" "$p" -n 24 --stop "(n)"
+    [ "$(jq -c '[.text,.finish]' <<<"${lines[0]}")" = '["```python\ndef f","stop"]' ]
+    head -1 "$p" >one
+    run -0 "$x" -m "$m" one --prefill $'```python\n'
+    [[ "$(jq -r .text <<<"$output")" == $'```python\n'* ]]
+    [ "$(jq .prompt_tokens <<<"$output")" -gt 85 ]
+    run -0 "$x" -m "$m" --raw -p 'def add(a, b):' -n 8
+    [ "$(jq .prompt_tokens <<<"$output")" -lt 10 ]
+    run -0 "$x" -m "$m" -p hi --ctx 32
+    [ "$(jq -r '[.finish,(.prompt_tokens+.tokens_generated)]|@csv' <<<"$output")" = '"context",32' ] ||
+        [ "$(jq -r .finish <<<"$output")" = stop ]
+}
+
+@test "ids, log-probabilities and times on demand" {
+    run -0 "$x" -m "$m" -p hi -n 3 --ids --logprobs --timings
+    jq -e '(.ids|length)==3 and (.logprobs|length)==3 and ((.logprobs|add)-.logprob_sum|fabs)<1e-4 and .tok_per_sec>0
+        and .inference_ms>0' <<<"$output"
+}
+
+@test "kill -9, run again: the same file as without" {
+    "$x" -m "$m" "$p" --samples 3 --temperature 0.5 -o whole.jsonl
+    [ -f whole.jsonl.meta.json ] && [ ! -e whole.jsonl.part ]
+    [ "$(jq -r .sha256 whole.jsonl.meta.json)" = "$(sha256sum <whole.jsonl | cut -d' ' -f1)" ]
+    "$x" -m "$m" "$p" --samples 3 --temperature 0.5 -o s.jsonl --batch 1 &
+    pid=$!
+    while [ "$(cat s.jsonl.part 2>/dev/null | wc -l)" -lt 3 ] && kill -0 $pid; do sleep 0.02; done
+    run -75 "$x" -m "$m" "$p" --samples 3 --temperature 0.5 -o s.jsonl
+    kill -9 $pid || true
+    wait $pid || true
+    [ ! -e s.jsonl ] && [ -s s.jsonl.part ]
+    printf '{"torn' >>s.jsonl.part
+    kept=$(($(grep -c task_id s.jsonl.part)))
+    run --separate-stderr -0 "$x" -m "$m" "$p" --samples 3 --temperature 0.5 -o s.jsonl
+    [[ "$stderr" == *"resuming after $kept of 18 samples"* ]]
+    cmp whole.jsonl s.jsonl
+}
+
+@test "other options start a part over" {
+    head -2 "$p" >two
+    printf '# apr-gen 1 0000\n{"task_id":"Basic/0","sample":0}\n' >s.jsonl.part
+    run --separate-stderr -0 "$x" -m "$m" two -o s.jsonl
+    [ -z "$stderr" ]
+    [ "$(wc -l <s.jsonl)" = 2 ]
+}
+
+@test "64: no model, two prompt files, a bad number" {
+    run -64 "$x"
+    run -64 "$x" -m "$m" a b
+    run -64 "$x" -m "$m" --temperature -1
+    run -64 "$x" -m "$m" -p hi --ctx 100000
+}
+
+@test "65: a prompt longer than the context names the line and both numbers" {
+    run --separate-stderr -65 "$x" -m "$m" "$p" --ctx 60 -o s.jsonl
+    [[ "$stderr" == *"p.jsonl:1: the prompt has 85 tokens, the context 60 positions" ]]
+    [ ! -e s.jsonl ] && [ ! -e s.jsonl.part ]
+}
+
+@test "65: damaged records and models" {
+    run --separate-stderr -65 "$x" -m "$m" <<<'{"prompt":1}'
+    [[ "$stderr" == *"-:1: "* ]]
+    run -65 "$x" -m "$m" <<<'{"task_id":"a"}'
+    run -65 "$x" -m "$m" <<<'{"schema":"prompt/2","prompt":"a"}'
+    printf '{"prompt":"a","task_id":"t"}\n{"prompt":"b","task_id":"t"}\n' >twice
+    run --separate-stderr -65 "$x" -m "$m" twice
+    [[ "$stderr" == *"twice:2: task_id t, sample 0 is on line 1 too" ]]
+    printf '{"prompt":"a"}' >torn
+    run -65 "$x" -m "$m" torn
+    head -c 1000000 "$m" >cut.apr
+    run -65 "$x" -m cut.apr -p hi
+    run -65 "$x" -m "$p" -p hi
+}
+
+@test "66, 69, 71, 73, 74" {
+    run -66 "$x" -m none.apr -p hi
+    run -66 "$x" -m "$m" none.jsonl
+    run --separate-stderr -69 "$x" -m "$m" -p hi --device nowhere
+    run --separate-stderr -71 bash -c "ulimit -v 60000; '$x' -m '$m' -p hi --threads 1"
+    [[ "$stderr" =~ "needs "[0-9]+" bytes, "[0-9]+" available" ]]
+    run -73 "$x" -m "$m" -p hi -n 1 -o no/such/folder
+    run -74 bash -c "'$x' -m '$m' -p hi -n 1 >/dev/full"
+}
+
+@test "no prompts, no samples" {
+    "$x" -m "$m" <(true) -o s.jsonl
+    [ -f s.jsonl ] && [ ! -s s.jsonl ]
+}
