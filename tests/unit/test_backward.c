@@ -1,0 +1,309 @@
+/* test_backward - training against peft and torch: gradients, ten steps, adapters, token counts
+ *
+ * Cases train-* of the golden archive (peft over transformers 5.17.0, float32): initial adapters,
+ * their first gradients, losses and norms of ten AdamW steps, final adapters.  train-lora-qv is in
+ * tests/vectors; its base model and the other cases are taken from the archive where it is present.
+ * The built-in model: sixteen steps of a run on its own finetuning data (tiny_f32.json). */
+#include "apr.h"
+#include "backward.h"
+#include "dataset.h"
+#include "optim.h"
+#include "safetensors.h"
+#include "tap.h"
+#include "trainer.h"
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+enum { STEPS = 2 }; /* the sanitizer's build is slow: its subject is memory */
+#else
+enum { STEPS = 16 };
+#endif
+
+static char tmp[] = "/tmp/test_backward.XXXXXX";
+
+static const char *shared(void)
+{
+    const char *s = getenv("APR_SHARED");
+    return s ? s : TOP "/../shared";
+}
+
+/* Folder of a case in tests/vectors or out of the archive; NULL if it is nowhere. */
+static int folder(const char *name, char *path, size_t size)
+{
+    char cmd[1200];
+    snprintf(path, size, TOP "/tests/vectors/%s", name);
+    if (access(path, F_OK) == 0)
+        return 1;
+    snprintf(path, size, "%s/golden", tmp);
+    if (access(path, F_OK)) {
+        snprintf(cmd, sizeof cmd,
+                 "tar xJf '%s/golden/golden.tar.xz' -C %s golden/qwen2-tied golden/qwen3-headdim "
+                 "golden/train-lora-qv golden/train-lora-all golden/train-rslora-all "
+                 "golden/train-lora-qwen3 2>/dev/null",
+                 shared(), tmp);
+        if (system(cmd))
+            return 0;
+    }
+    snprintf(path, size, "%s/golden/%s", tmp, name);
+    return access(path, F_OK) == 0;
+}
+
+/* config.json and model.safetensors as an .apr without tokenizer. */
+static int convert(const char *dir, const char *out, struct err *e)
+{
+    char path[600];
+    struct hparams h;
+    struct safetensors s = {0};
+    cJSON *config, *meta = cJSON_CreateObject();
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    config = json_load(path, e);
+    int rc = config ? hparams_from_config(&h, config, NULL, e) : e->code;
+    if (rc == 0)
+        rc = hparams_to_meta(&h, meta, e);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    if (rc == 0 && (rc = safetensors_open(&s, path, e)) == 0)
+        rc = apr_write(out, meta, s.tensor, s.n_tensor, NULL, NULL, NULL, e);
+    safetensors_close(&s);
+    cJSON_Delete(config);
+    cJSON_Delete(meta);
+    return rc;
+}
+
+/* Largest difference over largest value, of all adapters' tensors "KIND.base_model.model.MODULE..."
+ */
+static double compare(const struct lora *l, struct kn_at at, const struct safetensors *s,
+                      const char *kind)
+{
+    float *w = malloc(l->n_param * sizeof *w);
+    double worst = 0;
+    kn_read(l->dev, w, at, l->n_param * sizeof *w);
+    for (int i = 0; i < 2 * l->n_mod; i++) {
+        const struct lora_mod *m = &l->mod[i / 2];
+        char module[128], name[TENSOR_NAME + 1];
+        lora_module(m->layer, m->which, module, sizeof module);
+        snprintf(name, sizeof name, "%s.base_model.model.%s.lora_%c.default.weight", kind, module,
+                 "AB"[i % 2]);
+        const struct tensor *t = safetensors_get(s, name);
+        size_t n = (size_t)l->c.rank * (size_t)(i % 2 ? m->n_out : m->n_in);
+        if (!t || t->bytes != n * sizeof *w) {
+            worst = INFINITY;
+            break;
+        }
+        const float *a = w + (i % 2 ? m->b : m->a), *b = t->data;
+        double diff = 0, size = 1e-12;
+        for (size_t k = 0; k < n; k++) {
+            diff = fmax(diff, fabs((double)a[k] - b[k]));
+            size = fmax(size, fabs((double)b[k]));
+        }
+        worst = fmax(worst, diff / size);
+    }
+    free(w);
+    return worst;
+}
+
+static int set_init(const struct lora *l, const struct safetensors *s)
+{
+    for (int i = 0; i < 2 * l->n_mod; i++) {
+        const struct lora_mod *m = &l->mod[i / 2];
+        char module[128], name[TENSOR_NAME + 1];
+        lora_module(m->layer, m->which, module, sizeof module);
+        snprintf(name, sizeof name, "init.base_model.model.%s.lora_%c.default.weight", module,
+                 "AB"[i % 2]);
+        const struct tensor *t = safetensors_get(s, name);
+        if (!t && i % 2) /* the built-in model's file leaves out B = 0 */
+            continue;
+        if (!t)
+            return -1;
+        kn_write(l->dev, kn_plus(l->w, (i % 2 ? m->b : m->a) * sizeof(float)), t->data, t->bytes);
+    }
+    return 0;
+}
+
+static unsigned targets_of(const cJSON *v)
+{
+    unsigned all = 0, one;
+    const cJSON *t;
+    struct err e = {0};
+    cJSON_ArrayForEach(t, cJSON_GetObjectItem(v, "target_modules")) if (lora_targets(t->valuestring,
+                                                                                     &one, &e) == 0)
+        all |= one;
+    return all;
+}
+
+static double number(const cJSON *v, const char *key, int i)
+{
+    return cJSON_GetArrayItem(cJSON_GetObjectItem(v, key), i)->valuedouble;
+}
+
+/* Ten steps of one golden case on a device. */
+static void golden(const char *name, const char *apr, const char *dir, const char *device,
+                   int recompute, int steps)
+{
+    struct err e = {0};
+    struct model m;
+    struct lora l = {0};
+    struct backward b = {0};
+    struct safetensors s = {0};
+    struct kn_dev *dev;
+    char path[600];
+    snprintf(path, sizeof path, "%s/scalars.json", dir);
+    cJSON *v = json_load(path, &e);
+    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+    if (!v || safetensors_open(&s, path, &e) || kn_open(&dev, device, 2)) {
+        ok(0, "%s on %s: %s", name, device, e.msg);
+        return;
+    }
+    struct lora_conf c = {.rank = (int)json_get_int(v, "r", 0, &e),
+                          .alpha = json_get_num(v, "alpha", 0, &e),
+                          .rslora = json_get_bool(v, "rslora", 0, &e),
+                          .targets = targets_of(v)};
+    const struct tensor *ids = safetensors_get(&s, "input_ids"),
+                        *labels = safetensors_get(&s, "labels");
+    int n_seq = (int)ids->dim[0], len = (int)ids->dim[1], n = n_seq * len, n_loss = 0;
+    int32_t *doc = malloc((size_t)n * sizeof *doc), *label = malloc((size_t)n * sizeof *label);
+    for (int i = 0; i < n; i++) { /* row t predicts token t + 1 */
+        doc[i] = i / len * len;
+        label[i] = i % len == len - 1 ? -1 : ((const int32_t *)labels->data)[i + 1];
+        n_loss += label[i] >= 0;
+    }
+    if (model_load(&m, apr, dev, KN_W_TRAIN, 0, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
+        backward_new(&b, &m, &l, n, recompute, &e) || set_init(&l, &s)) {
+        ok(0, "%s on %s: %s", name, device, e.msg);
+        return;
+    }
+    struct optim o = OPTIM_DEFAULT;
+    o.lr = 1e-3;
+    o.weight_decay = 0.01;
+    o.schedule = OPTIM_CONSTANT;
+    double worst = 0, worst_norm = 0, grad = 0;
+    for (int step = 1; step <= steps && !e.code; step++) {
+        double loss = 0, norm = 0;
+        backward_run(&b, ids->data, doc, label, n, 1 / (float)n_loss, 1, &loss, &e);
+        if (step == 1)
+            grad = compare(&l, l.g, &s, "grad0");
+        optim_step(&o, &l, step, &norm, &e);
+        worst = fmax(worst, fabs(loss / n_loss - number(v, "loss", step - 1)));
+        worst_norm = fmax(worst_norm, fabs(norm / number(v, "grad_norm", step - 1) - 1));
+    }
+    ok(!e.code && grad < 1e-4, "%s on %s%s: gradients, relative error %.1e %s", name, device,
+       recompute ? ", recomputing" : "", grad, e.msg);
+    ok(worst < 1e-4 && worst_norm < 1e-4, "%s on %s: %d losses within %.1e, norms %.1e", name,
+       device, steps, worst, worst_norm);
+    if (steps == 10) {
+        double end = compare(&l, l.w, &s, "final");
+        ok(end < 2e-3, "%s on %s: final adapters, relative error %.1e", name, device, end);
+    }
+    free(doc);
+    free(label);
+    backward_free(&b);
+    lora_free(&l);
+    model_free(&m);
+    kn_close(dev);
+    safetensors_close(&s);
+    cJSON_Delete(v);
+}
+
+/* The built-in model: samples 0..63 in order, batches of 8, two passes. */
+static void builtin(void)
+{
+    struct err e = {0};
+    struct model m;
+    struct lora l = {0};
+    struct backward b = {0};
+    struct dataset d = {0};
+    struct safetensors s = {0};
+    struct kn_dev *dev;
+    char dir[600], apr[100], path[700];
+    snprintf(dir, sizeof dir, "%s/models/tiny-coder-29m/hf", shared());
+    if (access(dir, F_OK)) {
+        skip("the built-in model's folder is not there");
+        return;
+    }
+    snprintf(apr, sizeof apr, "%s/tiny.apr", tmp);
+    snprintf(path, sizeof path, "%s/golden/tiny_f32.json", shared());
+    cJSON *v = json_load(path, &e), *want = cJSON_GetObjectItem(v, "lora16steps");
+    struct lora_conf c = {.rank = 8, .alpha = 16, .targets = 127};
+    snprintf(path, sizeof path, "%s/golden/tiny_lora_f32.safetensors", shared());
+    if (!want || safetensors_open(&s, path, &e) || convert(dir, apr, &e) ||
+        kn_open(&dev, "cpu", 2) || model_load(&m, apr, dev, KN_W_TRAIN, 0, &e)) {
+        ok(0, "built-in model: %s", e.msg);
+        return;
+    }
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    bpe_load_json(&m.tok, path, &e);
+    m.chat_format = "chatml";
+    snprintf(path, sizeof path, "%s/data/tiny/finetune.jsonl", shared());
+    if (e.code || dataset_load(&d, path, &m, 512, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
+        backward_new(&b, &m, &l, 2048, 0, &e) || set_init(&l, &s)) {
+        ok(0, "built-in model: %s", e.msg);
+        return;
+    }
+    int wrong = 0;
+    for (int i = 0; i < 64; i++)
+        wrong += number(want, "prompt_tokens", i) != d.s[i].n_prompt ||
+                 number(want, "response_tokens", i) != d.s[i].n - d.s[i].n_prompt;
+    ok(wrong == 0, "built-in model: token counts of 64 samples, %d differ", wrong);
+    struct optim o = OPTIM_DEFAULT;
+    o.lr = 1e-3;
+    o.weight_decay = 0.01;
+    o.schedule = OPTIM_CONSTANT;
+    double worst = 0, worst_norm = 0;
+    for (int step = 1; step <= STEPS && !e.code; step++) {
+        struct dataset_packs p;
+        uint32_t which[8];
+        double loss = 0, norm = 0;
+        for (int i = 0; i < 8; i++)
+            which[i] = (uint32_t)((step - 1) % 8 * 8 + i);
+        dataset_pack(&p, &d, which, 8, 2048, &e);
+        for (int i = 0; i < p.n_pack; i++)
+            backward_run(&b, p.ids + p.start[i], p.doc + p.start[i], p.label + p.start[i],
+                         p.start[i + 1] - p.start[i], 1 / (float)p.n_loss, 1, &loss, &e);
+        optim_step(&o, &l, step, &norm, &e);
+        worst = fmax(worst, fabs(loss / (double)p.n_loss - number(want, "loss", step - 1)));
+        worst_norm = fmax(worst_norm, fabs(norm / number(want, "grad_norm", step - 1) - 1));
+        dataset_packs_free(&p);
+    }
+    ok(!e.code && worst < 1e-3, "built-in model: 16 losses within %.1e, norms within %.1e %s",
+       worst, worst_norm, e.msg);
+    double end = STEPS < 16 ? 0 : compare(&l, l.w, &s, "final");
+    ok(end < 0.02, "built-in model: final adapters, relative error %.1e", end);
+    dataset_free(&d);
+    backward_free(&b);
+    lora_free(&l);
+    model_free(&m);
+    kn_close(dev);
+    safetensors_close(&s);
+    cJSON_Delete(v);
+}
+
+int main(void)
+{
+    static const char *const cases[][2] = {{"train-lora-qv", "qwen2-tied"},
+                                           {"train-lora-all", "qwen2-tied"},
+                                           {"train-rslora-all", "qwen2-tied"},
+                                           {"train-lora-qwen3", "qwen3-headdim"}};
+    char base[600], dir[600], apr[100], cmd[200];
+    if (!mkdtemp(tmp))
+        return 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        if (!folder(cases[i][1], base, sizeof base) || !folder(cases[i][0], dir, sizeof dir)) {
+            skip("%s: not in tests/vectors, no archive", cases[i][0]);
+            continue;
+        }
+        snprintf(apr, sizeof apr, "%s/base.apr", tmp);
+        if (convert(base, apr, &e)) {
+            ok(0, "%s: %s", cases[i][1], e.msg);
+            continue;
+        }
+        if (i == 0)
+            golden(cases[i][0], apr, dir, "ref", 0, 1);
+        golden(cases[i][0], apr, dir, "cpu", 0, 10);
+        golden(cases[i][0], apr, dir, "cpu", 1, 2);
+    }
+    builtin();
+    snprintf(cmd, sizeof cmd, "rm -r %s", tmp);
+    return done_testing() | system(cmd);
+}
