@@ -1,0 +1,192 @@
+/* peft - read an adapter's folder, add it to weights */
+#include "peft.h"
+#include "blocks.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char head[] = "base_model.model.";
+
+/* "...lora_A.weight" or "...lora_A.default.weight": length of the module's name, 0 if it is
+ * neither. */
+static size_t module_of(const char *name, char ab)
+{
+    static const char *const tails[] = {".lora_%c.weight", ".lora_%c.default.weight"};
+    size_t n = strlen(name);
+    if (strncmp(name, head, sizeof head - 1))
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        char tail[40];
+        size_t k = (size_t)snprintf(tail, sizeof tail, tails[i], ab);
+        if (n > k + sizeof head - 1 && strcmp(name + n - k, tail) == 0)
+            return n - k - (sizeof head - 1);
+    }
+    return 0;
+}
+
+static const struct tensor *find(const struct peft *p, const char *tensor, char ab)
+{
+    size_t n = strlen(tensor);
+    if (n < 7 || strcmp(tensor + n - 7, ".weight"))
+        return NULL;
+    for (int i = 0; i < p->s.n_tensor; i++)
+        if (module_of(p->s.tensor[i].name, ab) == n - 7 &&
+            memcmp(p->s.tensor[i].name + sizeof head - 1, tensor, n - 7) == 0)
+            return &p->s.tensor[i];
+    return NULL;
+}
+
+static int refuse(const struct peft *p, const cJSON *v, struct err *e)
+{
+    const cJSON *x;
+    if (strcmp(json_get_str(v, "peft_type", "LORA", e), "LORA"))
+        return err_set(e, ERR_DATA, "%s: peft_type is not LORA", p->path);
+    if (json_get_bool(v, "use_dora", 0, e))
+        return err_set(e, ERR_DATA, "%s: use_dora is not supported", p->path);
+    if (json_get_bool(v, "fan_in_fan_out", 0, e))
+        return err_set(e, ERR_DATA, "%s: fan_in_fan_out is not supported", p->path);
+    if (strcmp(json_get_str(v, "bias", "none", e), "none"))
+        return err_set(e, ERR_DATA, "%s: bias is not \"none\"", p->path);
+    static const char *const empty[] = {"rank_pattern", "alpha_pattern", "modules_to_save"};
+    for (int i = 0; i < 3; i++)
+        if ((x = cJSON_GetObjectItemCaseSensitive(v, empty[i])) && cJSON_GetArraySize(x) > 0)
+            return err_set(e, ERR_DATA, "%s: %s is not supported", p->path, empty[i]);
+    return e->code;
+}
+
+static int read_config(struct peft *p, const char *dir, struct err *e)
+{
+    if (snprintf(p->path, sizeof p->path, "%s/adapter_config.json", dir) >= (int)sizeof p->path)
+        return err_set(e, ERR_NOINPUT, "%s: path too long", dir);
+    cJSON *v = json_load(p->path, e);
+    if (!v)
+        return e->code;
+    long rank = json_get_int(v, "r", 0, e);
+    double alpha = json_get_num(v, "lora_alpha", 0, e);
+    int rslora = json_get_bool(v, "use_rslora", 0, e), rc = e->code ? e->code : refuse(p, v, e);
+    cJSON_Delete(v);
+    if (rc == 0 && (rank < 1 || rank > 65536 || !isfinite(alpha)))
+        rc = err_set(e, ERR_DATA, "%s: r is %ld, expected 1 to 65536", p->path, rank);
+    p->rank = (int)rank;
+    p->scale = alpha / (rslora ? sqrt((double)rank) : (double)rank);
+    return rc;
+}
+
+static int check_tensors(struct peft *p, struct err *e)
+{
+    for (int i = 0; i < p->s.n_tensor; i++) {
+        const struct tensor *t = &p->s.tensor[i];
+        size_t a = module_of(t->name, 'A'), b = module_of(t->name, 'B'), n = a ? a : b;
+        char base[TENSOR_NAME + 16];
+        if (!n)
+            return err_set(e, ERR_DATA, "%s: tensor %s is no lora_A or lora_B", p->path, t->name);
+        if (t->ndim != 2 || t->dim[a ? 0 : 1] != (uint64_t)p->rank ||
+            (t->type != KN_F32 && t->type != KN_F16 && t->type != KN_BF16))
+            return err_set(e, ERR_DATA, "%s: tensor %s: not a float matrix of rank %d", p->path,
+                           t->name, p->rank);
+        snprintf(base, sizeof base, "%.*s.weight", (int)n, t->name + sizeof head - 1);
+        if (!find(p, base, a ? 'B' : 'A'))
+            return err_set(e, ERR_DATA, "%s: tensor %s has no lora_%c beside it", p->path, t->name,
+                           a ? 'B' : 'A');
+        p->n_mod += a > 0;
+    }
+    return p->n_mod ? 0 : err_set(e, ERR_DATA, "%s: no adapter inside", p->path);
+}
+
+int peft_open(struct peft *p, const char *dir, struct err *e)
+{
+    memset(p, 0, sizeof *p);
+    int rc = read_config(p, dir, e);
+    if (rc)
+        return rc;
+    snprintf(p->path, sizeof p->path, "%s/adapter_model.safetensors", dir);
+    if ((rc = safetensors_open(&p->s, p->path, e)) < 0)
+        return rc;
+    if ((rc = check_tensors(p, e)))
+        peft_close(p);
+    return rc;
+}
+
+void peft_close(struct peft *p)
+{
+    safetensors_close(&p->s);
+    memset(p, 0, sizeof *p);
+}
+
+int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err *e)
+{
+    const struct tensor *a = find(p, tensor, 'A'), *b = find(p, tensor, 'B');
+    if (!a || !b)
+        return 0;
+    if (a->dim[1] != (uint64_t)k || b->dim[0] != (uint64_t)n)
+        return err_set(e, ERR_DATA, "%s: adapter of %s is (%llu, %llu), expected (%d, %d)", p->path,
+                       tensor, (unsigned long long)b->dim[0], (unsigned long long)a->dim[1], n, k);
+    return 1;
+}
+
+static float *widen(const struct tensor *t, struct err *e)
+{
+    size_t n = (size_t)(t->dim[0] * t->dim[1]);
+    float *x = malloc((n + 1) * sizeof *x);
+    if (!x) {
+        err_set(e, ERR_NOMEM, "%s", t->name);
+        return NULL;
+    }
+    kn_dequantize(t->type, t->data, x, n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) {
+            err_set(e, ERR_DATA, "tensor %s: element %zu is not finite", t->name, i);
+            free(x);
+            return NULL;
+        }
+    return x;
+}
+
+int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double *max_delta,
+             struct err *e)
+{
+    int rc = peft_has(p, tensor, n, k, e);
+    if (rc <= 0)
+        return rc;
+    float *a = widen(find(p, tensor, 'A'), e), *b = a ? widen(find(p, tensor, 'B'), e) : NULL;
+    float *row = malloc((size_t)k * sizeof *row), top = 0;
+    if (a && b && row)
+        for (int i = 0; i < n; i++) {
+            memset(row, 0, (size_t)k * sizeof *row);
+            for (int r = 0; r < p->rank; r++) {
+                float f = b[(size_t)i * (size_t)p->rank + (size_t)r];
+                for (int j = 0; j < k; j++)
+                    row[j] += f * a[(size_t)r * (size_t)k + (size_t)j];
+            }
+            for (int j = 0; j < k; j++) {
+                float d = (float)p->scale * row[j];
+                top = fabsf(d) > top ? fabsf(d) : top;
+                w[(size_t)i * (size_t)k + (size_t)j] += d;
+            }
+        }
+    else
+        err_set(e, ERR_NOMEM, "%s: adapter", tensor);
+    free(a);
+    free(b);
+    free(row);
+    *max_delta = top;
+    p->used++;
+    return e->code;
+}
+
+int peft_check_names(const struct peft *p, const struct tensor *base, int n, struct err *e)
+{
+    for (int i = 0; i < p->s.n_tensor; i++) {
+        const char *name = p->s.tensor[i].name;
+        size_t len = module_of(name, 'A');
+        int found = len == 0;
+        for (int j = 0; !found && j < n; j++)
+            found = strncmp(base[j].name, name + sizeof head - 1, len) == 0 &&
+                    strcmp(base[j].name + len, ".weight") == 0;
+        if (!found)
+            return err_set(e, ERR_DATA, "%s: the base has no tensor %.*s.weight", p->path, (int)len,
+                           name + sizeof head - 1);
+    }
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* peft.h - adapters in PEFT's folder layout, to be added to a base's weights
+ *
+ * adapter_config.json and adapter_model.safetensors with base_model.model.<module>.lora_A.weight
+ * (rank, in) and lora_B.weight (out, rank); names with ".default" before ".weight" are taken too.
+ * What would change the result and is not supported (DoRA, per-module ranks, biases, saved modules)
+ * is refused by name. */
+#ifndef PEFT_H
+#define PEFT_H
+#include "err.h"
+#include "safetensors.h"
+
+struct peft {
+    struct safetensors s;
+    char path[4096];
+    int rank, n_mod;
+    double scale; /* alpha / rank, or alpha / sqrt(rank) */
+    int used;     /* modules that peft_add met */
+};
+int peft_open(struct peft *p, const char *dir, struct err *e);
+void peft_close(struct peft *p);
+/* Does the base's tensor ("model.layers.0.self_attn.q_proj.weight") have an adapter? 1, 0, or
+ * ERR_DATA if the shapes do not fit (n, k). */
+int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err *e);
+/* w(n, k) += scale B A in f32; *max_delta: the largest change. */
+int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double *max_delta,
+             struct err *e);
+/* Every module of the adapter must be a tensor of the base: ERR_DATA names the first that is none.
+ */
+int peft_check_names(const struct peft *p, const struct tensor *base, int n, struct err *e);
+#endif

@@ -1,0 +1,135 @@
+/* apr-fuse - merge a LoRA adapter into its base model */
+#include "apr.h"
+#include "blocks.h"
+#include "cli.h"
+#include "outfile.h"
+#include "peft.h"
+#include "quant.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    const char *adapter, *out, *type;
+    long threads;
+} o = {.type = "keep"};
+
+// clang-format off
+static const struct cli_opt opts[] = {
+    CLI_STR('a', "adapter", &o.adapter, "DIR", "PEFT folder of the adapter; required"),
+    CLI_STR('o', "output", &o.out, "FILE", "write the merged model here; required"),
+    CLI_CHOICE('t', "type", &o.type, "keep|" QUANT_MIXES, "weight types of the result; keep = the base's"),
+    CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
+    CLI_END};
+// clang-format on
+static const struct cli cli = {.name = "apr-fuse",
+                               .what = "merge a LoRA adapter into its base model",
+                               .usage = "M.apr --adapter DIR -o OUT.apr",
+                               .example = "apr-fuse base.apr --adapter tuned -o tuned.apr",
+                               .opts = opts,
+                               .see = "apr-lora(1), apr-quant(1)",
+                               .output_version = 1};
+
+struct fuse {
+    struct apr base;
+    struct peft peft;
+    struct tensor *t; /* of the output */
+    double max_delta;
+    char where[TENSOR_NAME + 1];
+};
+
+/* One changed tensor: widened, merged in f32, converted. */
+static int fill(void *arg, int i, void *buf, struct err *e)
+{
+    struct fuse *f = arg;
+    const struct tensor *from = &f->base.tensor[i];
+    size_t n = (size_t)tensor_rows(from), k = (size_t)tensor_cols(from);
+    double delta = 0;
+    struct tensor wide = *from;
+    float *w = malloc((n * k + 1) * sizeof *w);
+    if (!w)
+        return err_set(e, ERR_NOMEM, "%s: %zu values", from->name, n * k);
+    kn_dequantize(from->type, from->data, w, n * k);
+    int rc = peft_add(&f->peft, from->name, w, (int)n, (int)k, &delta, e);
+    if (delta > f->max_delta) {
+        f->max_delta = delta;
+        memcpy(f->where, from->name, sizeof f->where);
+    }
+    wide.type = KN_F32;
+    wide.data = w;
+    wide.bytes = n * k * sizeof *w;
+    if (rc == 0)
+        rc = quant_convert(&wide, f->t[i].type, buf, (int)o.threads, e);
+    free(w);
+    return rc;
+}
+
+/* What each tensor becomes: copied where neither type nor adapter changes it. */
+static int plan(struct fuse *f, struct err *e)
+{
+    int n = f->base.n_tensor, *type = calloc((size_t)n + 1, sizeof *type), rc = 0;
+    f->t = calloc((size_t)n + 1, sizeof *f->t);
+    if (!type || !f->t)
+        rc = err_set(e, ERR_NOMEM, "%d tensors", n);
+    for (int i = 0; rc == 0 && i < n; i++)
+        type[i] = f->base.tensor[i].type;
+    if (rc == 0 && strcmp(o.type, "keep"))
+        rc = quant_plan(quant_mix(o.type), f->base.tensor, n, type, e);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        const struct tensor *from = &f->base.tensor[i];
+        uint64_t rows = tensor_rows(from), cols = tensor_cols(from);
+        int has = from->ndim == 2 && rows <= INT_MAX && cols <= INT_MAX
+                      ? peft_has(&f->peft, from->name, (int)rows, (int)cols, e)
+                      : 0;
+        rc = has < 0 ? has : 0;
+        f->t[i] = *from;
+        if (rc || (!has && type[i] == from->type))
+            continue;
+        if (!tensor_is_weight(from->type))
+            rc = err_set(e, ERR_DATA, "tensor %s: type %s cannot be merged", from->name,
+                         tensor_type_name(from->type));
+        f->t[i].type = type[i];
+        f->t[i].data = NULL;
+        if (rc == 0 && !tensor_size(type[i], from->ndim, from->dim, &f->t[i].bytes))
+            rc = err_set(e, ERR_DATA, "tensor %s: its rows do not fit type %s", from->name,
+                         tensor_type_name(type[i]));
+    }
+    free(type);
+    return rc ? rc : peft_check_names(&f->peft, f->base.tensor, n, e);
+}
+
+int main(int argc, char **argv)
+{
+    double start = cli_now();
+    struct err e = {0};
+    struct fuse f = {0};
+    char sha[65];
+    cli_parse(&cli, &argc, &argv);
+    if (argc != 1 || !o.adapter || !o.out)
+        cli_usage(argc != 1 ? "one M.apr is needed"
+                  : !o.out  ? "-o OUT.apr is needed"
+                            : "--adapter DIR is needed");
+    if (apr_open(&f.base, argv[0], &e) < 0 || peft_open(&f.peft, o.adapter, &e) < 0 ||
+        plan(&f, &e) < 0)
+        cli_die(&e);
+    cJSON *meta = apr_derive_meta(f.base.meta, &e);
+    if (!meta || apr_write(o.out, meta, f.t, f.base.n_tensor, fill, &f, sha, &e) < 0)
+        cli_die(&e);
+    if (strcmp(o.out, "-")) { /* the receipt would spoil a model on stdout */
+        char weights[4200];
+        struct apr out;
+        snprintf(weights, sizeof weights, "%s/adapter_model.safetensors", o.adapter);
+        if (apr_open(&out, o.out, &e) < 0 ||
+            meta_write(o.out, sha, out.map.n, (const char *const[]){argv[0], weights, NULL}, NULL,
+                       cli_now() - start, &e) < 0)
+            cli_die(&e);
+        apr_close(&out);
+        printf("%s: %d tensors merged, rank %d, scale %g, type %s, max |delta| %.6g in %s\n", o.out,
+               f.peft.used, f.peft.rank, f.peft.scale, o.type, f.max_delta, f.where);
+    }
+    cJSON_Delete(meta);
+    free(f.t);
+    peft_close(&f.peft);
+    apr_close(&f.base);
+    return cli_exit(0);
+}

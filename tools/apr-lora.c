@@ -1,0 +1,295 @@
+/* apr-lora - train a LoRA adapter on instruction data
+ *
+ * The state after every --save-every steps is in OUT.ckpt; the same command with the same inputs
+ * goes on from there, to the same bits.  The metrics of a run under way are in FILE.part. */
+#include "ckpt.h"
+#include "cli.h"
+#include "hash.h"
+#include "outdir.h"
+#include "outfile.h"
+#include "trainer.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct {
+    const char *data, *val, *out, *targets, *schedule, *metrics, *device;
+    long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack;
+    double alpha, dropout, lr, warmup, weight_decay, clip, max_loss;
+    int rslora, recompute;
+} o = {.targets = "all",
+       .schedule = "cosine",
+       .device = "cpu",
+       .rank = 16,
+       .epochs = 1,
+       .batch = 8,
+       .accum = 1,
+       .max_seq_len = 512,
+       .seed = 42,
+       .save_every = 50,
+       .pack = 2048,
+       .alpha = 32,
+       .lr = 1e-4,
+       .clip = 1,
+       .max_loss = 10};
+
+// clang-format off
+static const struct cli_opt opts[] = {
+    CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL: instruction, response, system); required"),
+    CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
+    CLI_STR('o', "output", &o.out, "DIR", "write the adapter here (PEFT's folder); required"),
+    CLI_INT('r', "rank", &o.rank, "N", "rank of A and B", 1, 4096),
+    CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
+    CLI_FLOAT(0, "dropout", &o.dropout, "F", "dropout of the adapters' input", 0, 0.99),
+    CLI_FLAG(0, "rslora", &o.rslora, "scale by alpha / sqrt(rank)"),
+    CLI_STR(0, "targets", &o.targets, "LIST", "all, or of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"),
+    CLI_FLOAT(0, "lr", &o.lr, "F", "learning rate", 0, 10),
+    CLI_INT(0, "epochs", &o.epochs, "N", "passes over the data", 1, 1e6),
+    CLI_INT(0, "batch", &o.batch, "N", "samples of a batch", 1, 1e6),
+    CLI_INT(0, "accum", &o.accum, "N", "batches of a step", 1, 1e6),
+    CLI_FLOAT(0, "warmup", &o.warmup, "F", "share of the steps if below 1, else steps", 0, 1e9),
+    CLI_CHOICE(0, "schedule", &o.schedule, "cosine|linear|constant", "learning rate after the warm-up"),
+    CLI_FLOAT(0, "weight-decay", &o.weight_decay, "F", "AdamW's decoupled decay", 0, 10),
+    CLI_FLOAT(0, "clip", &o.clip, "F", "clip the gradient's global norm; 0 = never", 0, 1e9),
+    CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "cut samples at N tokens", 2, 1 << 20),
+    CLI_INT(0, "seed", &o.seed, "N", "of the first A, the order and dropout", 0, 1e15),
+    CLI_STR(0, "metrics", &o.metrics, "FILE", "write metric/1 records here"),
+    CLI_INT(0, "save-every", &o.save_every, "N", "steps between checkpoints; 0 = none", 0, 1e9),
+    CLI_INT(0, "max-steps", &o.max_steps, "N", "stop after N steps; 0 = all epochs", 0, 1e9),
+    CLI_FLOAT(0, "max-loss", &o.max_loss, "F", "a step's loss above it is an error; 0 = any is fine", 0, 1e9),
+    CLI_INT(0, "pack", &o.pack, "N", "rows of a pass: memory against speed", 1, 1 << 20),
+    CLI_FLAG(0, "recompute", &o.recompute, "keep one layer's activations and run layers twice"),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
+    CLI_END};
+// clang-format on
+static const struct cli cli = {.name = "apr-lora",
+                               .what = "train a LoRA adapter",
+                               .usage = "M.apr --data FILE -o DIR [options]",
+                               .example = "apr-lora m.apr --data train.jsonl --rank 16 -o tuned",
+                               .opts = opts,
+                               .see = "apr-fuse(1), apr-gen(1), schema(7)",
+                               .output_version = 1};
+
+struct run {
+    struct model model;
+    struct lora lora;
+    struct dataset data, val;
+    struct trainer trainer;
+    struct partfile metrics;
+    struct json_out line;
+    char key[65], ckpt[4200];
+    long step, lines; /* done; of metrics, written by this run or one before it */
+};
+
+/* Digest of all that the result depends on; threads, paths of outputs and the like are left out. */
+static int run_key(struct run *r, const char *base, struct err *e)
+{
+    char text[2048], sha[3][65] = {"", "", ""};
+    struct hash_sha256 h;
+    char *meta = cJSON_PrintUnformatted(r->model.file.meta); /* has the tensors' hashes */
+    if (!meta || hash_sha256_init(&h) < 0)
+        return err_set(e, ERR_NOMEM, "%s", base);
+    hash_sha256_mem(meta, strlen(meta), sha[0]);
+    free(meta);
+    if (hash_sha256_file(o.data, sha[1], e) < 0 ||
+        (o.val && hash_sha256_file(o.val, sha[2], e) < 0))
+        return e->code;
+    snprintf(text, sizeof text,
+             "%s %zu %s %s|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld "
+             "%ld %ld",
+             sha[0], r->model.file.map.n, sha[1], sha[2], o.rank, o.alpha, o.dropout, o.rslora,
+             r->lora.c.targets, r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup,
+             o.schedule, o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack);
+    hash_sha256_add(&h, text, strlen(text));
+    hash_sha256_hex(&h, r->key);
+    return 0;
+}
+
+/* A record of this run, unless an interrupted run wrote it already. */
+static int metric(struct run *r, struct err *e)
+{
+    size_t n = r->line.len;
+    int rc = 0;
+    json_end(&r->line, '}');
+    n = r->line.len;
+    if (r->line.failed)
+        rc = err_set(e, ERR_NOMEM, "metrics");
+    else if (r->metrics.f && r->lines++ >= r->metrics.kept)
+        rc = partfile_line(&r->metrics, r->line.buf, n, e);
+    json_reset(&r->line);
+    return rc;
+}
+
+static void metric_begin(struct run *r, const char *event, long step, long epoch, double loss)
+{
+    json_begin(&r->line, '{');
+    json_kv_str(&r->line, "schema", "metric/1");
+    json_kv_str(&r->line, "event", event);
+    json_kv_int(&r->line, "step", step);
+    json_kv_int(&r->line, "epoch", epoch);
+    json_kv_num(&r->line, "loss", loss);
+}
+
+static int validate(struct run *r, long step, long epoch, struct err *e)
+{
+    double loss;
+    long n;
+    int rc = trainer_eval(&r->trainer, &r->val, &loss, &n, e);
+    if (rc)
+        return rc;
+    cli_warn("epoch %ld: validation loss %.4f, perplexity %.4f", epoch, loss, exp(loss));
+    metric_begin(r, "epoch", step, epoch, loss);
+    json_kv_num(&r->line, "perplexity", exp(loss));
+    json_kv_int(&r->line, "loss_tokens", n);
+    return metric(r, e);
+}
+
+static int step_metric(struct run *r, const struct trainer_step *s, struct err *e)
+{
+    metric_begin(r, "step", s->step, s->epoch, s->loss);
+    json_kv_num(&r->line, "grad_norm", s->grad_norm);
+    json_kv_num(&r->line, "lr", s->lr);
+    json_kv_int(&r->line, "tokens", s->tokens);
+    json_kv_int(&r->line, "loss_tokens", s->loss_tokens);
+    return metric(r, e);
+}
+
+static int train(struct run *r, struct err *e)
+{
+    struct trainer *t = &r->trainer;
+    struct cli_progress progress = {.what = "apr-lora", .unit = "tokens"};
+    struct trainer_step s;
+    double tokens = 0;
+    int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0;
+    char now[80];
+    for (long i = r->step + 1; rc == 0 && i <= t->total; i++) {
+        if ((rc = trainer_run(t, i, &s, e)) || (rc = step_metric(r, &s, e)))
+            break;
+        tokens += (double)s.tokens;
+        progress.total = tokens / (double)(i - r->step) * (double)(t->total - r->step);
+        snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", i, t->total, s.loss);
+        cli_progress(&progress, tokens, now);
+        if (r->val.n && (i % t->per_epoch == 0 || i == t->total))
+            rc = validate(r, i, s.epoch, e);
+        if (rc == 0 && o.save_every && i % o.save_every == 0 && i < t->total)
+            rc = ckpt_save(r->ckpt, r->key, &r->lora, i, e);
+    }
+    cli_progress_end(&progress, tokens, NULL);
+    return rc;
+}
+
+/* Where an interrupted run of the same key stopped. */
+static int resume(struct run *r, struct err *e)
+{
+    long epochs;
+    int rc = ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
+    if (rc < 0 || (rc == 0 && (r->step = 0, 0)))
+        return rc;
+    epochs = r->val.n ? 1 + r->step / r->trainer.per_epoch : 0;
+    r->lines = r->step ? r->step + epochs : 0;
+    if (r->step)
+        cli_warn("going on after step %ld of %s", r->step, r->ckpt);
+    if (o.metrics && (rc = partfile_open(&r->metrics, o.metrics, r->key, NULL, NULL, e)) < 0)
+        return rc;
+    if (r->metrics.f && r->metrics.kept < r->lines)
+        cli_warn("%s.part: %ld of %ld records are there, the first are lost", o.metrics,
+                 r->metrics.kept, r->lines);
+    return 0;
+}
+
+static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
+{
+    struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
+    struct optim opt = OPTIM_DEFAULT;
+    long rows = o.pack > o.max_seq_len ? o.pack : o.max_seq_len;
+    int rc;
+    c.rslora = o.rslora;
+    opt.lr = o.lr;
+    opt.warmup = o.warmup;
+    opt.weight_decay = o.weight_decay;
+    opt.clip = o.clip;
+    optim_schedule(o.schedule, &opt.schedule);
+    if ((rc = lora_targets(o.targets, &c.targets, e)) ||
+        (rc = model_load(&r->model, base, dev, KN_W_TRAIN, 0, e)))
+        return rc;
+    const struct model *m = &r->model;
+    int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
+    if ((rc = dataset_load(&r->data, o.data, m, len, e)) ||
+        (o.val && (rc = dataset_load(&r->val, o.val, m, len, e))))
+        return rc;
+    if (r->data.truncated || r->data.left_out)
+        cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
+                 r->data.truncated, len, r->data.left_out);
+    if ((rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)) ||
+        (rc =
+             model_room("activations", backward_bytes(&m->h, &r->lora, (int)rows, o.recompute), e)))
+        return rc;
+    struct trainer_conf t = {(int)o.batch, (int)o.accum,     (int)o.epochs, (int)rows,
+                             o.recompute,  (uint64_t)o.seed, o.max_loss};
+    if ((rc = trainer_new(&r->trainer, &t, &opt, m, &r->lora, &r->data, e)))
+        return rc;
+    if (o.max_steps && o.max_steps < r->trainer.total)
+        r->trainer.total = r->trainer.optim.total = o.max_steps;
+    return run_key(r, base, e);
+}
+
+static int save(struct run *r, const char *base, double start, struct err *e)
+{
+    struct outdir d;
+    struct stat st;
+    char sha[65], path[4200];
+    int rc = outdir_open(&d, o.out, e);
+    if (rc)
+        return rc;
+    if ((rc = lora_save(&r->lora, d.tmp, base, sha, e)) || (rc = outdir_commit(&d, e))) {
+        outdir_abort(&d);
+        return rc;
+    }
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", o.out);
+    if (stat(path, &st))
+        return err_errno(e, ERR_IO, "%s", path);
+    const char *const inputs[] = {base, o.data, o.val, NULL};
+    return meta_write(o.out, sha, (uint64_t)st.st_size, inputs, r->model.dev->name,
+                      cli_now() - start, e);
+}
+
+int main(int argc, char **argv)
+{
+    double start = cli_now();
+    struct err e = {0};
+    static struct run r;
+    struct kn_dev *dev;
+    int rc;
+    cli_parse(&cli, &argc, &argv);
+    if (argc != 1 || !o.data || !o.out)
+        cli_usage(argc != 1 ? "one M.apr is needed"
+                  : !o.out  ? "-o DIR is needed"
+                            : "--data FILE is needed");
+    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
+        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+        cli_die(&e);
+    }
+    struct outdir probe; /* say at once, not after hours, that the output cannot be made */
+    if (outdir_open(&probe, o.out, &e))
+        cli_die(&e);
+    outdir_abort(&probe);
+    size_t n = strlen(o.out);
+    while (n > 1 && o.out[n - 1] == '/')
+        n--;
+    snprintf(r.ckpt, sizeof r.ckpt, "%.*s.ckpt", (int)n, o.out);
+    if (load(&r, argv[0], dev, &e) || resume(&r, &e) || train(&r, &e) ||
+        save(&r, argv[0], start, &e) || (r.metrics.f && partfile_commit(&r.metrics, &e)))
+        cli_die(&e);
+    unlink(r.ckpt);
+    free(r.line.buf);
+    trainer_free(&r.trainer);
+    lora_free(&r.lora);
+    dataset_free(&r.data);
+    dataset_free(&r.val);
+    model_free(&r.model);
+    kn_close(dev);
+    return cli_exit(0);
+}
