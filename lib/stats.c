@@ -141,3 +141,28 @@ double stats_detectable(long n, double discordant, double level, double power)
     }
     return (lo + hi) / 2;
 }
+
+int stats_holm(double *p, size_t n)
+{
+    double *sorted = malloc((n + 1) * sizeof *sorted),
+           *adjusted = malloc((n + 1) * sizeof *adjusted);
+    int ok = sorted && adjusted;
+    for (size_t i = 0; ok && i < n; i++)
+        sorted[i] = p[i];
+    if (ok)
+        qsort(sorted, n, sizeof *sorted, ascending);
+    for (size_t i = 0; ok && i < n; i++) {
+        adjusted[i] = fmin(1, sorted[i] * (double)(n - i));
+        if (i && adjusted[i] < adjusted[i - 1])
+            adjusted[i] = adjusted[i - 1];
+    }
+    for (size_t i = 0; ok && i < n; i++)
+        for (size_t k = n; k-- > 0;) /* of equal p-values the last has the largest adjusted one */
+            if (sorted[k] == p[i]) {
+                p[i] = adjusted[k];
+                break;
+            }
+    free(sorted);
+    free(adjusted);
+    return ok ? 0 : ERR_NOMEM;
+}

@@ -27,4 +27,7 @@ double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed);
  * at the level with the power given (Connor 1987, Biometrics 43:207): the delta with delta sqrt(n)
  * = z_(1-alpha/2) sqrt(psi) + z_power sqrt(psi - delta^2).  At most psi; NAN if psi is 0. */
 double stats_detectable(long n, double discordant, double level, double power);
+/* Holm's step-down adjustment of n p-values, in place: what each is worth when all were looked at.
+ * 0, or ERR_NOMEM. */
+int stats_holm(double *p, size_t n);
 #endif

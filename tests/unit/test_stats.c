@@ -73,5 +73,9 @@ int main(void)
         v[i] = i < 12 ? 1 : i < 18 ? -1 : 0;
     ok(near(stats_sign_flip(v, 164, 20000, 3), stats_mcnemar(12, 6, NULL), 0.01),
        "sign flips agree with McNemar: %.3f", stats_sign_flip(v, 164, 20000, 3));
+    double holm[] = {0.01, 0.04, 0.03, 0.005};
+    ok(stats_holm(holm, 4) == 0 && near(holm[0], 0.03, 1e-12) && near(holm[1], 0.06, 1e-12) &&
+           near(holm[2], 0.06, 1e-12) && near(holm[3], 0.02, 1e-12),
+       "Holm: %g %g %g %g", holm[0], holm[1], holm[2], holm[3]);
     return done_testing();
 }
