@@ -123,8 +123,10 @@ static void list(struct json_out *j, const char *key, const struct comparison *c
     json_end(j, ']');
 }
 
-static void print_json(struct json_out *j, const struct comparison *c, const char *a, const char *b)
+static int write_json(FILE *out, const struct comparison *c, const char *a, const char *b,
+                      struct err *e)
 {
+    struct json_out buf = {0}, *j = &buf;
     json_begin(j, '{');
     json_kv_str(j, "schema", "compare/1");
     json_kv_str(j, "bench", c->bench);
@@ -153,50 +155,42 @@ static void print_json(struct json_out *j, const struct comparison *c, const cha
     list(j, "tasks_only_a", c, -1);
     list(j, "tasks_only_b", c, 1);
     json_end(j, '}');
-    j->comma = 0;
-    json_raw(j, "\n");
-    j->comma = 0;
+    int rc = json_line(j, out, e);
+    free(j->buf);
+    return rc;
 }
 
-static void say(struct json_out *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct json_out *j, const char *fmt, ...)
+static int write_text(FILE *out, const struct comparison *c, const char *a, const char *b,
+                      struct err *e)
 {
-    char line[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    j->comma = 0;
-    json_raw(j, line);
-}
-
-static void print_text(struct json_out *j, const struct comparison *c, const char *a, const char *b)
-{
-    if (c->single) {
-        say(j, "%s: %ld -> %ld of %d tasks (%s -> %s)\n", c->bench, c->pass_a, c->pass_b, c->n, a,
-            b);
-    } else
-        say(j, "%s: %.2f %% -> %.2f %% of %d tasks (%s -> %s)\n", c->bench, 100 * c->mean_a,
-            100 * c->mean_b, c->n, a, b);
-    say(j, "  difference   %+.1f points, %g %% interval [%.1f, %.1f]\n",
-        100 * (c->mean_b - c->mean_a), 100 * o.ci, 100 * c->boot[0], 100 * c->boot[1]);
-    say(j, "  discordant   %ld better in the first, %ld in the second\n", c->only_a, c->only_b);
     if (c->single)
-        say(j, "  McNemar      p = %.2g (exact, two-sided), mid-p = %.2g\n", c->p, c->mid_p);
+        fprintf(out, "%s: %ld -> %ld of %d tasks (%s -> %s)\n", c->bench, c->pass_a, c->pass_b,
+                c->n, a, b);
     else
-        say(j, "  permutation  p = %.2g (sign flips, two-sided)\n", c->p);
+        fprintf(out, "%s: %.2f %% -> %.2f %% of %d tasks (%s -> %s)\n", c->bench, 100 * c->mean_a,
+                100 * c->mean_b, c->n, a, b);
+    fprintf(out, "  difference   %+.1f points, %g %% interval [%.1f, %.1f]\n",
+            100 * (c->mean_b - c->mean_a), 100 * o.ci, 100 * c->boot[0], 100 * c->boot[1]);
+    fprintf(out, "  discordant   %ld better in the first, %ld in the second\n", c->only_a,
+            c->only_b);
+    if (c->single)
+        fprintf(out, "  McNemar      p = %.2g (exact, two-sided), mid-p = %.2g\n", c->p, c->mid_p);
+    else
+        fprintf(out, "  permutation  p = %.2g (sign flips, two-sided)\n", c->p);
     if (!isnan(c->detectable))
-        say(j, "  detectable   %.1f points at 80 %% power\n", 100 * c->detectable);
+        fprintf(out, "  detectable   %.1f points at 80 %% power\n", 100 * c->detectable);
     for (int i = 0; i < c->n && cli_verbose; i++)
         if (c->d[i] != 0)
-            say(j, "  %s  %s\n", c->d[i] < 0 ? "first " : "second", c->task[i]);
+            fprintf(out, "  %s  %s\n", c->d[i] < 0 ? "first " : "second", c->task[i]);
+    return ferror(out) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
 }
 
 int main(int argc, char **argv)
 {
     struct err e = {0};
     struct score_book a = {NULL, 0}, b = {NULL, 0};
-    struct json_out t = {0};
+    char *text = NULL;
+    size_t n = 0;
     struct outfile f = {0};
     cli_parse(&cli, &argc, &argv);
     if (argc != 2)
@@ -204,6 +198,9 @@ int main(int argc, char **argv)
     double start = cli_now();
     if (score_read(&a, argv[0], "unnamed", &e) || score_read(&b, argv[1], "unnamed", &e))
         cli_die(&e);
+    FILE *out = open_memstream(&text, &n);
+    if (!out)
+        err_set(&e, ERR_NOMEM, "out of memory");
     if (a.n_set != b.n_set)
         err_set(&e, ERR_DATA, "%s has %d benchmarks, %s has %d", argv[0], a.n_set, argv[1],
                 b.n_set);
@@ -216,15 +213,15 @@ int main(int argc, char **argv)
             err_set(&e, ERR_DATA, "%s: no verdicts of benchmark %s, which %s has", argv[1],
                     a.set[i].bench, argv[0]);
         else if (!pair_up(&c, &a.set[i], &b.set[k], &e) && !compare(&c, &e))
-            (o.json ? print_json : print_text)(&t, &c, argv[0], argv[1]);
+            (o.json ? write_json : write_text)(out, &c, argv[0], argv[1], &e);
         free(c.task);
         free(c.a);
         free(c.b);
         free(c.d);
     }
-    if (t.failed)
+    if (!out || fclose(out))
         err_set(&e, ERR_NOMEM, "out of memory");
-    if (e.code || outfile_open(&f, o.out, &e) || outfile_write(&f, t.buf, t.len, &e)) {
+    if (e.code || outfile_open(&f, o.out, &e) || outfile_write(&f, text, n, &e)) {
         outfile_abort(&f);
         cli_die(&e);
     }
@@ -234,7 +231,7 @@ int main(int argc, char **argv)
     if (strcmp(o.out, "-") &&
         meta_write(o.out, f.hex, f.bytes, inputs, NULL, cli_now() - start, &e))
         cli_die(&e);
-    free(t.buf);
+    free(text);
     score_free(&a);
     score_free(&b);
     return cli_exit(0);

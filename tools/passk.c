@@ -109,77 +109,66 @@ static int check_k(const struct score_set *s, long k, struct err *e)
     return lacking(few, what, names, e);
 }
 
-static void table_row(struct json_out *t, const struct score_set *s, const struct score *r)
+static void table_row(FILE *out, const struct score_set *s, const struct score *r)
 {
-    char line[256], metric[32], wilson[32] = "-", boot[32];
+    char metric[32], wilson[32] = "-", boot[32];
     snprintf(metric, sizeof metric, "pass@%ld", r->k);
     if (r->has_wilson)
         snprintf(wilson, sizeof wilson, "[%.1f, %.1f]", 100 * r->wilson[0], 100 * r->wilson[1]);
     snprintf(boot, sizeof boot, "[%.1f, %.1f]", 100 * r->bootstrap[0], 100 * r->bootstrap[1]);
-    snprintf(line, sizeof line, "%-16s %-9s %6.2f %%  %-14s %-14s %ld of %ld%s\n", s->bench, metric,
-             100 * r->value, wilson, boot, r->passed, r->n_sample,
-             r->n_sample != r->n_task ? " samples" : "");
-    t->comma = 0;
-    json_raw(t, line);
+    fprintf(out, "%-16s %-9s %6.2f %%  %-14s %-14s %ld of %ld%s\n", s->bench, metric,
+            100 * r->value, wilson, boot, r->passed, r->n_sample,
+            r->n_sample != r->n_task ? " samples" : "");
 }
 
-static void histogram(struct json_out *t, const struct score_set *s)
+static void histogram(FILE *out, const struct score_set *s)
 {
-    char line[256];
     int flaky = 0;
-    t->comma = 0;
-    snprintf(line, sizeof line, "\nverdicts of %.100s\n", s->bench);
-    json_raw(t, line);
-    for (int i = 0; i < s->n_count; i++) {
-        int bar = (int)(40 * s->count[i].n / (s->n_sample + s->n_harness));
-        snprintf(line, sizeof line, "  %-16s %6ld  %.*s\n", s->count[i].verdict, s->count[i].n, bar,
-                 "########################################");
-        t->comma = 0;
-        json_raw(t, line);
-    }
+    fprintf(out, "\nverdicts of %s\n", s->bench);
+    for (int i = 0; i < s->n_count; i++)
+        fprintf(out, "  %-16s %6ld  %.*s\n", s->count[i].verdict, s->count[i].n,
+                (int)(40 * s->count[i].n / (s->n_sample + s->n_harness)),
+                "########################################");
     for (int i = 0; i < s->n_task; i++)
         flaky += s->task[i].flaky;
-    snprintf(line, sizeof line, "  %d flaky task%s: a re-run gave another verdict\n", flaky,
-             flaky == 1 ? "" : "s");
-    t->comma = 0;
     if (flaky)
-        json_raw(t, line);
+        fprintf(out, "  %d flaky task%s: a re-run gave another verdict\n", flaky,
+                flaky == 1 ? "" : "s");
 }
 
-/* The whole output as text. */
-static int report(const struct score_book *s, const long *k, int n_k, struct json_out *t,
-                  struct err *e)
+static int report(const struct score_book *s, const long *k, int n_k, FILE *out, struct err *e)
 {
-    char head[160], level[40];
+    struct json_out j = {0};
     struct score r;
+    char level[40];
     int rc;
     snprintf(level, sizeof level, "Wilson %g %%", 100 * o.ci);
-    snprintf(head, sizeof head, "%-16s %-9s %8s  %-14s %-14s passed\n", "benchmark", "metric",
-             "value", level, "bootstrap");
     if (!o.json)
-        json_raw(t, head);
+        fprintf(out, "%-16s %-9s %8s  %-14s %-14s passed\n", "benchmark", "metric", "value", level,
+                "bootstrap");
     for (int i = 0; i < s->n_set; i++)
         for (int m = 0; m < n_k; m++) {
             const struct score_set *v = &s->set[i];
             if ((rc = check_k(v, k[m], e)) ||
                 (rc = score_eval(v, k[m], o.ci, o.boot, (uint64_t)o.seed, &r, e)) < 0)
                 return rc;
-            t->comma = 0;
-            if (o.json) {
-                score_json(t, v, &r);
-                t->comma = 0;
-                json_raw(t, "\n");
-            } else
-                table_row(t, v, &r);
+            if (!o.json)
+                table_row(out, v, &r);
+            else {
+                score_json(&j, v, &r);
+                if ((rc = json_line(&j, out, e)))
+                    return rc;
+            }
         }
+    free(j.buf);
     for (int i = 0; i < s->n_set; i++) {
         if (!o.json)
-            histogram(t, &s->set[i]);
+            histogram(out, &s->set[i]);
         if (s->set[i].n_harness)
             cli_warn("%s: %ld harness error%s left out: not the model's fault, judge again",
                      s->set[i].bench, s->set[i].n_harness, s->set[i].n_harness == 1 ? "" : "s");
     }
-    return t->failed ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -187,7 +176,8 @@ int main(int argc, char **argv)
     struct err e = {0};
     struct score_book s = {NULL, 0};
     struct bench b = {0};
-    struct json_out t = {0};
+    char *text = NULL;
+    size_t n = 0;
     struct outfile f = {0};
     long k[MAX_K];
     static char *standard_input[] = {"-", NULL};
@@ -203,9 +193,14 @@ int main(int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (score_read(&s, argv[i], o.bench ? b.name : "unnamed", &e))
             cli_die(&e);
-    if ((o.bench && check_bench(&s, &b, &e)) || report(&s, k, n_k, &t, &e))
+    FILE *out = open_memstream(&text, &n);
+    if (!out)
+        err_set(&e, ERR_NOMEM, "out of memory");
+    else if (!(o.bench && check_bench(&s, &b, &e)) && !report(&s, k, n_k, out, &e) && fclose(out))
+        err_set(&e, ERR_NOMEM, "out of memory");
+    if (e.code)
         cli_die(&e);
-    if (outfile_open(&f, o.out, &e) || outfile_write(&f, t.buf, t.len, &e)) {
+    if (outfile_open(&f, o.out, &e) || outfile_write(&f, text, n, &e)) {
         outfile_abort(&f);
         cli_die(&e);
     }
@@ -214,7 +209,7 @@ int main(int argc, char **argv)
     if (strcmp(o.out, "-") &&
         meta_write(o.out, f.hex, f.bytes, (const char *const *)argv, NULL, cli_now() - start, &e))
         cli_die(&e);
-    free(t.buf);
+    free(text);
     score_free(&s);
     if (o.bench)
         bench_free(&b);
