@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# apr-report - one page out of scores, comparisons and metrics
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    x="$APR_BIN/apr-report"
+    for r in "base 0 56" "tuned 5 110"; do
+        read -r name from to <<<"$r"
+        jq -cn --argjson a "$from" --argjson b "$to" 'range(164) | (. >= $a and . < $b) as $p | {schema: "verdict/1",
+            task_id: "Basic/\(.)", sample: 0, bench: "basic", passed: $p,
+            verdict: (if $p then "pass" else "exception" end)}' >"$name-verdicts.basic.jsonl"
+        "$APR_BIN/passk" "$name-verdicts.basic.jsonl" --json >"$name-score.basic.jsonl"
+    done
+    "$APR_BIN/apr-compare" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl --json >compare.basic.jsonl
+    jq -cn '{schema: "metric/1", event: "epoch", step: 0, epoch: 0, loss: 1.9},
+        (range(1; 21) | {schema: "metric/1", event: "step", step: ., epoch: 1, loss: (2 / .)}),
+        {schema: "metric/1", event: "epoch", step: 20, epoch: 1, loss: 0.14}' >metrics.jsonl
+}
+
+@test "scores, differences, training and verdicts on one page" {
+    run --separate-stderr -0 "$x" --title "Run 7" base-score.basic.jsonl tuned-score.basic.jsonl compare.basic.jsonl metrics.jsonl
+    [ "${lines[0]}" = "# Run 7" ]
+    [[ "$output" == *"| benchmark | metric | base | tuned |"* ]]
+    [[ "$output" == *"| basic | pass@1 | 34.1 % [27.3, 41.7] 56 of 164 | 64.0 % [56.4, 71.0] 105 of 164 |"* ]]
+    [[ "$output" == *"- **basic** base → tuned: 56 → 105 of 164, +29.9 points [22.0, 37.8], McNemar p = 1.9e-11 (5 and 54 discordant): real"* ]]
+    [[ "$output" == *"Loss 2.0000 → 0.1000 in 20 steps: \`█"* ]]
+    [[ "$output" == *"Validation loss 1.9000 → 0.1400 (perplexity 6.686 → 1.150) after 1 epoch."* ]]
+    [[ "$output" == *"| exception | 108 | 59 |"* ]]
+}
+
+@test "verdicts are scored; several comparisons are adjusted; chance is called chance" {
+    run -0 "$x" base-verdicts.basic.jsonl
+    [[ "$output" == *"| basic | pass@1 | 34.1 % [27.3, 41.7] 56 of 164 |"* ]]
+    jq -c '.bench = "other" | .mcnemar_p = 0.04' compare.basic.jsonl >c2.jsonl
+    run -0 "$x" compare.basic.jsonl c2.jsonl
+    [[ "$output" == *"Holm 3.8e-11: real"* ]]
+    jq -c '.mcnemar_p = 0.2' compare.basic.jsonl >c3.jsonl
+    run -0 "$x" c3.jsonl
+    [[ "$output" == *"may be chance (13.0 points would show)"* ]]
+}
+
+@test "-o, --print, - as input, the same bytes each time" {
+    run --separate-stderr -0 "$x" base-score.basic.jsonl -o r.md
+    [ -z "$output" ]
+    run --separate-stderr -0 "$x" base-score.basic.jsonl -o r2.md --print
+    [ "$output" = "$(cat r.md)" ]
+    cmp r.md r2.md
+    [ "$(jq -r '.inputs[0].path' r.md.meta.json)" = base-score.basic.jsonl ]
+    "$x" - <metrics.jsonl | grep -q "Validation loss"
+}
+
+@test "damaged and doubled input is 65 and leaves nothing" {
+    head -c 100 base-score.basic.jsonl >cut.jsonl
+    echo '{"schema":"score/1","bench":"b"}' >empty.jsonl
+    echo '{"schema":"sample/1"}' >sample.jsonl
+    echo '{"schema":"compare/1","bench":"b","a":"x","b":"y"}' >c.jsonl
+    for f in cut empty sample c; do
+        run --separate-stderr -65 "$x" $f.jsonl -o r.md
+        [[ "$stderr" == *"$f.jsonl:1"* ]]
+        [ ! -e r.md ]
+    done
+    run --separate-stderr -65 "$x" base-score.basic.jsonl base-verdicts.basic.jsonl
+    [[ "$stderr" == *"a second score pass@1 of basic for run base"* ]]
+    run --separate-stderr -65 "$x" /dev/null
+}
+
+@test "exit codes" {
+    run --separate-stderr -64 "$x"
+    run --separate-stderr -66 "$x" nope.jsonl
+    run --separate-stderr -73 "$x" metrics.jsonl -o no/such/dir/x
+    run bash -c "'$x' metrics.jsonl >/dev/full"
+    [ "$status" = 74 ]
+}
