@@ -38,10 +38,11 @@ $(libobj): $O/lib/%.o: lib/%.c
 $(KERNSRC:%.c=$O/%.o): $O/%.o: %.c
 	@mkdir -p $(@D)
 	$(call compile,-Ikernels)
+# -fno-var-tracking: gcc's debug variables took minutes of compile time in straight-line vector code
 define simd_rule
 $(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
 	@mkdir -p $$(@D)
-	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1))
+	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1) -fno-var-tracking)
 endef
 $(foreach i,$(ISAS),$(eval $(call simd_rule,$i)))
 

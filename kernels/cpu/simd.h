@@ -13,9 +13,16 @@
 #define FN_PASTE(a, b)  a##_##b
 #define FN_PASTE2(a, b) FN_PASTE(a, b)
 #define FN(name)        FN_PASTE2(name, ISA)
-#define INLINE          static inline __attribute__((always_inline, unused))
-/* loops of a constant count that must become straight code, so that arrays become registers */
-#if defined(__clang__)
+/* Loops of a constant count that must become straight code, so that arrays become registers.  The plain
+ * path has no registers to gain, and inlined as hard it took minutes to compile. */
+#if defined(ISA_generic)
+#define INLINE static inline __attribute__((unused))
+#define UNROLL
+#else
+#define INLINE static inline __attribute__((always_inline, unused))
+#endif
+#if defined(ISA_generic)
+#elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
