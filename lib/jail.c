@@ -28,10 +28,10 @@ enum { UID_RANGE = JAIL_SLOTS + 1 };
 static const struct {
     const char *name;
     unsigned bit;
-} mechanisms[] = {{"userns", JAIL_USERNS},   {"pidns", JAIL_PIDNS},     {"mntns", JAIL_MNTNS},
-                  {"netns", JAIL_NETNS},     {"ipcns", JAIL_IPCNS},     {"utsns", JAIL_UTSNS},
-                  {"seccomp", JAIL_SECCOMP}, {"rlimits", JAIL_RLIMITS}, {"uid", JAIL_UID},
-                  {"no_new_privs", JAIL_NNP}};
+} mechanisms[] = {{"userns", JAIL_USERNS},    {"pidns", JAIL_PIDNS},      {"mntns", JAIL_MNTNS},
+                  {"netns", JAIL_NETNS},      {"ipcns", JAIL_IPCNS},      {"utsns", JAIL_UTSNS},
+                  {"seccomp", JAIL_SECCOMP},  {"rlimits", JAIL_RLIMITS},  {"uid", JAIL_UID},
+                  {"no_new_privs", JAIL_NNP}, {"landlock", JAIL_LANDLOCK}};
 enum { N_MECHANISMS = sizeof mechanisms / sizeof *mechanisms };
 
 void jail_names(struct json_out *j, unsigned mask)
@@ -185,11 +185,13 @@ static _Noreturn void child(const struct plan *p)
     fcntl(5, F_SETFD, FD_CLOEXEC);
     syscall(SYS_close_range, 6, ~0U, 0);
     snprintf(config, sizeof config,
-             "{\"role\":\"%s\",\"pidns\":%s,\"mntns\":%s,\"uids\":%s,\"uid_base\":%u,\"drop\":%s}",
+             "{\"role\":\"%s\",\"pidns\":%s,\"mntns\":%s,\"uids\":%s,\"uid_base\":%u,\"drop\":%s,"
+             "\"landlock\":%s}",
              p->role, p->bits & JAIL_PIDNS ? "true" : "false",
              p->bits & JAIL_MNTNS ? "true" : "false", base == 's' ? "false" : "true",
              base == 'h' ? uid_bases[0] : 0,
-             base == 's' && !(p->bits & JAIL_USERNS) ? "false" : "true");
+             base == 's' && !(p->bits & JAIL_USERNS) ? "false" : "true",
+             p->bits & JAIL_LANDLOCK ? "true" : "false");
     execve(PYTHON, (char *[]){PYTHON, "-s", "-c", (char *)p->script, config, NULL}, env);
     give_up(5, PYTHON);
 }
@@ -289,7 +291,8 @@ static int try_start(struct jail *j, const char *role, const char *script, unsig
     if (rc == 0) {
         j->ctl = ctl[0], ctl[0] = -1;
         j->pidfd = (int)syscall(SYS_pidfd_open, j->pid, 0);
-        j->enforced = bits | JAIL_RLIMITS | JAIL_NNP | (base != 's' ? JAIL_UID : 0);
+        j->enforced = (bits & ~(unsigned)JAIL_LANDLOCK) | JAIL_RLIMITS | JAIL_NNP |
+                      (base != 's' ? JAIL_UID : 0);
     }
 out:
     for (int i = 0; i < 2; i++) {
@@ -317,7 +320,7 @@ int jail_start(struct jail *j, const char *role, const char *script, unsigned al
     if (access(PYTHON, X_OK) < 0)
         return err_errno(e, ERR_UNAVAILABLE, PYTHON);
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        unsigned bits = (levels[i] & allow) | (allow & JAIL_SECCOMP);
+        unsigned bits = (levels[i] & allow) | (allow & (JAIL_SECCOMP | JAIL_LANDLOCK));
         if (bits == last)
             continue;
         last = bits;

@@ -18,9 +18,10 @@ enum {
     JAIL_UTSNS = 32,
     JAIL_SECCOMP = 64,
     JAIL_RLIMITS = 128,
-    JAIL_NNP = 256, /* no_new_privs */
-    JAIL_UID = 512, /* a user of its own for each slot */
-    JAIL_ALL = 1023,
+    JAIL_NNP = 256,       /* no_new_privs */
+    JAIL_UID = 512,       /* a user of its own for each slot */
+    JAIL_LANDLOCK = 1024, /* known once the zygote is ready */
+    JAIL_ALL = 2047,
     JAIL_SLOTS = 64 /* the most jobs at once; each has its user */
 };
 

@@ -9,126 +9,40 @@
 #include <unistd.h>
 
 /* Calls that only an escape needs: the process is killed and the verdict is "forbidden". */
-static const char *const killed[] = {"ptrace",
-                                     "process_vm_readv",
-                                     "process_vm_writev",
-                                     "process_madvise",
-                                     "pidfd_getfd",
-                                     "kcmp",
-                                     "mount",
-                                     "umount",
-                                     "umount2",
-                                     "pivot_root",
-                                     "chroot",
-                                     "setns",
-                                     "unshare",
-                                     "move_mount",
-                                     "open_tree",
-                                     "fsopen",
-                                     "fsmount",
-                                     "fsconfig",
-                                     "fspick",
-                                     "mount_setattr",
-                                     "bpf",
-                                     "perf_event_open",
-                                     "userfaultfd",
-                                     "kexec_load",
-                                     "kexec_file_load",
-                                     "init_module",
-                                     "finit_module",
-                                     "delete_module",
-                                     "open_by_handle_at",
-                                     "name_to_handle_at",
-                                     "keyctl",
-                                     "add_key",
-                                     "request_key",
-                                     "swapon",
-                                     "swapoff",
-                                     "reboot",
-                                     "settimeofday",
-                                     "clock_settime",
-                                     "clock_settime64",
-                                     "clock_adjtime",
-                                     "adjtimex",
-                                     "sethostname",
-                                     "setdomainname",
-                                     "acct",
-                                     "quotactl",
-                                     "quotactl_fd",
-                                     "iopl",
-                                     "ioperm",
-                                     "mknod",
-                                     "mknodat",
-                                     "syslog",
-                                     "lookup_dcookie",
-                                     "nfsservctl",
-                                     "vhangup",
-                                     "move_pages",
-                                     "migrate_pages",
-                                     "modify_ldt",
-                                     "uselib",
-                                     "ustat",
-                                     "sysfs",
-                                     "_sysctl",
-                                     "vm86",
-                                     "vm86old",
-                                     "fanotify_init",
-                                     "fanotify_mark"};
-/* Calls that honest code may try: it sees an error. */
+static const char *const killed[] = {
+    // clang-format off
+    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "mount",
+    "umount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree", "fsopen",
+    "fsmount", "fsconfig", "fspick", "mount_setattr", "bpf", "perf_event_open", "userfaultfd", "kexec_load",
+    "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at",
+    "name_to_handle_at", "keyctl", "add_key", "request_key", "swapon", "swapoff", "reboot", "settimeofday",
+    "clock_settime", "clock_settime64", "clock_adjtime", "adjtimex", "sethostname", "setdomainname", "acct",
+    "quotactl", "quotactl_fd", "iopl", "ioperm", "mknod", "mknodat", "syslog", "lookup_dcookie",
+    "nfsservctl", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "uselib", "ustat", "sysfs",
+    "_sysctl", "vm86", "vm86old", "fanotify_init", "fanotify_mark"
+    // clang-format on
+};
+/* Calls that honest code may try: it sees an error. clone3 because its flags cannot be seen here;
+ * libc falls back to clone. */
 static const struct {
     const char *name;
     int error;
-} denied[] = {{"socket", EPERM},
-              {"socketcall", EPERM},
-              {"io_uring_setup", ENOSYS},
-              {"io_uring_enter", ENOSYS},
-              {"io_uring_register", ENOSYS},
-              {"clone3", ENOSYS}, /* its flags cannot be seen; libc falls back to clone */
-              {"memfd_create", ENOSYS},
-              {"memfd_secret", ENOSYS},
-              {"shmget", EPERM},
-              {"shmat", EPERM},
-              {"shmctl", EPERM},
-              {"semget", EPERM},
-              {"semop", EPERM},
-              {"semctl", EPERM},
-              {"semtimedop", EPERM},
-              {"msgget", EPERM},
-              {"msgsnd", EPERM},
-              {"msgrcv", EPERM},
-              {"msgctl", EPERM},
-              {"mq_open", EPERM},
-              {"mq_unlink", EPERM},
-              {"inotify_init", EPERM},
-              {"inotify_init1", EPERM},
-              {"inotify_add_watch", EPERM},
-              {"mlock", EPERM},
-              {"mlock2", EPERM},
-              {"mlockall", EPERM},
-              {"sched_setscheduler", EPERM},
-              {"sched_setparam", EPERM},
-              {"sched_setattr", EPERM},
-              {"sched_setaffinity", EPERM},
-              {"setpriority", EPERM},
-              {"ioprio_set", EPERM},
-              {"mbind", EPERM},
-              {"set_mempolicy", EPERM},
-              {"setxattr", EPERM},
-              {"lsetxattr", EPERM},
-              {"fsetxattr", EPERM},
-              {"setuid", EPERM},
-              {"setgid", EPERM},
-              {"setreuid", EPERM},
-              {"setregid", EPERM},
-              {"setresuid", EPERM},
-              {"setresgid", EPERM},
-              {"setgroups", EPERM},
-              {"setfsuid", EPERM},
-              {"setfsgid", EPERM},
-              {"capset", EPERM},
-              {"bind", EPERM},
-              {"connect", EPERM},
-              {"listen", EPERM}};
+} denied[] = {
+    // clang-format off
+    {"socket", EPERM}, {"socketcall", EPERM}, {"io_uring_setup", ENOSYS}, {"io_uring_enter", ENOSYS},
+    {"io_uring_register", ENOSYS}, {"clone3", ENOSYS}, {"memfd_create", ENOSYS}, {"memfd_secret", ENOSYS},
+    {"shmget", EPERM}, {"shmat", EPERM}, {"shmctl", EPERM}, {"semget", EPERM}, {"semop", EPERM},
+    {"semctl", EPERM}, {"semtimedop", EPERM}, {"msgget", EPERM}, {"msgsnd", EPERM}, {"msgrcv", EPERM},
+    {"msgctl", EPERM}, {"mq_open", EPERM}, {"mq_unlink", EPERM}, {"inotify_init", EPERM},
+    {"inotify_init1", EPERM}, {"inotify_add_watch", EPERM}, {"mlock", EPERM}, {"mlock2", EPERM},
+    {"mlockall", EPERM}, {"sched_setscheduler", EPERM}, {"sched_setparam", EPERM}, {"sched_setattr", EPERM},
+    {"sched_setaffinity", EPERM}, {"setpriority", EPERM}, {"ioprio_set", EPERM}, {"mbind", EPERM},
+    {"set_mempolicy", EPERM}, {"setxattr", EPERM}, {"lsetxattr", EPERM}, {"fsetxattr", EPERM},
+    {"setuid", EPERM}, {"setgid", EPERM}, {"setreuid", EPERM}, {"setregid", EPERM}, {"setresuid", EPERM},
+    {"setresgid", EPERM}, {"setgroups", EPERM}, {"setfsuid", EPERM}, {"setfsgid", EPERM}, {"capset", EPERM},
+    {"bind", EPERM}, {"connect", EPERM}, {"listen", EPERM}
+    // clang-format on
+};
 
 static int by_name(scmp_filter_ctx c, uint32_t action, const char *name)
 {
@@ -139,12 +53,14 @@ static int by_name(scmp_filter_ctx c, uint32_t action, const char *name)
     return rc == -EDOM || rc == -EOPNOTSUPP ? 0 : rc; /* not a call of this architecture */
 }
 
-static int rules(scmp_filter_ctx c, int fork_denied)
+static int rules(scmp_filter_ctx c, int alone)
 {
     static const unsigned long spaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
                                            CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
                                            CLONE_NEWNET};
     static const unsigned long terminal[] = {TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSCTTY};
+    static const char *const signals[] = {
+        "kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"};
     int rc = 0;
     for (size_t i = 0; i < sizeof killed / sizeof *killed && rc == 0; i++)
         rc = by_name(c, SCMP_ACT_KILL_PROCESS, killed[i]);
@@ -159,18 +75,21 @@ static int rules(scmp_filter_ctx c, int fork_denied)
     if (rc == 0) /* asking is harmless, changing is not (READ_IMPLIES_EXEC) */
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(personality), 1,
                               SCMP_A0(SCMP_CMP_NE, 0xffffffff));
-    if (rc == 0 && fork_denied) {
+    if (rc == 0 && alone) {
         rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
         if (rc == 0)
             rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "fork");
         if (rc == 0)
             rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "vfork");
+        /* without a pid namespace the others can be seen: no signals at all */
+        for (size_t i = 0; i < sizeof signals / sizeof *signals && rc == 0; i++)
+            rc = by_name(c, SCMP_ACT_ERRNO(EPERM), signals[i]);
     }
     return rc;
 }
 
-int jail_filter(int fork_denied, struct err *e)
+int jail_filter(int alone, struct err *e)
 {
     scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
     int fd = memfd_create("seccomp", MFD_CLOEXEC), rc = -ENOMEM;
@@ -180,7 +99,7 @@ int jail_filter(int fork_denied, struct err *e)
         seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE,
                          2); /* a binary tree instead of 100 comparisons */
-        rc = rules(c, fork_denied);
+        rc = rules(c, alone);
         if (rc == 0)
             rc = seccomp_export_bpf(c, fd);
         if (rc == 0 && lseek(fd, 0, SEEK_SET) != 0)

@@ -61,6 +61,11 @@ const char *sandbox_python(const struct sandbox *s)
     return s->jail[CANDIDATE].python;
 }
 
+void sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *l)
+{
+    s->o.limits = *l;
+}
+
 /* ---- starting a job ---- */
 
 static int memory_file(const char *p, size_t n, struct err *e)
@@ -208,6 +213,7 @@ static int zygote_message(struct sandbox *s, int k, struct err *e)
     if (a && a->cmsg_type == SCM_RIGHTS && a->cmsg_len == CMSG_LEN(sizeof(int)))
         memcpy(&fd, CMSG_DATA(a), sizeof fd);
     if (m[0] == MSG_READY) {
+        s->jail[k].enforced |= m[1] ? JAIL_LANDLOCK : 0;
         snprintf(s->jail[k].python, sizeof s->jail[k].python, "%.*s", (int)(n - 28),
                  (char *)(m + 7));
         return 0;
@@ -503,15 +509,15 @@ int sandbox_open(struct sandbox **out, const struct sandbox_opts *o, struct err 
     s->n_slot = s->n_slot > JAIL_SLOTS ? JAIL_SLOTS : s->n_slot;
     if (!(s->slot = calloc((size_t)s->n_slot, sizeof *s->slot)))
         err_set(e, ERR_NOMEM, "sandbox: out of memory");
-    s->enforced = JAIL_ALL;
     for (int k = 0; k < 2 && e->code == 0; k++) {
         char *text = script(roles[k], e);
-        if (text && jail_start(&s->jail[k], roles[k], text, o->allow, e) == 0)
-            s->enforced &= s->jail[k].enforced;
+        if (text)
+            jail_start(&s->jail[k], roles[k], text, o->allow, e);
         free(text);
     }
     for (int k = 0; k < 2 && e->code == 0; k++) /* ready: the first message */
         zygote_message(s, k, e);
+    s->enforced = s->jail[CANDIDATE].enforced & s->jail[CHECKER].enforced;
     if (e->code == 0 && (o->require & ~s->enforced)) {
         struct json_out j = {0};
         jail_names(&j, o->require & ~s->enforced);

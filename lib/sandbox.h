@@ -44,6 +44,9 @@ void sandbox_close(struct sandbox *s);
 unsigned sandbox_enforced(const struct sandbox *s); /* JAIL_ mask */
 const char *sandbox_python(const struct sandbox *s);
 
+/* Other limits for the jobs of the next run. */
+void sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *l);
+
 /* Judge n jobs. done() is called once a job, in order; a negative return stops. A zygote that dies
  * is ERR_OS: no verdict is made up. */
 int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,

@@ -53,8 +53,12 @@ static void ended(struct slot *t, const struct sandbox_limits *l)
 {
     const struct side *c = &t->side[CANDIDATE];
     struct verdict *v = &t->v;
+    /* RLIMIT_CPU counts clock ticks, the usage we are told is exact: a busy machine tears them
+     * apart */
+    int cpu_killed;
     v->exit = WIFEXITED(c->status) ? WEXITSTATUS(c->status) : 0;
     v->signal = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
+    cpu_killed = v->signal == SIGXCPU || (v->signal == SIGKILL && c->cpu > ceil(l->cpu_s) / 2);
     if (v->exit == EXIT_JAIL)
         set(v, VERDICT_harness_error, "%s", t->head);
     else if (v->exit == EXIT_MEMORY)
@@ -63,7 +67,7 @@ static void ended(struct slot *t, const struct sandbox_limits *l)
         set(v, VERDICT_early_exit, "exit status %d before the end of the test", v->exit);
     else if (v->signal == SIGSYS)
         set(v, VERDICT_forbidden, "a forbidden system call");
-    else if (v->signal == SIGXCPU || (v->signal == SIGKILL && c->cpu > ceil(l->cpu_s) - 0.2))
+    else if (cpu_killed)
         set(v, VERDICT_timeout_cpu, "more than %g s of CPU time", ceil(l->cpu_s));
     else if (v->signal == SIGXFSZ)
         set(v, VERDICT_file_limit, "a file of more than %ld MiB", l->file_mib);
@@ -90,7 +94,7 @@ void sandbox_decide(struct slot *t, const struct sandbox_limits *l)
     else if (report)
         ended(t, l);
     else if (WIFSIGNALED(k->status) && WTERMSIG(k->status) == SIGKILL &&
-             k->cpu > ceil(l->cpu_s) + 1)
+             k->cpu > ceil(l->cpu_s) / 2 + 1)
         set(&t->v, VERDICT_timeout_cpu, "the test needs too long with what was returned");
     else if (WIFEXITED(k->status) && WEXITSTATUS(k->status) == EXIT_MEMORY)
         set(&t->v, VERDICT_memory, "the test runs out of memory with what was returned");

@@ -14,11 +14,12 @@ def _describe(e):
         if c.__module__ == 'builtins':
             base = c.__name__
             break
+    text, n = '', 0
     try:
         text = str(e)[:300]
+        n = getattr(e, 'errno', 0)
     except BaseException:
-        text = ''
-    n = getattr(e, 'errno', 0)
+        pass
     return (str(t.__name__)[:100], base, text, n if type(n) is int and 0 <= n < 1000 else 0)
 
 

@@ -3,16 +3,18 @@
 # None, bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, dict, range by their
 # exact types, the built-in types themselves (as names), and handles for everything else.  Decoding builds
 # fresh values; nothing is unpickled or evaluated.  Both sides bound depth, items and bytes.
+import builtins
 import struct
 from collections import Counter, OrderedDict, defaultdict
+
+# a copy for all functions below, so that code which replaces len() or type() harms its own calls only
+__builtins__ = dict(vars(builtins))
 
 MAX_DEPTH, MAX_ITEMS, MAX_INT, MAX_FRAME = 64, 1 << 20, 1 << 17, 1 << 24
 TYPES = {t.__name__: t for t in (int, float, complex, bool, str, bytes, bytearray, list, tuple, set,
                                  frozenset, dict, range, object, type)}
 TYPES['NoneType'] = type(None)
 _u32, _f64, _c128 = struct.Struct('<I'), struct.Struct('<d'), struct.Struct('<dd')
-_seq = {list: b'l', tuple: b't', set: b'S', frozenset: b'Z'}
-_dicts = (dict, OrderedDict, defaultdict, Counter)
 
 
 class TooMuch(Exception):
@@ -55,13 +57,14 @@ def encode(x, handle):
             out.append(b'f' + _f64.pack(v))
         elif t is str:
             blob(b's', v.encode('utf-8', 'surrogatepass'))
-        elif t in _seq:
+        elif t is list or t is tuple or t is set or t is frozenset:
             if depth >= MAX_DEPTH:
                 raise TooMuch('nested more than %d deep' % MAX_DEPTH)
-            out.append(_seq[t] + _u32.pack(len(v)))
+            tag = b'l' if t is list else b't' if t is tuple else b'S' if t is set else b'Z'
+            out.append(tag + _u32.pack(len(v)))
             for e in v:
                 put(e, depth + 1)
-        elif t in _dicts:
+        elif t is dict or t is OrderedDict or t is defaultdict or t is Counter:
             if depth >= MAX_DEPTH:
                 raise TooMuch('nested more than %d deep' % MAX_DEPTH)
             items = list(dict.items(v))
