@@ -12,7 +12,7 @@ install: all  ## install under PREFIX (DESTDIR is put before it)
 	install -m 644 $(man1) $(mandir)/man1
 	install -m 644 $(man5) $(mandir)/man5
 	install -m 644 $(man7) $(mandir)/man7
-	tar -cf - configs data recipes | tar -xf - --no-same-owner -C $(share)
+	tar -cf - configs data recipes tests/hostile/sandbox | tar -xf - --no-same-owner -C $(share)
 uninstall:  ## remove what install put there
 	rm -f $(TOOLS:%=$(bindir)/%) $(man1:tools/%=$(mandir)/man1/%) \
 	  $(man5:lib/%=$(mandir)/man5/%) $(man7:lib/%=$(mandir)/man7/%)

@@ -5,7 +5,9 @@
 #include "jail.h"
 #include "json.h"
 #include "outfile.h"
+#include "paths.h"
 #include "sandbox.h"
+#include "sandbox_selftest.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,7 @@ static struct {
     const char *bench, *out, *require;
     double cpu, wall;
     long jobs, memory, processes, output, recheck;
-    int timings, probe, canonical;
+    int timings, probe, canonical, self_test;
 } o = {.out = "-", .require = "none", .recheck = 1};
 
 static const struct cli_opt opts[] = {
@@ -30,6 +32,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "timings", &o.timings, "write CPU and wall time and memory into each verdict"),
     CLI_FLAG(0, "canonical", &o.canonical, "judge the benchmark's own solutions: its ceiling"),
     CLI_FLAG(0, "probe", &o.probe, "print what this host can enforce, as JSON"),
+    CLI_FLAG(0, "self-test", &o.self_test, "run the hostile programs: 0 only if each gets a verdict it must get"),
     CLI_STR('o', "output", &o.out, "FILE", "write here (- is stdout); a file is resumed"),
     CLI_END // clang-format on
 };
@@ -221,6 +224,76 @@ static void print_probe(const struct sandbox *s)
     free(j.buf);
 }
 
+/* ---- --self-test ---- */
+
+struct hostile {
+    struct selftest *t;
+    int *index, bad; /* index: jobs of this run among all programs */
+};
+
+static int see_hostile(void *arg, int i, const struct verdict *v, struct err *e)
+{
+    struct hostile *h = arg;
+    const struct selftest *t = &h->t[h->index[i]];
+    struct json_out j = {0};
+    int good = selftest_expected(t, v->kind), rc;
+    h->bad += !good;
+    json_begin(&j, '{');
+    json_kv_str(&j, "program", t->name);
+    json_kv_bool(&j, "ok", good);
+    json_kv_str(&j, "verdict", verdict_name(v->kind));
+    json_kv_str(&j, "expected", t->expect);
+    json_kv_str(&j, "detail", v->detail);
+    json_kv_num(&j, "wall_ms", v->wall_ms);
+    json_end(&j, '}');
+    rc = json_line(&j, stdout, e);
+    free(j.buf);
+    return rc;
+}
+
+/* 0 = all as expected, 1 = not. Two runs: programs that only the clock can end, and the others,
+ * which get plenty of wall time so that a busy machine changes no verdict. */
+static int self_test(struct sandbox *s, struct err *e)
+{
+    struct hostile h = {0};
+    struct bench b = {0};
+    struct sandbox_job *job = NULL;
+    char dir[4096];
+    int n = 0;
+    if (paths_find("tests/hostile/sandbox", dir, sizeof dir, e) < 0 ||
+        selftest_load(&h.t, &n, dir, e) < 0 || bench_load(&b, "humaneval", e) < 0)
+        cli_die(e);
+    job = cli_malloc((size_t)n * sizeof *job);
+    h.index = cli_malloc((size_t)n * sizeof *h.index);
+    for (int waits = 0; waits < 2; waits++) {
+        struct sandbox_limits l = limits;
+        int k = 0;
+        l.cpu_s = 1, l.memory_mib = 512;
+        l.wall_s = waits ? 2 : 60;
+        for (int i = 0; i < n; i++) {
+            const struct bench_task *t = bench_find(&b, h.t[i].task_id);
+            if (selftest_waits(&h.t[i]) != waits)
+                continue;
+            if (!t) {
+                err_set(e, ERR_DATA, "%s: no task %s", h.t[i].name, h.t[i].task_id);
+                cli_die(e);
+            }
+            h.index[k] = i;
+            job[k++] = (struct sandbox_job){t, h.t[i].code};
+        }
+        sandbox_set_limits(s, &l);
+        if (sandbox_run(s, job, k, see_hostile, &h, e) < 0)
+            cli_die(e);
+    }
+    if (h.bad)
+        cli_warn("%d of %d programs got a verdict they must not get", h.bad, n);
+    selftest_free(h.t, n);
+    bench_free(&b);
+    free(job);
+    free(h.index);
+    return h.bad > 0;
+}
+
 static void write_meta(const char *in, const struct work *w, double seconds)
 {
     const char *inputs[] = {w->bench.path, in, NULL};
@@ -254,16 +327,21 @@ int main(int argc, char **argv)
     limits = so.limits;
     if (argc > 1 || (argc && o.canonical))
         cli_usage(o.canonical ? "--canonical takes no FILE" : "one FILE at most");
-    if (!o.bench && !o.probe)
+    if (!o.bench && !o.probe && !o.self_test)
         cli_usage("--bench is needed");
     if (jail_parse(o.require, &so.require, &e) < 0)
         cli_usage("%s", e.msg);
-    if (o.probe) {
+    if (o.probe || o.self_test) {
+        int status = 0;
+        so.recheck = 0;
         if (sandbox_open(&s, &so, &e) < 0)
             cli_die(&e);
-        print_probe(s);
+        if (o.probe)
+            print_probe(s);
+        else
+            status = self_test(s, &e);
         sandbox_close(s);
-        return cli_exit(0);
+        return cli_exit(status);
     }
     const char *in = argc ? argv[0] : o.canonical ? NULL : "-";
     if (bench_load(&w.bench, o.bench, &e) < 0 ||

@@ -1,0 +1,4 @@
+# task: HumanEval/53
+# expect: wrong_answer
+def add(x, y):
+    return float('nan')

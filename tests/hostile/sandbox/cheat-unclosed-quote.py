@@ -1,0 +1,5 @@
+# task: HumanEval/53
+# expect: syntax_error
+def add(x, y):
+    return 0
+"""

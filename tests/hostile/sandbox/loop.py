@@ -1,0 +1,5 @@
+# task: HumanEval/53
+# expect: timeout_cpu
+def add(x, y):
+    while True:
+        pass

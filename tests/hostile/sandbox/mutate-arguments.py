@@ -1,0 +1,5 @@
+# task: HumanEval/53
+# expect: wrong_answer
+def add(x, y):
+    x += y
+    return None

@@ -1,0 +1,5 @@
+# task: HumanEval/53
+# expect: exception
+def add(x, y):
+    open('/etc/passwd').read()
+    return x + y

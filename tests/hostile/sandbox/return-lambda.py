@@ -1,0 +1,4 @@
+# task: HumanEval/53
+# expect: bad_return
+def add(x, y):
+    return lambda: x + y
