@@ -1,7 +1,7 @@
 /* ref - the reference device's memory, weights, batches and table of calls */
 #include "ref/ref.h"
-#include "ref/ref_train.h"
 #include "ref/matmul.h"
+#include "ref/ref_train.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
