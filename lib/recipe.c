@@ -345,41 +345,76 @@ static void check_order(struct recipe *r, const struct recipe_stage *first,
     }
 }
 
+/* An alert is obeyed by the option of a tool, or refused. */
+static const struct {
+    const char *what, *op, *action, *opt;
+} obeyed[] = {{"loss", ">", "stop", "max-loss"}};
+
+static int load_alert(struct recipe *r, const struct yaml *n, struct err *e)
+{
+    static const char *const keys[] = {"condition", "action", "message", NULL};
+    char what[32], op[3], rest[2];
+    double limit;
+    const char *cond, *action, *value;
+    int rc = yaml_only(&r->doc, n, keys, e), k = 0, takers = 0,
+        n_known = sizeof obeyed / sizeof *obeyed;
+    if (rc < 0)
+        return rc;
+    cond = yaml_str(&r->doc, n, "condition", "", e);
+    action = yaml_str(&r->doc, n, "action", "stop", e);
+    yaml_str(&r->doc, n, "message", "", e);
+    if (e->code)
+        return e->code;
+    if (sscanf(cond, "%31[a-z_] %2[<>=] %lf %1s", what, op, &limit, rest) != 3)
+        return yaml_err(&r->doc, n, e,
+                        "condition: expected something like loss > 10, found '%.60s'", cond);
+    while (k < n_known && (strcmp(what, obeyed[k].what) || strcmp(op, obeyed[k].op) ||
+                           strcmp(action, obeyed[k].action)))
+        k++;
+    if (k == n_known)
+        return yaml_err(&r->doc, n, e,
+                        "no tool can obey '%.60s' with action '%.20s'; known: loss > N, stop", cond,
+                        action);
+    value = recipe_keep(r, "%.9g", limit);
+    for (int i = 0; i < r->n_stage; i++) {
+        struct recipe_stage *s = &r->stage[i];
+        const struct toolopt *opt = tooltab_opt(s->tool, obeyed[k].opt);
+        if (!opt)
+            continue;
+        takers++;
+        for (int j = 0; j < s->n_set; j++)
+            if (s->set[j].opt == opt)
+                return yaml_err(&r->doc, n, e, "stage %s has a limit of its own (%s)", s->name,
+                                opt->name);
+        struct recipe_set *set =
+            &s->set[s->n_set++]; /* recipe_load_stage left room for one of each */
+        set->opt = opt;
+        set->v = recipe_bytes(r, sizeof *set->v);
+        if (!set->v)
+            return ERR_NOMEM;
+        set->v[0] = value;
+        set->n = 1;
+    }
+    return takers ? 0
+                  : yaml_err(&r->doc, n, e,
+                             "no stage of this recipe has an option --%s to obey it with",
+                             obeyed[k].opt);
+}
+
 static int load_monitoring(struct recipe *r, struct err *e)
 {
-    static const char *const keys[] = {"alerts", NULL}, *const alert[] = {"condition", "action",
-                                                                          "message", NULL};
+    static const char *const keys[] = {"alerts", NULL};
     const struct yaml *at = yaml_get(r->doc.root, "monitoring"), *list = yaml_get(at, "alerts");
-    int rc, takers = 0;
+    int rc;
     if (!at || (at->kind == YAML_K_SCALAR && !at->text[0]))
         return 0;
     if ((rc = yaml_only(&r->doc, at, keys, e)) < 0)
         return rc;
-    if (!list)
-        return 0;
-    if (list->kind != YAML_K_LIST)
+    if (list && list->kind != YAML_K_LIST)
         return yaml_err(&r->doc, list, e, "alerts: expected a list, each alert after '- '");
-    for (int i = 0; i < r->n_stage; i++)
-        takers += tooltab_opt(r->stage[i].tool, "alert") != NULL;
-    for (const struct yaml *n = list->child; n; n = n->next) {
-        char what[32], op[3], rest[2];
-        double limit;
-        if ((rc = yaml_only(&r->doc, n, alert, e)) < 0)
+    for (const struct yaml *n = list ? list->child : NULL; n; n = n->next)
+        if ((rc = load_alert(r, n, e)) < 0)
             return rc;
-        const char *c = yaml_str(&r->doc, n, "condition", "", e),
-                   *a = yaml_str(&r->doc, n, "action", "stop", e);
-        if (e->code)
-            return e->code;
-        if (sscanf(c, "%31[a-z_] %2[<>=] %lf %1s", what, op, &limit, rest) != 3)
-            return yaml_err(&r->doc, n, e,
-                            "condition: expected something like loss > 10, found '%.60s'", c);
-        if (strcmp(a, "stop") && strcmp(a, "warn"))
-            return yaml_err(&r->doc, n, e, "action: expected stop or warn, found '%.40s'", a);
-        if (!takers)
-            return yaml_err(&r->doc, n, e,
-                            "no stage of this recipe can obey an alert (its tool has no --alert)");
-        recipe_push(r, &r->alert, recipe_keep(r, "%s%s%.9g:%s", what, op, limit, a));
-    }
     return 0;
 }
 

@@ -97,9 +97,8 @@ struct recipe {
     int n_tab;
     struct recipe_job *job;
     int n_job;
-    struct recipe_list warn;  /* bad orders with their reasons */
-    struct recipe_list alert; /* monitoring: values of --alert */
-    struct sums sums;         /* digests of files outside */
+    struct recipe_list warn; /* bad orders with their reasons */
+    struct sums sums;        /* digests of files outside */
     void *kept;
     int nomem;
 };

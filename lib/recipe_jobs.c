@@ -364,10 +364,6 @@ static int build_job(struct recipe *r, struct recipe_job *j, struct err *e)
                       : strcmp(v, "true") == 0            ? recipe_keep(r, "%s --%s", options, name)
                                                : recipe_keep(r, "%s --%s=false", options, name);
         }
-    for (int i = 0; i < r->alert.n && tooltab_opt(s->tool, "alert"); i++) {
-        options = with_option(r, options, "alert", r->alert.v[i]);
-        json_kv_str(&o, recipe_keep(r, "alert-%d", i), r->alert.v[i]);
-    }
     if (rc == 0 && (rc = write_options(r, j, &o, &f, &why)) < 0)
         rc = rc == ERR_NOINPUT ? yaml_err(&r->doc, s->node, e, "missing input: %s", why.msg)
                                : err_set(e, rc, "%s", why.msg);

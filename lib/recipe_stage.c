@@ -291,7 +291,7 @@ int recipe_load_stage(struct recipe *r, struct recipe_stage *s, struct err *e)
 {
     static const char *const own[] = {"run", "in",   "inputs",  "outputs", "uses",
                                       "doc", "show", "foreach", NULL};
-    int rc, n = 0;
+    int rc, n = 1; /* room for an alert's option */
     const char *show;
     for (const struct yaml *m = s->node->child; m; m = m->next)
         n++;

@@ -69,13 +69,18 @@ edit() { sed "$1" recipes/t.yaml >b.yaml; }
     edit '0,/foreach: bench/s//foreach:\n      bench:\n        - one/'; bad 35:9 "stage prompts is not repeated for bench = two"
     edit 's/foreach: bench/foreach:\n      x:\n        - a\/b/'; bad 14:9 "foreach: 'a/b' cannot be part of a file name"
 }
-@test "monitoring: what nobody obeys is refused" {
+@test "monitoring: obeyed, or refused" {
     cp recipes/t.yaml b.yaml
     printf 'monitoring:\n  alerts:\n    - condition: loss > 10\n      action: stop\n' >>b.yaml
-    bad 50:7 "no stage of this recipe can obey an alert"
-    sed -i 's/alerts/alarms/' b.yaml; bad 49:3 "unknown key 'alarms', did you mean 'alerts'?"
-    sed -i 's/alarms/alerts/; s/loss > 10/loss/' b.yaml; bad 50:7 "condition: expected something like loss > 10, found 'loss'"
-    sed -i '/alerts/,$d' b.yaml; bin/recipe-check -q b.yaml
+    run -0 bin/recipe-check b.yaml
+    [[ $output == *"--max-loss         10"* ]]
+    sed 's/rank: 8/max-loss: 9/' b.yaml >c.yaml; mv b.yaml a.yaml; mv c.yaml b.yaml
+    bad 50:7 "stage finetune has a limit of its own (max-loss)"
+    sed 's/loss > 10/loss > -1/' a.yaml >b.yaml; run --separate-stderr -78 bin/recipe-check b.yaml
+    sed 's/loss > 10/grad_norm > 100/' a.yaml >b.yaml; bad 50:7 "no tool can obey 'grad_norm > 100' with action 'stop'"
+    sed 's/alerts/alarms/' a.yaml >b.yaml; bad 49:3 "unknown key 'alarms', did you mean 'alerts'?"
+    sed 's/loss > 10/loss/' a.yaml >b.yaml; bad 50:7 "condition: expected something like loss > 10, found 'loss'"
+    sed '/alerts/,$d' a.yaml >b.yaml; bin/recipe-check -q b.yaml
 }
 @test "a bad order warns, with the reason" {
     sed 's/run: apr-fuse/run: apr-prune/; /adapter:/d; /^  fuse/,/^  samples/s/    inputs:/    seed: 1/' recipes/t.yaml >b.yaml

@@ -74,6 +74,7 @@ setup() { project; }
     setsid make t >out 2>&1 &
     for _ in $(seq 100); do [ "$(cat $R/finetune/*.part 2>/dev/null | wc -l)" -ge 3 ] && break; sleep 0.1; done
     kill -9 -- -$!
+    flock -w 5 $R/lock true
     [ -s $R/import.apr ] && [ ! -e $R/finetune/adapter_model.safetensors ]
     ran
     make t
