@@ -96,6 +96,7 @@ static int read_option(struct toolopt *o, const cJSON *v, struct err *e)
 {
     o->name = json_get_str(v, "name", "", e);
     o->type = json_get_str(v, "type", "", e);
+    o->letter = json_get_str(v, "letter", "", e)[0];
     o->arg = json_get_str(v, "arg", NULL, e);
     o->dflt = json_get_str(v, "default", "", e);
     o->min = json_get_num(v, "min", -INFINITY, e);

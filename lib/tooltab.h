@@ -11,6 +11,7 @@
 struct toolopt {
     const char *name, *type, *arg,
         *dflt;       /* type: flag int float string choice list; arg may be NULL */
+    char letter;     /* 0 = none */
     double min, max; /* of int and float */
 };
 struct tooltab {
