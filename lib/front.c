@@ -207,7 +207,7 @@ static int do_import(struct front *f, const struct given *g, struct err *e)
     const char *out = own(g, "output"), *type = own(g, "quantize"), *first = out, *src;
     struct stat st;
     if (g->n_operand != 1 || !out)
-        return err_set(e, ERR_USAGE, "import SOURCE -o OUT.apr [--quantize TYPE]");
+        return err_set(e, ERR_USAGE, "expected SOURCE -o OUT.apr [--quantize TYPE]");
     src = g->operand[0];
     if (strncmp(src, "hf://", 5) == 0)
         return add(step(f, "apr-pull"), e, src, "-o", out, NULL);
@@ -233,11 +233,11 @@ static int do_run(struct front *f, const struct given *g, struct err *e)
                *max = own(g, "max-tokens");
     struct front_step *s;
     if (!g->n_operand)
-        return err_set(e, ERR_USAGE, "run MODEL \"PROMPT\" | MODEL --batch-jsonl FILE");
+        return err_set(e, ERR_USAGE, "expected MODEL \"PROMPT\", or MODEL --batch-jsonl FILE");
     if (!prompt && g->n_operand > 1)
         prompt = g->operand[1];
     if (!batch == !prompt || g->n_operand > 2 || (batch && g->n_operand > 1))
-        return err_set(e, ERR_USAGE, "run: give one prompt, or --batch-jsonl FILE");
+        return err_set(e, ERR_USAGE, "expected one prompt, or --batch-jsonl FILE");
     s = step(f, "apr-gen");
     int rc =
         add(s, e, "-m", g->operand[0], "--max-tokens", max ? max : "512", NULL); /* 512 is theirs */
@@ -257,22 +257,22 @@ static int do_finetune(struct front *f, const struct given *g, struct err *e)
     struct front_step *s;
     if (own(g, "merge")) {
         if (g->n_operand != 1 || !adapter || !out)
-            return err_set(e, ERR_USAGE, "finetune MODEL --merge --adapter DIR -o OUT.apr");
+            return err_set(e, ERR_USAGE, "expected MODEL --merge --adapter DIR -o OUT.apr");
         s = step(f, "apr-fuse");
         return add(s, e, g->operand[0], "--adapter", adapter, "-o", out, NULL);
     }
     if (method && strcmp(method, "auto") && strcmp(method, "lora") && strcmp(method, "qlora"))
         return strcmp(method, "dpo") == 0 || strcmp(method, "orpo") == 0 ||
                        strcmp(method, "full") == 0
-                   ? err_set(e, ERR_UNAVAILABLE, "finetune --method %s is not built yet", method)
+                   ? err_set(e, ERR_UNAVAILABLE, "--method %s is not built yet", method)
                    : err_set(e, ERR_USAGE,
                              "--method: expected auto, lora, qlora, full, dpo or orpo, found '%s'",
                              method);
     if (task && strcmp(task, "instruct"))
-        return err_set(e, ERR_UNAVAILABLE, "finetune --task %s is not built yet", task);
+        return err_set(e, ERR_UNAVAILABLE, "--task %s is not built yet", task);
     if (g->n_operand != 1)
         return err_set(e, ERR_USAGE,
-                       "finetune MODEL --data FILE -o ADAPTER (--model-size alone names no model)");
+                       "expected MODEL --data FILE -o ADAPTER (--model-size alone names no model)");
     s = step(f, "apr-lora"); /* over quantized weights this is QLoRA */
     int rc = add(s, e, g->operand[0], NULL);
     if (rc == 0 && out)
@@ -286,11 +286,10 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e)
                *format = own(g, "format");
     int rc = 0;
     if (format && strcmp(format, "apr"))
-        return err_set(e, ERR_UNAVAILABLE, "quantize --format %s: apr2gguf is not built yet",
-                       format);
+        return err_set(e, ERR_UNAVAILABLE, "--format %s: apr2gguf is not built yet", format);
     if (g->n_operand != 1 || (!batch && !type))
         return err_set(e, ERR_USAGE,
-                       "quantize MODEL.apr --scheme int4|int8|q4k|q5k|q6k|fp16 -o OUT.apr");
+                       "expected MODEL.apr --scheme int4|int8|q4k|q5k|q6k|fp16 -o OUT.apr");
     if (!batch) {
         struct front_step *s = step(f, "apr-quant");
         rc = add(s, e, g->operand[0], "--type", our_type(type), NULL);
@@ -299,7 +298,7 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e)
         return rc < 0 ? rc : add_rest(s, g, 1, e);
     }
     if (!out)
-        return err_set(e, ERR_USAGE, "quantize --batch: -o OUT.apr gives OUT-int8.apr and so on");
+        return err_set(e, ERR_USAGE, "--batch: -o OUT.apr gives OUT-int8.apr and so on");
     for (const char *p = batch; *p && rc == 0;) {
         char one[32], stem[4096];
         size_t k = strcspn(p, ",");
@@ -324,7 +323,7 @@ static int do_eval(struct front *f, const struct given *g, struct err *e)
 {
     const char *text = own(g, "dataset");
     if (g->n_operand != 1 || !text)
-        return err_set(e, ERR_USAGE, "eval MODEL --dataset TEXT");
+        return err_set(e, ERR_USAGE, "expected MODEL --dataset TEXT");
     struct front_step *s = step(f, "apr-ppl");
     int rc = add(s, e, g->operand[0], text, NULL);
     return rc < 0 ? rc : add_rest(s, g, 1, e);
@@ -335,9 +334,9 @@ static int do_export(struct front *f, const struct given *g, struct err *e)
     const char *format = own(g, "format"), *out = own(g, "output");
     const char *tool = !format || strcmp(format, "safetensors") == 0 ? "apr2st" : "apr2gguf";
     if (format && strcmp(format, "safetensors") && strcmp(format, "gguf"))
-        return err_set(e, ERR_UNAVAILABLE, "export --format %s is not built yet", format);
+        return err_set(e, ERR_UNAVAILABLE, "--format %s is not built yet", format);
     if (g->n_operand != 1 || !out)
-        return err_set(e, ERR_USAGE, "export MODEL.apr --format safetensors|gguf --output OUT");
+        return err_set(e, ERR_USAGE, "expected MODEL.apr --format safetensors|gguf --output OUT");
     return add(step(f, tool), e, g->operand[0], "-o", out, NULL);
 }
 
@@ -347,7 +346,7 @@ static int do_data(struct front *f, const struct given *g, struct err *e)
         if (strcmp(g->operand[0], data_tools[i].sub) == 0)
             return add_rest(step(f, data_tools[i].tool), g, 1, e);
     return err_set(e, ERR_USAGE,
-                   "data prep|audit|split|balance|decontaminate|quality|dedup|prefs ...");
+                   "expected prep|audit|split|balance|decontaminate|quality|dedup|prefs ...");
 }
 
 /* ---- taking a command line apart ---- */

@@ -18,6 +18,7 @@ recipe    := $(firstword $(subst @, ,$(notdir $(RECIPE_RUN))))
 export PATH := $(abspath $B):$(PATH)
 export RECIPE_RUN RECIPE_END
 
+, := ,
 # $(call stage,NAME,NUMBER,DEVICE,STDOUT,SHOW,DOC)COMMAND: under -n a comment and the bare command
 define stage_plan
 # $2 $1$(if $3, (uses $3))$(if $6,: $6)
@@ -89,3 +90,11 @@ why:  ## why T=recipe-a (or recipe-a/STAGE) would run: what is newer or missing
 	@$(MAKE) --no-print-directory -n --trace RECIPE_RUN='$(call run_of,$(firstword $(subst /, ,$(T))))' \
 	  $(firstword $(subst /, ,$(T))) | sed -n "/recipe_force/d; s|^[^ ]*recipe.mk:[0-9]*: ||p" | grep -F '$(word 2,$(subst /, ,$(T)))' || echo '$(T): nothing to do'
 .PHONY: why $(RECIPES) $(RECIPES:%=%.run)
+
+# aprender's names in its order (apr help): present if the tool behind a name is built
+verify: all  ## how many of aprender's 19 command names work
+	@n=0; missing=; for t in import run serve chat finetune merge prune quantize distill eval export publish check compile \
+	  bench inspect data qa compare-hf; do \
+	  if $B/apr $$t --help >/dev/null 2>&1; then n=$$((n + 1)); else missing="$$missing $$t"; fi; done; \
+	echo "$$n of 19 present$${missing:+; missing:$$missing}"
+.PHONY: verify

@@ -76,11 +76,14 @@ static void put_command(FILE *f, const char *s)
     }
 }
 
-/* A stage's doc, for the plan: inside a call, so without Make's own characters. */
+/* A stage's doc, for the plan: inside a call, so without Make's own characters; $(,) is a comma. */
 static void put_doc(FILE *f, const char *s)
 {
     for (; *s; s++)
-        putc(strchr("$(),#\\", *s) ? ' ' : *s, f);
+        if (*s == ',')
+            fputs("$(,)", f);
+        else
+            putc(strchr("$()#\\", *s) ? ' ' : *s, f);
 }
 
 static void put_rule(FILE *f, const struct recipe *r, int i)
