@@ -242,6 +242,23 @@ static int read_entry(struct apr *a, int i, uint64_t *at, const cJSON **names, s
     return resolve(a, t, byte, named, e);
 }
 
+/* The last tensor is padded to 64 bytes before the footer; a writer that left the padding out is
+ * borne with, anything in between is a file cut short. */
+static int check_end(const struct apr *a, struct err *e)
+{
+    uint64_t end = a->data_off;
+    for (int i = 0; i < a->n_tensor; i++) {
+        const struct tensor *t = &a->tensor[i];
+        uint64_t stop = (uint64_t)((const uint8_t *)t->data - a->map.p) + t->bytes;
+        end = stop > end ? stop : end;
+    }
+    uint64_t whole = (end + ALIGN - 1) / ALIGN * ALIGN + 4;
+    if (a->map.n < whole && a->map.n != end + 4)
+        return err_set(e, ERR_DATA, "%s: truncated: %zu bytes, expected %" PRIu64, a->path,
+                       a->map.n, whole);
+    return 0;
+}
+
 int apr_open(struct apr *a, const char *path, struct err *e)
 {
     uint64_t meta_off = 0, meta_n = 0, at = 0;
@@ -283,6 +300,8 @@ int apr_open(struct apr *a, const char *path, struct err *e)
     for (a->n_tensor = 0; (uint64_t)a->n_tensor < count; a->n_tensor++)
         if ((rc = read_entry(a, a->n_tensor, &at, names, n_names, &next, e)) < 0)
             goto fail;
+    if ((rc = check_end(a, e)) < 0)
+        goto fail;
     if ((bad = tensor_overlap(a->tensor, a->n_tensor)) != -1) {
         rc = bad < 0 ? err_set(e, ERR_NOMEM, "%s: out of memory", path)
                      : err_set(e, ERR_DATA, "%s: tensor %s: overlaps another tensor", path,
