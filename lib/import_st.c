@@ -23,7 +23,7 @@ static int ignored(const struct hparams *h, const char *name)
 
 static cJSON *load(const char *dir, const char *name, int needed, struct err *e)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     if (!needed && access(path, F_OK))
         return NULL;
@@ -39,7 +39,7 @@ static cJSON *load(const char *dir, const char *name, int needed, struct err *e)
 /* A whole text file, or NULL. */
 static char *slurp(const char *dir, const char *name)
 {
-    char path[PATH_MAX], *s = NULL;
+    char path[PATH_MAX + 64], *s = NULL;
     struct mapfile m;
     struct err none = {0};
     snprintf(path, sizeof path, "%s/%s", dir, name);
