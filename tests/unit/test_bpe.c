@@ -210,7 +210,7 @@ static void gguf(void)
     gguf_close(&g);
     built_in(b);
     if (bpe_load_json(&h, shared("models/tiny-coder-29m/hf/tokenizer.json"), &e) == 0) {
-        void *p, *q;
+        void *p = NULL, *q = NULL;
         size_t n, m;
         ok(bpe_save_tables(b, &p, &n, &e) == 0 && bpe_save_tables(h, &q, &m, &e) == 0 && n == m &&
                memcmp((char *)p + 64, (char *)q + 64, n - 64) == 0,
