@@ -1,11 +1,8 @@
-/* test_engine - a result depends on its request alone; ends, sharing, and no allocation in a step
- *
- * The model has random weights and the built-in model's tokenizer: what it says is noise, but the
- * same noise every time. */
+/* test_engine - a result depends on its request alone; ends, sharing, and no allocation in a step */
 #include "engine.h"
-#include "gguf.h"
 #include "rng.h"
 #include "tap.h"
+#include "tiny_model.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,91 +21,9 @@ void *malloc(size_t n)
 #define COUNTED 0
 #endif
 
-enum { LAYERS = 2, EMBD = 64, HEADS = 2, KV = 1, HD = 32, FF = 96, CTX = 160, N = 12 };
+enum { N = 12 };
 static struct model m;
 static struct err e;
-
-static void add(struct tensor *t, int *n, const char *name, int rows, int cols, struct rng *r)
-{
-    struct tensor *x = &t[(*n)++];
-    size_t size = (size_t)rows * (size_t)(cols ? cols : 1);
-    float *v = malloc(size * sizeof *v);
-    memset(x, 0, sizeof *x);
-    snprintf(x->name, sizeof x->name, "%s", name);
-    x->type = KN_F32;
-    x->ndim = cols ? 2 : 1;
-    x->dim[0] = (uint64_t)rows;
-    x->dim[1] = (uint64_t)cols;
-    x->bytes = size * sizeof *v;
-    for (size_t i = 0; i < size; i++)
-        v[i] = cols ? 0.1f * (float)rng_normal(r) : 1;
-    x->data = v;
-}
-
-static int make_model(const char *path)
-{
-    static const char *const parts[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                        "mlp.down_proj"};
-    static const int shape[][2] = {{HEADS * HD, EMBD}, {KV * HD, EMBD}, {KV * HD, EMBD},
-                                   {EMBD, HEADS * HD}, {FF, EMBD},      {FF, EMBD},
-                                   {EMBD, FF}};
-    struct tensor t[64];
-    struct rng r = {.key = 7};
-    struct gguf g;
-    struct bpe *b;
-    void *tables;
-    size_t bytes;
-    int n = 0;
-    char name[100];
-    if (gguf_open(&g, TOP "/data/models/tiny-coder-29m-Q8_0.gguf", &e) < 0 ||
-        bpe_load_gguf(&b, &g, &e) < 0 || bpe_save_tables(b, &tables, &bytes, &e) < 0)
-        return e.code;
-    struct hparams h = {.arch = "llama",
-                        .n_layer = LAYERS,
-                        .n_embd = EMBD,
-                        .n_head = HEADS,
-                        .n_head_kv = KV,
-                        .head_dim = HD,
-                        .n_ff = FF,
-                        .n_vocab = bpe_n_vocab(b),
-                        .n_ctx = CTX,
-                        .rope_theta = 1e4,
-                        .rms_eps = 1e-5,
-                        .tied = 1,
-                        .n_stop = 1,
-                        .stop = {8186},
-                        .bos = -1,
-                        .pad = -1};
-    cJSON *meta = cJSON_CreateObject();
-    add(t, &n, "model.embed_tokens.weight", h.n_vocab, EMBD, &r);
-    add(t, &n, "model.norm.weight", EMBD, 0, &r);
-    for (int l = 0; l < LAYERS; l++) {
-        snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", l);
-        add(t, &n, name, EMBD, 0, &r);
-        snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", l);
-        add(t, &n, name, EMBD, 0, &r);
-        for (int i = 0; i < 7; i++) {
-            snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, parts[i]);
-            add(t, &n, name, shape[i][0], shape[i][1], &r);
-        }
-    }
-    t[n] = (struct tensor){.name = APR_TOKENIZER,
-                           .type = TENSOR_U8,
-                           .ndim = 1,
-                           .dim = {bytes},
-                           .data = tables,
-                           .bytes = bytes};
-    int rc = hparams_to_meta(&h, meta, &e);
-    if (rc == 0)
-        rc = apr_write(path, meta, t, n + 1, NULL, NULL, NULL, &e);
-    for (int i = 0; i <= n; i++)
-        free((void *)(uintptr_t)t[i].data);
-    cJSON_Delete(meta);
-    bpe_free(b);
-    gguf_close(&g);
-    return rc;
-}
 
 struct outcome {
     enum engine_finish finish;
@@ -226,7 +141,7 @@ int main(void)
     int order[N], sorted = 1;
     char path[] = "/tmp/test_engine.XXXXXX";
     close(mkstemp(path));
-    if (make_model(path) < 0 || kn_open(&dev, "ref:q", 1) < 0 ||
+    if (tiny_model(path, NULL, &e) < 0 || kn_open(&dev, "ref:q", 1) < 0 ||
         model_load(&m, path, dev, KN_W_INFER, 0, &e) < 0) {
         ok(0, "%s", e.msg);
         return done_testing();
