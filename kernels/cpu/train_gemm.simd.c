@@ -10,36 +10,48 @@ enum { MR = 6, NV = 1 }; /* 12 sums of 16 registers */
 enum { MR = 4, NV = 1 };
 #endif
 
-/* sum[i][j] += a[p][i] * b[p][j] over p; everything in registers once the loops are unrolled */
-#define MICRO(nv)                                                                                  \
-    vf s[MR][nv];                                                                                  \
-    _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++)                                          \
-        _Pragma("GCC unroll 2") for (int j = 0; j < (nv); j++) s[i][j] = vf_set1(0);               \
-    for (int p = 0; p < kc; p++, a += MR, b += 16 * (nv)) {                                        \
-        vf bv[nv];                                                                                 \
-        _Pragma("GCC unroll 2") for (int j = 0; j < (nv); j++) bv[j] = vf_load(b + 16 * j);        \
-        _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++)                                      \
-        {                                                                                          \
-            vf av = vf_set1(a[i]);                                                                 \
-            _Pragma("GCC unroll 2") for (int j = 0; j < (nv); j++) s[i][j] =                       \
-                vf_fma(av, bv[j], s[i][j]);                                                        \
-        }                                                                                          \
-    }                                                                                              \
-    _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++)                                          \
-        _Pragma("GCC unroll 2") for (int j = 0; j < (nv); j++)                                     \
-    {                                                                                              \
-        float *t = tile + (size_t)i * ld + 16 * j;                                                 \
-        vf_store(t, first ? s[i][j] : vf_add(vf_load(t), s[i][j]));                                \
-    }
-
-static void micro(int kc, const float *a, const float *b, float *tile, int ld, int first)
+/* sum[i][j] += a[i][p] * b[p][j] over p; everything in registers once the loops are unrolled. Every
+ * third row of A has a pointer of its own: addressing modes reach the two after it. */
+INLINE void any_micro(int nv, int kc, const float *a, size_t a_row, size_t a_col, const float *b,
+                      float *tile, int ld, int first)
 {
-    MICRO(NV)
+    vf s[MR][2];
+    const float *row[(MR + 2) / 3];
+    UNROLL for (int i = 0; i < (MR + 2) / 3; i++) row[i] = a + 3 * (size_t)i * a_row;
+    UNROLL for (int i = 0; i < MR; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++) s[i][j] = vf_zero();
+    }
+    for (int p = 0; p < kc; p++, b += 16 * nv) {
+        vf bv[2];
+        UNROLL for (int j = 0; j < nv; j++) bv[j] = vf_load(b + 16 * j);
+        UNROLL for (int i = 0; i < MR; i++)
+        {
+            vf av = vf_set1(row[i / 3][(size_t)(i % 3) * a_row]);
+            UNROLL for (int j = 0; j < nv; j++) s[i][j] = vf_fma(av, bv[j], s[i][j]);
+        }
+        UNROLL for (int i = 0; i < (MR + 2) / 3; i++) row[i] += a_col;
+    }
+    UNROLL for (int i = 0; i < MR; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++)
+        {
+            float *t = tile + (size_t)i * ld + 16 * j;
+            vf_store(t, first ? s[i][j] : vf_add(vf_load(t), s[i][j]));
+        }
+    }
 }
 
-static void micro16(int kc, const float *a, const float *b, float *tile, int ld, int first)
+static void micro(int kc, const float *a, size_t a_row, size_t a_col, const float *b, float *tile,
+                  int ld, int first)
 {
-    MICRO(1)
+    any_micro(NV, kc, a, a_row, a_col, b, tile, ld, first);
+}
+
+static void micro16(int kc, const float *a, size_t a_row, size_t a_col, const float *b, float *tile,
+                    int ld, int first)
+{
+    any_micro(1, kc, a, a_row, a_col, b, tile, ld, first);
 }
 
 /* rows r0.. of `rows` (stride ld), n of them, as columns of a panel `width` wide, the rest 0 */

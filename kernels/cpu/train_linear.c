@@ -11,8 +11,8 @@ struct product {
     size_t a_row, a_col, b_row, b_col;
     const struct kn_weight *w;
     int backward, k;
-    float alpha;            /* of A, applied as its panel is made */
-    float *pa, *pb;         /* panels */
+    float alpha;            /* of B, applied as its panels are made */
+    float *edge, *pb;       /* panels: of A's last rows, of B */
     int a_chunks, b_chunks; /* of the packing phase */
 };
 struct train_gemm {
@@ -46,30 +46,15 @@ static int ceil_div(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* Rows of A that lie together along k: one panel a chunk. */
-static void pack_a_rows(const struct train_gemm *g, const struct product *p, int panel)
+/* The last rows of A where they fill no whole tile: copied with zeros below.  All others are read
+ * in place. */
+static void pack_a_edge(const struct train_gemm *g, const struct product *p)
 {
-    int mr = g->isa->mr, i0 = panel * mr, rows = g->m - i0 < mr ? g->m - i0 : mr;
-    float *to = p->pa + (size_t)panel * mr * p->k;
-    g->isa->transpose(p->a + (size_t)i0 * p->a_row, p->a_row, rows, p->k, to, mr);
-    if (p->alpha != 1)
-        for (size_t i = 0; i < (size_t)mr * p->k; i++)
-            to[i] *= p->alpha;
-}
-
-/* A stored (k, m): SLICE rows of it a chunk, for all panels. */
-static void pack_a_columns(const struct train_gemm *g, const struct product *p, int chunk)
-{
-    int mr = g->isa->mr, end = (chunk + 1) * SLICE < p->k ? (chunk + 1) * SLICE : p->k;
-    for (int q = chunk * SLICE; q < end; q++) {
-        const float *from = p->a + (size_t)q * p->a_col;
-        for (int i0 = 0; i0 < g->m; i0 += mr) {
-            float *to = p->pa + (size_t)i0 * p->k + (size_t)q * mr;
-            int rows = g->m - i0 < mr ? g->m - i0 : mr;
-            for (int i = 0; i < mr; i++)
-                to[i] = i < rows ? p->alpha * from[i0 + i] : 0;
-        }
-    }
+    int mr = g->isa->mr, rows = g->m % mr;
+    const float *a = p->a + (size_t)(g->m - rows) * p->a_row;
+    for (int i = 0; i < mr; i++)
+        for (int q = 0; q < p->k; q++)
+            p->edge[(size_t)q * mr + i] = i < rows ? a[i * p->a_row + q * p->a_col] : 0;
 }
 
 /* Sixteen columns of B whose k values lie together: W's rows, or b stored (n, k). */
@@ -87,6 +72,9 @@ static void pack_b_columns(const struct train_gemm *g, const struct product *p, 
         for (int r = 0; r < n; r++)
             train_weight(p->w, g->n0 + col + r, 0, p->k, own + r * ld);
     g->isa->transpose(rows, ld, n > 0 ? n : 0, p->k, to, g->nr);
+    for (int q = 0; p->alpha != 1 && q < p->k; q++)
+        for (int r = 0; r < 16; r++)
+            to[(size_t)q * g->nr + r] *= p->alpha;
 }
 
 /* SLICE rows of B whose n values lie together. */
@@ -119,10 +107,7 @@ static void pack(const struct train_gemm *g, int chunk, float *own)
     for (int i = 0; i < 2 && g->p[i].k; i++) {
         const struct product *p = &g->p[i];
         if (chunk < p->a_chunks) {
-            if (p->a_col == 1)
-                pack_a_rows(g, p, chunk);
-            else
-                pack_a_columns(g, p, chunk);
+            pack_a_edge(g, p);
             return;
         }
         chunk -= p->a_chunks;
@@ -167,12 +152,16 @@ static void block(const struct train_gemm *g, int chunk, float *tile)
         const struct product *p = &g->p[i];
         for (int q = 0; q < p->k; q += TRAIN_KC, first = 0) {
             int kc = p->k - q < TRAIN_KC ? p->k - q : TRAIN_KC;
-            for (int jp = jp0; jp < jp1; jp++)
-                for (int ip = ip0; ip < ip1; ip++)
-                    (g->nr == 16 ? isa->micro16 : isa->micro)(
-                        kc, p->pa + ((size_t)ip * p->k + q) * isa->mr,
-                        p->pb + ((size_t)jp * p->k + q) * g->nr,
-                        tile + (size_t)(ip - ip0) * isa->mr * ld + (jp - jp0) * g->nr, ld, first);
+            for (int jp = jp0; jp < jp1; jp++) {
+                const float *b = p->pb + ((size_t)jp * p->k + q) * g->nr;
+                for (int ip = ip0; ip < ip1; ip++) {
+                    float *t = tile + (size_t)(ip - ip0) * isa->mr * ld + (jp - jp0) * g->nr;
+                    int edge = (ip + 1) * isa->mr > g->m;
+                    size_t row = edge ? 1 : p->a_row, col = edge ? (size_t)isa->mr : p->a_col;
+                    const float *a = (edge ? p->edge : p->a + (size_t)ip * isa->mr * row) + q * col;
+                    (g->nr == 16 ? isa->micro16 : isa->micro)(kc, a, row, col, b, t, ld, first);
+                }
+            }
         }
     }
     store(g, tile, ld, ip0 * isa->mr, jp0 * g->nr, (ip1 - ip0) * isa->mr, (jp1 - jp0) * g->nr);
@@ -202,12 +191,12 @@ static int train_gemm_run(struct kn_dev *d, struct train_gemm *g)
     size_t rows = 16 * (size_t)k, sum = (size_t)isa->row_panels * isa->mr * g->col_panels * g->nr;
     g->own_size = (rows > sum ? rows : sum) + (size_t)max_n;
     g->own = train_scratch(2, g->own_size * (size_t)d->n_threads);
-    float *pa = train_scratch(0, (size_t)i_panels * isa->mr * k);
+    float *edge = train_scratch(0, (size_t)isa->mr * k);
     float *pb = train_scratch(1, (size_t)j_panels * g->nr * k);
-    if (!g->own || !pa || !pb)
+    if (!g->own || !edge || !pb)
         return KN_ENOMEM;
-    g->p[0].pa = pa;
-    g->p[1].pa = pa + (size_t)i_panels * isa->mr * g->p[0].k;
+    g->p[0].edge = edge;
+    g->p[1].edge = edge + (size_t)isa->mr * g->p[0].k;
     for (g->n0 = 0; g->n0 < g->n; g->n0 += block_n) {
         g->nb = g->n - g->n0 < block_n ? g->n - g->n0 : block_n;
         int panels = ceil_div(g->nb, g->nr), n_chunk[2] = {0, 0};
@@ -215,7 +204,7 @@ static int train_gemm_run(struct kn_dev *d, struct train_gemm *g)
         for (int i = 0; i < 2 && g->p[i].k; i++) {
             struct product *p = &g->p[i];
             p->pb = i ? pb + (size_t)j_panels * g->nr * g->p[0].k : pb;
-            p->a_chunks = g->n0 ? 0 : p->a_col == 1 ? i_panels : ceil_div(p->k, SLICE);
+            p->a_chunks = g->n0 == 0 && g->m % isa->mr != 0;
             p->b_chunks = b_in_columns(p) ? panels * g->nr / 16 : ceil_div(p->k, SLICE);
             n_chunk[0] += p->a_chunks + p->b_chunks;
         }
