@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# apr-lora - training on a model of two layers: outputs, bad input, accumulation, threads, resume
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    x="$APR_BIN/apr-lora"
+    "$APR_BIN/gguf2apr" "$TOP/tests/vectors/tiny.gguf" -o m.apr
+    for i in $(seq 40); do
+        printf '{"instruction":"say %d","response":"%s yes %d"}\n' "$i" "$(head -c $((i * 3 % 17)) <<<abcdefghijklmnopqrstuvwxyz)" "$i"
+    done >d.jsonl
+    head -8 d.jsonl >v.jsonl
+}
+losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
+
+@test "an adapter in PEFT's layout, a sidecar, metrics; nothing else is left" {
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl --val v.jsonl -o a --rank 4 --lr 1e-2 --epochs 2 --metrics log.jsonl
+    [ -z "$output" ]
+    [[ "$stderr" == *"epoch 2: validation loss"* ]]
+    [ "$(ls a)" = $'adapter_config.json\nadapter_model.safetensors' ]
+    [ "$(jq -c '[.peft_type,.r,.lora_alpha,.use_rslora,.target_modules[0]]' a/adapter_config.json)" = '["LORA",4,32,false,"q_proj"]' ]
+    n=$(od -An -tu8 -N8 a/adapter_model.safetensors | tr -d ' ')
+    tail -c +9 a/adapter_model.safetensors | head -c "$n" | jq -e '.["base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"].shape == [4,32]'
+    [ "$(jq -r .sha256 a.meta.json)" = "$(sha256sum <a/adapter_model.safetensors | cut -d' ' -f1)" ]
+    [ "$(jq -s '[length, (map(select(.event=="step")) | length), .[0].schema]' -c log.jsonl)" = '[13,10,"metric/1"]' ]
+    jq -se 'map(select(.event=="epoch")) | .[2].loss < .[0].loss' log.jsonl
+    [ -z "$(find . -name '*.ckpt' -o -name '*.part' -o -name '*.tmp.*')" ]
+}
+
+@test "the same bytes for any number of threads, another seed gives others; an old output is replaced" {
+    "$x" -q m.apr --data d.jsonl -o a --dropout 0.1 --threads 1
+    "$x" -q m.apr --data d.jsonl -o b --dropout 0.1 --threads 2 --recompute
+    cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    "$x" -q m.apr --data d.jsonl -o b --dropout 0.1 --seed 7
+    run -1 cmp -s a/adapter_model.safetensors b/adapter_model.safetensors
+}
+
+@test "a batch of 8 is 8 batches of 1, in a short last step too; packing changes rounding alone" {
+    "$x" -q m.apr --data d.jsonl -o a --batch 12 --metrics a.jsonl
+    "$x" -q m.apr --data d.jsonl -o b --batch 1 --accum 12 --metrics b.jsonl
+    "$x" -q m.apr --data d.jsonl -o c --batch 12 --pack 1 --max-seq-len 100 --metrics c.jsonl
+    [ "$(losses a.jsonl | wc -l)" = 4 ]
+    for o in b c; do
+        jq -se --slurpfile z $o.jsonl '[., $z] | transpose | all((.[0].loss - .[1].loss | fabs) < 1e-6 and .[0].loss_tokens == .[1].loss_tokens)' a.jsonl
+    done
+}
+
+@test "20 steps are 10, kill -9, and 10 more: the same bits" {
+    opts=(--data d.jsonl --val v.jsonl --batch 2 --epochs 1 --dropout 0.2 --save-every 10)
+    "$x" -q m.apr "${opts[@]}" -o whole --metrics whole.jsonl
+    "$x" -q m.apr "${opts[@]}" -o a --metrics log.jsonl &
+    pid=$!
+    while [ ! -e a.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
+    kill -9 $pid || true
+    wait $pid || true
+    [ -e a.ckpt ] && [ ! -e a ]
+    run --separate-stderr -0 "$x" m.apr "${opts[@]}" -o a --metrics log.jsonl
+    [[ "$stderr" == *"going on after step 10 of a.ckpt"* ]]
+    cmp whole/adapter_model.safetensors a/adapter_model.safetensors
+    cmp whole.jsonl log.jsonl
+    [ ! -e a.ckpt ] && [ ! -e log.jsonl.part ]
+}
+
+@test "a damaged checkpoint is 65; one of another command is passed over" {
+    head -c 100 /dev/zero >a.ckpt
+    run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a
+    [[ "$stderr" == *"a.ckpt"* ]]
+    rm a.ckpt
+    "$x" -q m.apr --data d.jsonl -o b --batch 4 --save-every 3 &
+    pid=$!
+    while [ ! -e b.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
+    kill -9 $pid || true
+    wait $pid || true
+    if [ -e b.ckpt ]; then
+        mv b.ckpt a.ckpt
+        run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a --batch 5
+        [[ "$stderr" != *"going on"* ]]
+    fi
+}
+
+@test "usage" {
+    run --separate-stderr -64 "$x"
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl
+    run --separate-stderr -64 "$x" m.apr -o a
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o a --targets q_proj,w_proj
+    [[ "$stderr" == *"w_proj"* ]]
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o a --schedule sine
+}
+
+@test "bad data: an empty response, no response, a torn line, nothing that fits" {
+    { head -3 d.jsonl; echo '{"instruction":"x","response":""}'; } >e.jsonl
+    run --separate-stderr -65 "$x" m.apr --data e.jsonl -o a
+    [[ "$stderr" == *"e.jsonl:4: the response is empty"* ]]
+    echo '{"instruction":"x"}' >e.jsonl
+    run --separate-stderr -65 "$x" m.apr --data e.jsonl -o a
+    [[ "$stderr" == *'no "response"'* ]]
+    head -c -5 d.jsonl >e.jsonl
+    run --separate-stderr -65 "$x" m.apr --data e.jsonl -o a
+    : >e.jsonl
+    run --separate-stderr -65 "$x" m.apr --data e.jsonl -o a
+    run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-seq-len 4
+    [[ "$stderr" == *"40 left out"* ]]
+    [ ! -e a ]
+}
+
+@test "long samples are cut and counted" {
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a --max-seq-len 30 --max-steps 1
+    [[ "$stderr" == *"samples cut at 30 tokens"* ]]
+}
+
+@test "divergence names the step and leaves nothing" {
+    run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-loss 1e-3
+    [[ "$stderr" == *"step 1: the loss is"*"diverged"* ]]
+    [ ! -e a ] && [ ! -e a.ckpt ]
+}
+
+@test "no input, no device, no place for the output" {
+    run --separate-stderr -66 "$x" no.apr --data d.jsonl -o a
+    run --separate-stderr -66 "$x" m.apr --data no.jsonl -o a
+    run --separate-stderr -69 "$x" m.apr --data d.jsonl -o a --device tpu
+    run --separate-stderr -73 "$x" m.apr --data d.jsonl -o no/such/place
+    echo >file
+    run --separate-stderr -73 "$x" m.apr --data d.jsonl -o file
+    head -c 3000 m.apr >t.apr
+    run --separate-stderr -65 "$x" t.apr --data d.jsonl -o a
+}
