@@ -23,6 +23,10 @@ def _describe(e):
     return (str(t.__name__)[:100], base, text, n if type(n) is int and 0 <= n < 1000 else 0)
 
 
+def warm_role():
+    _describe(ValueError('warm'))
+
+
 def run(payload):
     read, write, leave = os.read, os.write, os._exit
     handles = []

@@ -65,6 +65,7 @@ r = fib(9), words("The quick brown fox jumps. 12345"), mix(list(range(20))), re.
     exec(compile(source, 'warm', 'exec'), {'__name__': 'warm'})
     v = [1, 2.5, 'x', (True, None), {'a': {1, 2}}, 1 << 70]
     decode(encode(v, None), 0, None)
+    warm_role()
 
 
 def install_filter(program):
