@@ -540,10 +540,13 @@ void sandbox_close(struct sandbox *s)
         return;
     for (int k = 0; k < 2; k++)
         jail_stop(&s->jail[k]);
-    for (int i = 0; s->slot && i < s->n_slot; i++)
-        for (int k = 0; k < 2; k++)
-            if (s->slot[i].busy && s->slot[i].side[k].pidfd >= 0)
-                close(s->slot[i].side[k].pidfd);
+    for (int i = 0; s->slot && i < s->n_slot; i++) { /* jobs of a run that was stopped */
+        struct slot *t = &s->slot[i];
+        int fd[] = {t->side[0].pidfd, t->side[1].pidfd, t->out_fd, t->rep_fd};
+        for (int k = 0; t->busy && k < 4; k++)
+            if (fd[k] >= 0)
+                close(fd[k]);
+    }
     free(s->slot);
     free(s);
 }

@@ -1,5 +1,6 @@
-/* verdict - names of the verdict kinds */
+/* verdict - names of the verdict kinds; the record */
 #include "verdict.h"
+#include "jail.h"
 #include <string.h>
 
 static const char *const names[] = {
@@ -19,4 +20,36 @@ int verdict_parse(const char *name)
         if (!strcmp(names[i], name))
             return i;
     return -1;
+}
+
+void verdict_write(struct json_out *j, const struct verdict *v, const char *task_id, long sample,
+                   const char *bench, unsigned enforced, const char *job, int timings)
+{
+    json_begin(j, '{');
+    json_kv_str(j, "schema", "verdict/1");
+    json_kv_str(j, "task_id", task_id);
+    json_kv_int(j, "sample", sample);
+    json_kv_str(j, "bench", bench);
+    json_kv_bool(j, "passed", v->kind == VERDICT_pass);
+    json_kv_str(j, "verdict", verdict_name(v->kind));
+    json_kv_str(j, "detail", v->detail);
+    json_key(j, "tests");
+    json_begin(j, '{');
+    json_kv_int(j, "run", v->run);
+    json_kv_int(j, "total", v->total);
+    json_end(j, '}');
+    json_kv_int(j, "exit", v->exit);
+    json_kv_int(j, "signal", v->signal);
+    json_kv_str(j, "trust", "split");
+    json_kv_int(j, "attempt", v->attempt);
+    json_kv_bool(j, "flaky", v->flaky);
+    json_key(j, "enforced");
+    jail_names(j, enforced);
+    json_kv_str(j, "job", job);
+    if (timings) {
+        json_kv_num(j, "cpu_ms", v->cpu_ms);
+        json_kv_num(j, "wall_ms", v->wall_ms);
+        json_kv_int(j, "rss_kb", v->rss_kb);
+    }
+    json_end(j, '}');
 }

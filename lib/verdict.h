@@ -44,4 +44,8 @@ struct verdict {
     double cpu_ms, wall_ms; /* of the candidate */
     long rss_kb;
 };
+/* One verdict/1 record. enforced: JAIL_ mask (jail.h); job: sha256 of the job; timings: with times.
+ */
+void verdict_write(struct json_out *j, const struct verdict *v, const char *task_id, long sample,
+                   const char *bench, unsigned enforced, const char *job, int timings);
 #endif

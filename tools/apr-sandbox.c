@@ -122,48 +122,18 @@ static int canonical(struct work *w, struct err *e)
     return 0;
 }
 
-static void record(struct work *w, int i, const struct verdict *v, const char *hash)
-{
-    struct json_out *j = &w->line;
-    json_begin(j, '{');
-    json_kv_str(j, "schema", "verdict/1");
-    json_kv_str(j, "task_id", w->job[i].task->task_id);
-    json_kv_int(j, "sample", w->sample[i]);
-    json_kv_str(j, "bench", w->bench.name);
-    json_kv_bool(j, "passed", v->kind == VERDICT_pass);
-    json_kv_str(j, "verdict", verdict_name(v->kind));
-    json_kv_str(j, "detail", v->detail);
-    json_key(j, "tests");
-    json_begin(j, '{');
-    json_kv_int(j, "run", v->run);
-    json_kv_int(j, "total", v->total);
-    json_end(j, '}');
-    json_kv_int(j, "exit", v->exit);
-    json_kv_int(j, "signal", v->signal);
-    json_kv_str(j, "trust", "split");
-    json_kv_int(j, "attempt", v->attempt);
-    json_kv_bool(j, "flaky", v->flaky);
-    json_key(j, "enforced");
-    jail_names(j, w->enforced);
-    json_kv_str(j, "job", hash);
-    if (o.timings) {
-        json_kv_num(j, "cpu_ms", v->cpu_ms);
-        json_kv_num(j, "wall_ms", v->wall_ms);
-        json_kv_int(j, "rss_kb", v->rss_kb);
-    }
-    json_end(j, '}');
-}
-
 static struct sandbox_limits limits;
 
 static int done(void *arg, int i, const struct verdict *v, struct err *e)
 {
     struct work *w = arg;
+    const struct sandbox_job *job = &w->job[i += w->skip];
     char hash[65];
-    int rc = sandbox_job_hash(&w->job[i + w->skip], &limits, hash);
+    int rc = sandbox_job_hash(job, &limits, hash);
     if (rc < 0)
         return err_set(e, rc, "out of memory");
-    record(w, i + w->skip, v, hash);
+    verdict_write(&w->line, v, job->task->task_id, w->sample[i], w->bench.name, w->enforced, hash,
+                  o.timings);
     if (w->to_stdout)
         rc = json_line(&w->line, stdout, e);
     else if (w->line.failed)
@@ -171,7 +141,7 @@ static int done(void *arg, int i, const struct verdict *v, struct err *e)
     else
         rc = partfile_line(&w->part, w->line.buf, w->line.len, e);
     json_reset(&w->line);
-    cli_progress(&w->progress, i + w->skip + 1, NULL);
+    cli_progress(&w->progress, i + 1, NULL);
     return rc;
 }
 
