@@ -12,6 +12,8 @@
 
 enum { FIRST_RANKED = 128 }; /* ids that top-p sorts before it looks whether they are enough */
 
+enum { LANES = 64 }; /* a constant number of turns: the compiler makes vectors of them */
+
 struct cand {
     float logit;
     int32_t id;
@@ -19,6 +21,7 @@ struct cand {
 struct sampler_scratch {
     struct cand *cand; /* (n_vocab) */
     float *raw;        /* (n_vocab) logits before the penalty */
+    float *weight;     /* (n_vocab) of the candidates */
     uint32_t *seen;    /* (n_vocab) the call that penalised an id last */
     uint32_t call;
 };
@@ -30,8 +33,9 @@ struct sampler_scratch *sampler_scratch_new(int n_vocab)
         return NULL;
     s->cand = calloc((size_t)n_vocab, sizeof *s->cand);
     s->raw = calloc((size_t)n_vocab, sizeof *s->raw);
+    s->weight = calloc((size_t)n_vocab, sizeof *s->weight);
     s->seen = calloc((size_t)n_vocab, sizeof *s->seen);
-    if (!s->cand || !s->raw || !s->seen) {
+    if (!s->cand || !s->raw || !s->weight || !s->seen) {
         sampler_scratch_free(s);
         return NULL;
     }
@@ -44,6 +48,7 @@ void sampler_scratch_free(struct sampler_scratch *s)
         return;
     free(s->cand);
     free(s->raw);
+    free(s->weight);
     free(s->seen);
     free(s);
 }
@@ -51,25 +56,58 @@ void sampler_scratch_free(struct sampler_scratch *s)
 /* Lowest id of the largest logit; -1 if one is NaN. */
 static int32_t argmax(const float *x, int n)
 {
-    float max = -INFINITY;
-    int nan = 0, i = 0;
-    for (int k = 0; k < n; k++) {
-        max = x[k] > max ? x[k] : max;
-        nan |= x[k] != x[k];
+    float lane[LANES], max = -INFINITY;
+    int nan[LANES] = {0}, any = 0, i = 0, k = 0;
+    for (int j = 0; j < LANES; j++)
+        lane[j] = -INFINITY;
+    for (; k + LANES <= n; k += LANES)
+        for (int j = 0; j < LANES; j++) {
+            lane[j] = x[k + j] > lane[j] ? x[k + j] : lane[j];
+            nan[j] |= x[k + j] != x[k + j];
+        }
+    for (int j = 0; j < LANES; j++) {
+        max = lane[j] > max ? lane[j] : max;
+        any |= nan[j];
     }
-    if (nan)
+    for (; k < n; k++) {
+        max = x[k] > max ? x[k] : max;
+        any |= x[k] != x[k];
+    }
+    if (any)
         return -1;
     while (i < n - 1 && x[i] != max)
         i++;
     return i;
 }
 
+/* w = exp((x - max) * scale), n at most LANES */
+static void weights(float *w, const float *x, int n, float max, float scale)
+{
+    if (n == LANES)
+        for (int j = 0; j < LANES; j++)
+            w[j] = kn_exp((x[j] - max) * scale);
+    else
+        for (int j = 0; j < n; j++)
+            w[j] = kn_exp((x[j] - max) * scale);
+}
+
+/* Sum of exp(x - max) in the order of the ids. */
+static double mass_of(const float *x, int n, float max)
+{
+    float w[LANES];
+    double sum = 0;
+    for (int i = 0; i < n; i += LANES) {
+        int k = n - i < LANES ? n - i : LANES;
+        weights(w, x + i, k, max, 1);
+        for (int j = 0; j < k; j++)
+            sum += w[j];
+    }
+    return sum;
+}
+
 static double logprob_of(const float *x, int n, int32_t id, float max)
 {
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += kn_exp(x[i] - max);
-    return (double)x[id] - (double)max - log(sum);
+    return (double)x[id] - (double)max - log(mass_of(x, n, max));
 }
 
 double sampler_logprob(const float *logits, int n, int32_t id)
@@ -104,11 +142,6 @@ static int before(struct cand a, struct cand b)
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-static int by_rank(const void *a, const void *b)
-{
-    return before(*(const struct cand *)a, *(const struct cand *)b) ? -1 : 1;
-}
-
 /* Sift c[i] down in a heap of n whose root is the last in rank. */
 static void sift(struct cand *c, int i, int n)
 {
@@ -137,7 +170,12 @@ static void top(struct cand *c, int k, const float *x, int n)
             sift(c, 0, k);
         }
     }
-    qsort(c, (size_t)k, sizeof *c, by_rank);
+    for (int i = k - 1; i > 0; i--) { /* heapsort: in place, where qsort may allocate */
+        struct cand last = c[0];
+        c[0] = c[i];
+        c[i] = last;
+        sift(c, 0, i);
+    }
 }
 
 /* Shortest prefix of the ranked ids whose mass reaches p of the total; at least one. Ranks more ids
@@ -150,8 +188,7 @@ static int nucleus(struct cand *c, int ranked, int n_cand, const float *x, int n
         for (int i = 0; i < n_cand; i++)
             total += kn_exp(c[i].logit - max);
     } else {
-        for (int i = 0; i < n; i++)
-            total += kn_exp(x[i] - max);
+        total = mass_of(x, n, max);
     }
     for (int i = 0; i < n_cand; i++) {
         if (i == ranked) {
@@ -165,17 +202,27 @@ static int nucleus(struct cand *c, int ranked, int n_cand, const float *x, int n
     return n_cand;
 }
 
-static int32_t draw(const struct cand *c, int n, float max, double temperature, double u)
+/* One of the candidates by weight exp((logit - max) / temperature); u in [0,1). weight (n) is
+ * scratch. */
+static int32_t draw(const struct cand *c, int n, float max, double temperature, double u,
+                    float *weight)
 {
+    const float scale = (float)(1 / temperature);
+    float x[LANES];
     double sum = 0, at = 0;
     int32_t last = c[0].id;
-    for (int i = 0; i < n; i++)
-        sum += kn_exp((float)((double)(c[i].logit - max) / temperature));
+    for (int i = 0; i < n; i += LANES) {
+        int k = n - i < LANES ? n - i : LANES;
+        for (int j = 0; j < k; j++)
+            x[j] = c[i + j].logit;
+        weights(weight + i, x, k, max, scale);
+        for (int j = 0; j < k; j++)
+            sum += weight[i + j];
+    }
     for (int i = 0; i < n; i++) {
-        double v = kn_exp((float)((double)(c[i].logit - max) / temperature));
-        if (v > 0)
+        if (weight[i] > 0)
             last = c[i].id;
-        at += v;
+        at += weight[i];
         if (at > u * sum)
             return c[i].id;
     }
@@ -225,7 +272,7 @@ int32_t sampler_next(const struct sampler *s, struct sampler_scratch *w, float *
                     w->cand[kept++] = w->cand[i];
             n_cand = kept;
         }
-        id = draw(w->cand, n_cand, max, s->temperature, rng_u01(key, 0, position));
+        id = draw(w->cand, n_cand, max, s->temperature, rng_u01(key, 0, position), w->weight);
     }
     if (logprob)
         *logprob = logprob_of(raw, n, id, raw_max);
