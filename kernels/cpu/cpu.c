@@ -2,6 +2,7 @@
 #include "cpu.h"
 #include "cpu_train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ static const struct path {
     const struct gemm_isa *gemm;
     const struct rows_isa *rows;
 } paths[] = {
-    /* best first */
+/* best first */
 #if defined(__x86_64__)
     {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512},
     {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2},
@@ -78,8 +79,7 @@ static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
         cpu_close(d);
         return KN_ENOMEM;
     }
-    strcpy(d->name, "cpu:");
-    strcat(d->name, p->name);
+    snprintf(d->name, sizeof d->name, "cpu:%s", p->name);
     d->n_threads = pool_threads(c->pool);
     return KN_OK;
 }

@@ -3,6 +3,7 @@
 #include "ref/matmul.h"
 #include "ref/ref_train.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ static int ref_open(struct kn_dev *dev, const char *opt, int n_threads)
     if (!d)
         return KN_ENOMEM;
     d->rounded = *opt != 0;
-    strcpy(dev->name, *opt ? "ref:q" : "ref");
+    snprintf(dev->name, sizeof dev->name, "%s", *opt ? "ref:q" : "ref");
     dev->n_threads = 1;
     return KN_OK;
 }
