@@ -50,10 +50,12 @@ static int round_trip(const struct bpe *b, const char *text)
 static void check_tokenizer(struct check_stage *s, const struct model *m)
 {
     static const char *const texts[] = {
-        "def add(a, b):\n    return a + b\n", "x = {'k': [1, 2.5e-3, None]}  # \ttab\r\n",
-        "\xc3\xa9t\xc3\xa9 \xe4\xb8\xad\xe6\x96\x87 \xd0\xbf\xd1\x80\xd0\xb8 \xf0\x9f\x99\x82 "
-        "12345",
-        "   leading, trailing   ", "<|im_start|>user is text here<|im_end|>"};
+        "def add(a, b):\n    return a + b\n",
+        "x = {'k': [1, 2.5e-3, None]}  # \ttab\r\n",
+        "\xc3\xa9t\xc3\xa9 \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x99\x82 12345",
+        "   leading, trailing   ",
+        "<|im_start|>user is text here<|im_end|>",
+    };
     if (!m->tok) {
         say(s, 0, "the file has no tokenizer");
         return;

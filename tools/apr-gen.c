@@ -94,10 +94,10 @@ static long sample_of(const struct job *job)
 static char *part_key(struct run *r)
 {
     static const char *const names[] = {
-        "max-tokens",   "temperature", "top-k", "top-p",   "min-p", "repeat-penalty",
-        "repeat-last",  "samples",     "seed",  "ctx",     "prefill",
-        "raw",          "logprobs",    "ids",   "timings", "text",  "unordered",
-        "think-budget", "kv-type",     "device"};
+        "max-tokens",     "temperature", "top-k",        "top-p",   "min-p",
+        "repeat-penalty", "repeat-last", "samples",      "seed",    "ctx",
+        "prefill",        "raw",         "logprobs",     "ids",     "timings",
+        "text",           "unordered",   "think-budget", "kv-type", "device"};
     struct hash_sha256 sha;
     char hex[65], value[4096], *meta = cJSON_PrintUnformatted(r->m.file.meta),
                                *key = cli_malloc(100);

@@ -1,4 +1,5 @@
-/* test_engine - a result depends on its request alone; ends, sharing, and no allocation in a step */
+/* test_engine - a result depends on its request alone; ends, sharing, and no allocation in a step
+ */
 #include "engine.h"
 #include "rng.h"
 #include "tap.h"
