@@ -162,6 +162,12 @@ static _Noreturn void child(const struct plan *p)
     for (int s = 1; s < 32; s++)
         if (s != SIGKILL && s != SIGSTOP)
             signal(s, SIG_DFL);
+    /* if memory runs out on this host, the kernel shall take a job first; no more than a preference
+     */
+    if ((null = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)) >= 0) {
+        k = write(null, "1000", 4) == 4;
+        close(null);
+    }
     if (read(p->go, &base, 1) !=
         1) /* '0'..: which base, 's': one user only, 'h': the host's users */
         _exit(124);
