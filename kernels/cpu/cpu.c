@@ -57,6 +57,7 @@ static void cpu_close(struct kn_dev *d)
     free(c->act[0]);
     free(c->act[1]);
     free(c->gemm_scratch);
+    slab_drop(c->slab);
     free(c);
 }
 
@@ -156,7 +157,7 @@ int cpu_reserve(struct cpu_dev *c, int k, int rows)
 static void cpu_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
     (void)d;
-    free(((struct cpu_weight *)w)->packed);
+    slab_drop(((struct cpu_weight *)w)->slab);
     free(w);
 }
 
@@ -206,7 +207,7 @@ static int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *
     if (flags & (KN_W_INFER | KN_W_FLOAT)) {
         size_t panels = ((size_t)n + 15) / 16;
         if (w->panel_bytes > (SIZE_MAX - 64) / panels ||
-            !(w->packed = aligned_alloc(64, (panels * w->panel_bytes + 63) & ~(size_t)63))) {
+            !(w->packed = slab_take(&c->slab, panels * w->panel_bytes, &w->slab))) {
             free(w);
             return KN_ENOMEM;
         }

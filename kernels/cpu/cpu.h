@@ -7,6 +7,7 @@
 #include "mmq.h"
 #include "pool.h"
 #include "rows.h"
+#include "slab.h"
 
 struct cpu_dev { /* kn_dev.priv */
     struct pool *pool;
@@ -18,6 +19,7 @@ struct cpu_dev { /* kn_dev.priv */
     char *act[2];
     size_t act_size[2]; /* bytes */
     int max_k, max_rows;
+    struct slab *slab;   /* the one that weights are being put into */
     float *gemm_scratch; /* (n_threads) gemm_scratch_bytes() */
 };
 static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
@@ -40,6 +42,7 @@ struct cpu_weight {
     int packed_type;  /* of packed: a quantized type, or a float type where products follow R2 */
     uint8_t *packed;  /* panels of 16 rows; NULL without KN_W_INFER and KN_W_FLOAT */
     size_t panel_bytes;
+    struct slab *slab; /* that holds packed */
 };
 /* 32 or 256 if products quantize the activations, 0 for R2 */
 static inline int cpu_act_block(const struct cpu_weight *w)

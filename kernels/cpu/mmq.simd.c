@@ -21,6 +21,14 @@ INLINE vi quants(const uint8_t *q, int w)
     return vi_load(q + 64 * w);
 }
 
+/* Hardware follows a line of memory too closely for one core to use the bandwidth: reading 1 KiB
+ * ahead gave 7 % with 4 KiB pages and 23 % with 2 MiB ones.  Past the end of a weight a prefetch
+ * does nothing. */
+INLINE void ahead(const uint8_t *q, size_t bytes)
+{
+    UNROLL for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(q + 1024 + i, 0, 2);
+}
+
 /* s[r] = the exact dot product of a block of 32, for R rows of x that lie `ld` bytes apart */
 INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld, vi *s)
 {
@@ -72,6 +80,7 @@ INLINE void panel32(int type, int R, int nb, const uint8_t *q, const char *act, 
         vf acc[ROWS32];
         UNROLL for (int r = 0; r < R; r++) acc[r] = vf_zero();
         for (int b = l; b < nb; b += 8) {
+            ahead(q, qb);
             vi s[ROWS32];
             dot32(type, R, q, act, ld, s);
             vf dw = vf_load_f16(d), m = min ? vf_load_f16(d + 16) : vf_zero();
@@ -189,6 +198,7 @@ INLINE void panel256(int type, int R, int nb, const uint8_t *q, const char *act,
         vf acc[ROWS256];
         UNROLL for (int r = 0; r < R; r++) acc[r] = vf_zero();
         for (int b = l; b < nb; b += 8) {
+            ahead(q, qb);
             vi s[ROWS256], ms[ROWS256];
             if (six)
                 dot_k6(R, q, sc + 32, act, ld, s);

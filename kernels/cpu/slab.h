@@ -1,0 +1,19 @@
+/* slab.h - memory of weights: large pages shared by many weights
+ *
+ * A product reads its weight in one line; with 4 KiB pages the processor's prefetch stops at every
+ * page and decode loses a sixth of the bandwidth.  Weights are smaller than a 2 MiB page, so they
+ * share slabs.  A slab is freed with its last weight. */
+#ifndef SLAB_H
+#define SLAB_H
+#include <stddef.h>
+
+struct slab {
+    char *p;
+    size_t used, size;
+    int n_held; /* weights inside, and one for the slab that is being filled */
+};
+/* bytes aligned to 64 from *now, or from a new slab that becomes *now; *owner is to be dropped
+ * later. NULL = out of memory. */
+void *slab_take(struct slab **now, size_t bytes, struct slab **owner);
+void slab_drop(struct slab *s);
+#endif
