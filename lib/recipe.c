@@ -231,10 +231,12 @@ static int load_benches(struct recipe *r, struct err *e)
     if (rc < 0)
         return rc;
     if (r->ask.bench) {
-        for (const char *p = r->ask.bench; *p; p += strcspn(p, ","), p += *p == ',')
-            if ((rc = recipe_push(r, &r->bench, recipe_keep(r, "%.*s", (int)strcspn(p, ","), p))) <
-                0)
+        const char *p = r->ask.bench;
+        for (size_t k; *p; p += k + (p[k] == ',')) {
+            k = strcspn(p, ",");
+            if ((rc = recipe_push(r, &r->bench, recipe_keep(r, "%.*s", (int)k, p))) < 0)
                 return rc;
+        }
         same = own.n == r->bench.n;
         for (int i = 0; same && i < own.n; i++)
             same = strcmp(own.v[i], r->bench.v[i]) == 0;
