@@ -13,7 +13,8 @@ $(UNIT) $(KTEST): %: %.o $O/libapr.a $O/libkernels.a
 # BATS=... chooses files: make check-tools BATS=tests/tools/passk.bats
 BATS    ?=
 JOBS    ?= 2
-testenv := APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) APR_SHARED=$${APR_SHARED:-$(CURDIR)/../shared}
+# tests run makes of their own: ours must not lend them its flags
+testenv := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u MAKEOVERRIDES APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) APR_SHARED=$${APR_SHARED:-$(CURDIR)/../shared}
 run_bats = $(testenv) bats --jobs $(JOBS) $(or $(BATS),$1)
 
 check: check-unit check-kernels check-tools check-recipes check-docs check-layers  ## all tests
