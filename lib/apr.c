@@ -340,10 +340,9 @@ const struct tensor *apr_tensor(const struct apr *a, const char *name)
     return NULL;
 }
 
-int apr_verify(const struct apr *a, struct err *e)
+int apr_verify_tensors(const struct apr *a, struct err *e)
 {
     const cJSON *hashes = cJSON_GetObjectItemCaseSensitive(a->meta, "tensor_xxh64");
-    size_t n = a->map.n - 4;
     for (const cJSON *h = hashes ? hashes->child : NULL; h; h = h->next) {
         const struct tensor *t = h->string ? apr_tensor(a, h->string) : NULL;
         char found[20];
@@ -355,6 +354,14 @@ int apr_verify(const struct apr *a, struct err *e)
             return err_set(e, ERR_DATA, "%s: tensor %s: hash: expected %.20s, found %s", a->path,
                            t->name, cJSON_IsString(h) ? h->valuestring : "a string", found);
     }
+    return 0;
+}
+
+int apr_verify(const struct apr *a, struct err *e)
+{
+    size_t n = a->map.n - 4;
+    if (apr_verify_tensors(a, e) < 0)
+        return e->code;
     uint32_t want = (uint32_t)get(a->map.p + n, 4), crc = hash_crc32(0, a->map.p, n);
     if (crc != want)
         return err_set(e, ERR_DATA, "%s: file CRC: expected %08" PRIx32 ", found %08" PRIx32,

@@ -148,6 +148,24 @@ static int scales_of(int type, size_t *at)
     }
 }
 
+/* Element by element where there are no blocks: an exponent of all ones is NaN or infinity. */
+static int check_values(const struct model *m, const struct tensor *t, struct err *e)
+{
+    size_t n = tensor_count(t), i = n;
+    if (t->type == KN_F32) {
+        const uint32_t *x = t->data;
+        for (i = 0; i < n && (x[i] & 0x7f800000u) != 0x7f800000u;)
+            i++;
+    } else if (t->type == KN_F16 || t->type == KN_BF16) {
+        const uint16_t *x = t->data, ones = t->type == KN_F16 ? 0x7c00 : 0x7f80;
+        for (i = 0; i < n && (x[i] & ones) != ones;)
+            i++;
+    }
+    return i < n ? err_set(e, ERR_DATA, "%s: tensor %s: element %zu is not finite", m->file.path,
+                           t->name, i)
+                 : 0;
+}
+
 static int check_scales(const struct model *m, const struct tensor *t, struct err *e)
 {
     size_t at[2], size = (size_t)kn_type_info(t->type)->block_bytes;
@@ -180,7 +198,7 @@ static int weight(const struct model *m, struct kn_weight **w, const char *name,
     int rc;
     if (!t)
         return e->code;
-    if ((rc = check_scales(m, t, e)) < 0)
+    if ((rc = check_scales(m, t, e)) < 0 || (rc = check_values(m, t, e)) < 0)
         return rc;
     rc = kn_weight_new(m->dev, t->type, n, k, t->data, flags, w);
     return rc < 0 ? kn_failed(m, name, rc, e) : 0;
@@ -339,7 +357,7 @@ int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags,
     m->chat_system = json_get_str(m->file.meta, "chat_system", NULL, e);
     if ((rc = e->code) < 0 || (rc = load_tokenizer(m, e)) < 0 ||
         (rc = model_room(path, model_bytes(&m->file, &m->h, m->n_ctx), e)) < 0 ||
-        (rc = load_weights(m, flags, e)) < 0)
+        (rc = apr_verify_tensors(&m->file, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
         goto fail;
     return 0;
 fail:

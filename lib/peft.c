@@ -125,7 +125,7 @@ int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err 
     return 1;
 }
 
-static float *widen(const struct tensor *t, struct err *e)
+static float *widen(const struct peft *p, const struct tensor *t, struct err *e)
 {
     size_t n = (size_t)(t->dim[0] * t->dim[1]);
     float *x = malloc((n + 1) * sizeof *x);
@@ -136,7 +136,7 @@ static float *widen(const struct tensor *t, struct err *e)
     kn_dequantize(t->type, t->data, x, n);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i])) {
-            err_set(e, ERR_DATA, "tensor %s: element %zu is not finite", t->name, i);
+            err_set(e, ERR_DATA, "%s: tensor %s: element %zu is not finite", p->path, t->name, i);
             free(x);
             return NULL;
         }
@@ -149,7 +149,7 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
     int rc = peft_has(p, tensor, n, k, e);
     if (rc <= 0)
         return rc;
-    float *a = widen(find(p, tensor, 'A'), e), *b = a ? widen(find(p, tensor, 'B'), e) : NULL;
+    float *a = widen(p, find(p, tensor, 'A'), e), *b = a ? widen(p, find(p, tensor, 'B'), e) : NULL;
     float *row = malloc((size_t)k * sizeof *row), top = 0;
     if (a && b && row)
         for (int i = 0; i < n; i++) {

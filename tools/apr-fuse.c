@@ -113,8 +113,13 @@ int main(int argc, char **argv)
         plan(&f, &e) < 0)
         cli_die(&e);
     cJSON *meta = apr_derive_meta(f.base.meta, &e);
-    if (!meta || apr_write(o.out, meta, f.t, f.base.n_tensor, fill, &f, sha, &e) < 0)
+    /* damage would get a good checksum here: none is written from a damaged file */
+    if (!meta || apr_verify(&f.base, &e) < 0 ||
+        apr_write(o.out, meta, f.t, f.base.n_tensor, fill, &f, sha, &e) < 0) {
+        if (strncmp(e.msg, "tensor ", 7) == 0) /* of which file? */
+            err_prefix(&e, "%s", argv[0]);
         cli_die(&e);
+    }
     if (strcmp(o.out, "-")) { /* the receipt would spoil a model on stdout */
         char weights[4200];
         struct apr out;

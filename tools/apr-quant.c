@@ -164,7 +164,9 @@ int main(int argc, char **argv)
     if (apr_open(&a, argv[0], &e) < 0)
         cli_die(&e);
     struct tensor *t = cli_malloc((size_t)a.n_tensor * sizeof *t);
-    if (plan_output(&a, t, &e) < 0 || (!o.plan && write_model(&a, argv[0], t, &e) < 0)) {
+    /* damage would get a good checksum here: none is written from a damaged file */
+    if (plan_output(&a, t, &e) < 0 ||
+        (!o.plan && (apr_verify(&a, &e) < 0 || write_model(&a, argv[0], t, &e) < 0))) {
         if (strncmp(e.msg, "tensor ", 7) == 0) /* of which file? */
             err_prefix(&e, "%s", argv[0]);
         cli_die(&e);
