@@ -50,7 +50,26 @@ static void sweep(const char *path)
         closedir(d);
 }
 
-int outdir_open(struct outdir *o, const char *path, struct err *e)
+/* A folder that will be replaced must hold nothing but what the new one brings. */
+static int only_ours(const char *path, const char *const *ours, struct err *e)
+{
+    DIR *d = opendir(path);
+    struct dirent *f;
+    int rc = d ? 0 : err_errno(e, ERR_CANTCREAT, "%s", path);
+    while (rc == 0 && (f = readdir(d))) {
+        int known = strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0;
+        for (int i = 0; !known && ours[i]; i++)
+            known = strcmp(f->d_name, ours[i]) == 0;
+        if (!known)
+            rc = err_set(e, ERR_CANTCREAT, "%s: holds %.200s, which would be lost: not replaced",
+                         path, f->d_name);
+    }
+    if (d)
+        closedir(d);
+    return rc;
+}
+
+int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e)
 {
     struct stat st;
     size_t n = strlen(path);
@@ -66,9 +85,10 @@ int outdir_open(struct outdir *o, const char *path, struct err *e)
     snprintf(o->tmp, n + 32, "%s.tmp.%ld", o->path, (long)getpid());
     int rc = 0;
     sweep(o->path);
-    if (lstat(o->path, &st) == 0 && !S_ISDIR(st.st_mode))
-        rc = err_set(e, ERR_CANTCREAT, "%s: exists and is no folder", path);
-    else if (mkdir(o->tmp, 0777))
+    if (lstat(o->path, &st) == 0)
+        rc = S_ISDIR(st.st_mode) ? only_ours(o->path, ours, e)
+                                 : err_set(e, ERR_CANTCREAT, "%s: exists and is no folder", path);
+    if (rc == 0 && mkdir(o->tmp, 0777))
         rc = err_errno(e, ERR_CANTCREAT, "%s", o->tmp);
     if (rc) {
         free(o->tmp); /* not ours to remove */

@@ -10,8 +10,9 @@
 struct outdir {
     char *path, *tmp; /* write into tmp */
 };
-/* ERR_CANTCREAT if PATH is something other than a folder, or cannot be created. */
-int outdir_open(struct outdir *o, const char *path, struct err *e);
+/* ours: the names that the folder will hold, NULL at the end.  ERR_CANTCREAT if PATH is something
+ * other than a folder, holds another name (nobody's files are lost), or cannot be created. */
+int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e);
 int outdir_commit(struct outdir *o, struct err *e);
 void outdir_abort(struct outdir *o); /* safe on a committed or zeroed outdir */
 #endif

@@ -236,12 +236,14 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     return run_key(r, base, e);
 }
 
+static const char *const lora_files[] = {"adapter_config.json", "adapter_model.safetensors", NULL};
+
 static int save(struct run *r, const char *base, double start, struct err *e)
 {
     struct outdir d;
     struct stat st;
     char sha[65], path[4200];
-    int rc = outdir_open(&d, o.out, e);
+    int rc = outdir_open(&d, o.out, lora_files, e);
     if (rc)
         return rc;
     if ((rc = lora_save(&r->lora, d.tmp, base, sha, e)) || (rc = outdir_commit(&d, e))) {
@@ -273,7 +275,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     }
     struct outdir probe; /* say at once, not after hours, that the output cannot be made */
-    if (outdir_open(&probe, o.out, &e))
+    if (outdir_open(&probe, o.out, lora_files, &e))
         cli_die(&e);
     outdir_abort(&probe);
     size_t n = strlen(o.out);
