@@ -240,6 +240,11 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
         rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
         goto fail;
     }
+    struct stat st; /* said now, not when the work is done */
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        rc = err_set(e, ERR_CANTCREAT, "%s: is a directory", path);
+        goto fail;
+    }
     int fd = open(p->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     p->f = fd >= 0 ? fdopen(fd, "r+b") : NULL;
     if (!p->f) {
@@ -250,6 +255,8 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
     }
     if (flock(fd, LOCK_EX | LOCK_NB)) { /* ends with the process: a kill leaves no lock behind */
         rc = err_set(e, ERR_LOCKED, "%s: another process is writing it", p->part);
+        fclose(p->f);
+        p->f = NULL; /* theirs, so partfile_close must not judge it */
         goto fail;
     }
     n = getline(&line, &cap, p->f);
@@ -268,9 +275,9 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
         rc = err_errno(e, ERR_IO, "%s", p->part);
         goto fail;
     }
+    if (!good && (rc = partfile_line(p, key, strlen(key), e)) < 0)
+        goto fail;
     free(line);
-    if (!good)
-        return partfile_line(p, key, strlen(key), e);
     return 0;
 fail:
     free(line);
@@ -311,10 +318,27 @@ int partfile_commit(struct partfile *p, struct err *e)
     return rc;
 }
 
+/* Nothing behind the key line: no work is kept, so nothing should lie about. */
+static int partfile_empty(struct partfile *p)
+{
+    struct stat st;
+    int c;
+    if (fstat(fileno(p->f), &st) || st.st_nlink == 0)
+        return 0;
+    clearerr(p->f);
+    rewind(p->f);
+    while ((c = getc(p->f)) != EOF && c != '\n')
+        ;
+    return c == EOF || getc(p->f) == EOF;
+}
+
 void partfile_close(struct partfile *p)
 {
-    if (p->f)
+    if (p->f) {
+        if (partfile_empty(p))
+            unlink(p->part);
         fclose(p->f);
+    }
     free(p->path);
     free(p->part);
     memset(p, 0, sizeof *p);

@@ -41,7 +41,7 @@ int partfile_open(struct partfile *p, const char *path, const char *key,
                   int (*seen)(void *arg, const char *line, size_t n, struct err *e), void *arg, struct err *e);
 int partfile_line(struct partfile *p, const char *line, size_t n, struct err *e); /* appends and flushes */
 int partfile_commit(struct partfile *p, struct err *e);
-void partfile_close(struct partfile *p); /* leaves the .part for a later resume */
+void partfile_close(struct partfile *p); /* leaves a .part with records for a later resume */
 
 /* X.meta.json beside an artifact: sha256, bytes, tool, version, args, inputs with sha256, seconds,
  * host, device.  inputs: NULL-terminated paths; their digests are taken from their own sidecars when

@@ -85,6 +85,13 @@ struct run {
     struct err e;
 };
 
+/* A part without records goes; one with some is for the next run. */
+static _Noreturn void die(struct run *r)
+{
+    partfile_close(&r->part);
+    cli_die(&r->e);
+}
+
 static long sample_of(const struct job *job)
 {
     return job->p->sample * o.samples + job->k;
@@ -199,7 +206,7 @@ static void write_result(struct run *r, const struct engine_result *s)
         rc = err_errno(&r->e, ERR_IO, "standard output");
     }
     if (rc < 0)
-        cli_die(&r->e);
+        die(r);
 }
 
 static void generate(struct run *r)
@@ -217,7 +224,7 @@ static void generate(struct run *r)
     long next = 0;
     int more = 1;
     if (engine_new(&g, &r->m, &eo, &r->e) < 0)
-        cli_die(&r->e);
+        die(r);
     while (more) {
         for (; next < r->n_job && engine_queued(g) < eo.batch; next++) {
             const struct job *job = &r->job[next];
@@ -237,11 +244,11 @@ static void generate(struct run *r)
                 .tag = &r->job[next]};
             if (!job->done && engine_add(g, &q, &r->e) < 0) {
                 err_prefix(&r->e, "%s:%ld", r->prompts.path, p->line);
-                cli_die(&r->e);
+                die(r);
             }
         }
         if ((more = engine_step(g, &r->e)) < 0)
-            cli_die(&r->e);
+            die(r);
         for (; (s = engine_result(g)); engine_release(g, s), r->n_done++)
             write_result(r, s);
         struct engine_stats st = engine_stats(g);
@@ -270,10 +277,10 @@ static void commit(struct run *r, double seconds)
     char hex[65];
     struct stat st;
     if (partfile_commit(&r->part, &r->e) < 0 || hash_sha256_file(o.out, hex, &r->e) < 0)
-        cli_die(&r->e);
+        die(r);
     if (stat(o.out, &st) == 0 && S_ISREG(st.st_mode) &&
         meta_write(o.out, hex, (uint64_t)st.st_size, inputs, r->dev->name, seconds, &r->e) < 0)
-        cli_die(&r->e);
+        die(r);
 }
 
 static void load(struct run *r, const char *prompts)

@@ -323,13 +323,17 @@ int main(int argc, char **argv)
     if (!w.to_stdout && partfile_open(&w.part, o.out, key, seen, &w, &e) < 0)
         cli_die(&e);
     w.progress.total = w.n;
-    if (sandbox_run(s, w.job + w.skip, w.n - w.skip, done, &w, &e) < 0)
+    if (sandbox_run(s, w.job + w.skip, w.n - w.skip, done, &w, &e) < 0) {
+        partfile_close(&w.part); /* a part without records goes */
         cli_die(&e);
+    }
     cli_progress_end(&w.progress, w.n, NULL);
     sandbox_close(s);
     if (!w.to_stdout) {
-        if (partfile_commit(&w.part, &e) < 0)
+        if (partfile_commit(&w.part, &e) < 0) {
+            partfile_close(&w.part);
             cli_die(&e);
+        }
         write_meta(in, &w, cli_now() - start);
     }
     for (int i = 0; i < w.n; i++)
