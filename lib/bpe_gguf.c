@@ -86,6 +86,9 @@ static int merges(struct bpe_build *w, const struct gguf *g, struct err *e)
         else
             rc = bpe_build_merge(w, s->p, a, space + 1, s->n - a - 1, e);
     }
+    if (!rc && !w->head.n_merge)
+        rc = err_set(e, ERR_DATA, "%s: tokenizer.ggml.merges: expected at least one, found none",
+                     g->path);
     return rc;
 }
 

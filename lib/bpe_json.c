@@ -442,6 +442,8 @@ static int merges(struct bpe_build *w, struct cur *c)
         }
     }
     free(left);
+    if (!rc && !w->head.n_merge)
+        rc = err_set(c->e, ERR_DATA, "%s: merges: expected at least one, found none", c->where);
     return rc;
 }
 

@@ -86,6 +86,11 @@ int info_open(struct info *f, const char *path, struct err *e)
             f->file_bytes += f->gguf.map[i].n;
     } else {
         rc = safetensors_open(&f->st, path, e);
+        if (rc < 0 && strstr(e->msg, "not a SafeTensors file")) {
+            *e = (struct err){0};
+            rc = err_set(e, ERR_DATA, "%s: expected .apr, GGUF or SafeTensors, found none of them",
+                         path);
+        }
         f->tensor = f->st.tensor;
         f->n_tensor = f->st.n_tensor;
         for (int i = 0; i < f->st.n_map; i++)

@@ -101,7 +101,7 @@ cJSON *json_load(const char *path, struct err *e)
             break;
     }
     if (ferror(f))
-        err_errno(e, ERR_IO, "%s", path);
+        err_errno(e, errno == EISDIR ? ERR_NOINPUT : ERR_IO, "%s", path);
     else
         v = json_parse(buf, n, path, e);
 done:
@@ -409,6 +409,8 @@ static int read_line(struct jsonl *r, struct err *e)
         int got = gzread(r->in, r->in_buf, sizeof r->in_buf), zerr;
         r->in_pos = 0;
         r->in_len = got > 0 ? (size_t)got : 0;
+        if (got < 0 && (gzerror(r->in, &zerr), zerr == Z_ERRNO))
+            return err_errno(e, errno == EISDIR ? ERR_NOINPUT : ERR_IO, "%s", r->path);
         if (got < 0)
             return err_set(e, ERR_DATA, "%s:%ld: %s", r->path, r->lineno + 1,
                            gzerror(r->in, &zerr));

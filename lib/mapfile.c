@@ -59,7 +59,7 @@ int mapfile_open(struct mapfile *m, const char *path, struct err *e)
     else if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
-            rc = err_errno(e, ERR_OS, "%s: mmap", path);
+            rc = err_errno(e, ERR_OS, "%s: mapping its %lld bytes", path, (long long)st.st_size);
         else {
             m->p = p;
             m->n = (size_t)st.st_size;

@@ -335,9 +335,13 @@ static int read_header(struct safetensors *st, struct mapfile *m, struct err *e)
     if (m->n >= 8)
         memcpy(&n, m->p, 8);
     if (m->n < 10 || n < 2 || n > HEADER_MAX || n > m->n - 8)
-        return err_set(e, ERR_DATA, "%s: %s: header of %" PRIu64 " bytes in a file of %zu", m->path,
-                       n <= HEADER_MAX && m->n >= 8 ? "truncated" : "not a SafeTensors file", n,
-                       m->n);
+        return m->n < 10
+                   ? err_set(e, ERR_DATA,
+                             "%s: truncated: %zu bytes, a SafeTensors file has at least 10",
+                             m->path, m->n)
+                   : err_set(e, ERR_DATA, "%s: %s: header of %" PRIu64 " bytes in a file of %zu",
+                             m->path, n <= HEADER_MAX ? "truncated" : "not a SafeTensors file", n,
+                             m->n);
     struct scan s = {(const char *)m->p + 8, (const char *)m->p + 8 + n, (const char *)m->p + 8,
                      m->path, e};
     if (*s.p != '{')

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "outfile.h"
 #include "sampler.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static char *read_text(const char *path, size_t *n, struct err *e)
         *n += got;
     } while (got);
     if (ferror(f)) {
-        err_errno(e, ERR_IO, "%s", path);
+        err_errno(e, errno == EISDIR ? ERR_NOINPUT : ERR_IO, "%s", path);
         cli_die(e);
     }
     if (f != stdin)

@@ -6,6 +6,7 @@
 #include "json.h"
 #include "outfile.h"
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +85,7 @@ static char *read_all(const char *path, size_t *n, struct err *e)
         *n += k = fread(buf + *n, 1, cap - *n - 1, f);
     } while (k);
     if (!e->code && ferror(f))
-        err_errno(e, ERR_IO, "%s", path);
+        err_errno(e, errno == EISDIR ? ERR_NOINPUT : ERR_IO, "%s", path);
     if (f != stdin)
         fclose(f);
     if (e->code) {
