@@ -176,3 +176,18 @@ each() { # CODE PATTERN OUTPUT
     run -74 "$APR_BIN/apr-lora" -q m.apr --data data --epochs 1 --rank 2 -o s/x
     [ "$(ls -A s)" = filler ]
 }
+
+@test "the catalog: tabs, duplicate and unknown keys 78; other bytes than it says 65" {
+    mkdir -p r/bin r/data/bench && cp "$APR_BIN/apr-prompt" r/bin && cp -r "$TOP/configs" r/
+    c=r/data/catalog.yaml b=r/data/bench/basic.jsonl.gz
+    t() { # CODE PATTERN
+        run --separate-stderr "-$1" r/bin/apr-prompt --bench basic -o out
+        [[ $stderr == "apr-prompt: "$2 && ! -e out ]] || { echo "$stderr"; return 1; }
+    }
+    fresh() { cp "$TOP/${1#r/}" "$1"; }
+    fresh $c; fresh $b; printf '\tx: 1\n' >>$c; t 78 "*data/catalog.yaml:*: a tab:*"
+    fresh $c; echo basic: >>$c; t 78 "*data/catalog.yaml:*: duplicate key 'basic', first in line *"
+    fresh $c; sed -i 's/^  licence/  lisence/' $c; t 78 "*data/catalog.yaml:*: unknown key 'lisence', did you mean 'licence'?"
+    fresh $c; echo x >>$b; t 65 "basic: *basic.jsonl.gz: expected * bytes, found *"
+    fresh $b; printf '\377' | dd of=$b bs=1 seek=9000 conv=notrunc status=none; t 65 "basic: *basic.jsonl.gz: expected sha256 *, found *"
+}
