@@ -14,7 +14,7 @@ $(UNIT) $(KTEST): %: %.o $O/libapr.a $O/libkernels.a
 BATS    ?=
 JOBS    ?= 2
 # tests run makes of their own: ours must not lend them its flags
-testenv := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u MAKEOVERRIDES APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) APR_SHARED=$${APR_SHARED:-$(CURDIR)/../shared}
+testenv := APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) tests/env
 run_bats = $(testenv) bats --jobs $(JOBS) $(or $(BATS),$1)
 
 check: check-unit check-kernels check-tools check-recipes check-docs check-layers  ## all tests
