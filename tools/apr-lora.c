@@ -84,26 +84,35 @@ struct run {
     long step, lines; /* done; of metrics, written by this run or one before it */
 };
 
+static void add_samples(struct hash_sha256 *h, const struct dataset *d)
+{
+    hash_sha256_add(h, &d->n, sizeof d->n);
+    for (int i = 0; i < d->n; i++) {
+        const struct dataset_sample *s = &d->s[i];
+        const int shape[2] = {s->n, s->n_prompt};
+        hash_sha256_add(h, shape, sizeof shape);
+        hash_sha256_add(h, d->ids + s->at, (size_t)s->n * sizeof *d->ids);
+    }
+}
+
 /* Digest of all that the result depends on; threads, paths of outputs and the like are left out. */
 static int run_key(struct run *r, const char *base, struct err *e)
 {
-    char text[2048], sha[3][65] = {"", "", ""};
+    char text[1024];
     struct hash_sha256 h;
     char *meta = cJSON_PrintUnformatted(r->model.file.meta); /* has the tensors' hashes */
     if (!meta || hash_sha256_init(&h) < 0)
         return err_set(e, ERR_NOMEM, "%s", base);
-    hash_sha256_mem(meta, strlen(meta), sha[0]);
+    hash_sha256_add(&h, meta, strlen(meta));
     free(meta);
-    if (hash_sha256_file(o.data, sha[1], e) < 0 ||
-        (o.val && hash_sha256_file(o.val, sha[2], e) < 0))
-        return e->code;
     snprintf(text, sizeof text,
-             "%s %zu %s %s|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld "
-             "%ld %ld",
-             sha[0], r->model.file.map.n, sha[1], sha[2], o.rank, o.alpha, o.dropout, o.rslora,
-             r->lora.c.targets, r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup,
-             o.schedule, o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack);
+             "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld",
+             r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
+             r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
+             o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack);
     hash_sha256_add(&h, text, strlen(text));
+    add_samples(&h, &r->data);
+    add_samples(&h, &r->val);
     hash_sha256_hex(&h, r->key);
     return 0;
 }
@@ -111,14 +120,12 @@ static int run_key(struct run *r, const char *base, struct err *e)
 /* A record of this run, unless an interrupted run wrote it already. */
 static int metric(struct run *r, struct err *e)
 {
-    size_t n = r->line.len;
     int rc = 0;
     json_end(&r->line, '}');
-    n = r->line.len;
     if (r->line.failed)
         rc = err_set(e, ERR_NOMEM, "metrics");
     else if (r->metrics.f && r->lines++ >= r->metrics.kept)
-        rc = partfile_line(&r->metrics, r->line.buf, n, e);
+        rc = partfile_line(&r->metrics, r->line.buf, r->line.len, e);
     json_reset(&r->line);
     return rc;
 }

@@ -31,6 +31,8 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     "$x" -q m.apr --data d.jsonl -o a --dropout 0.1 --threads 1
     "$x" -q m.apr --data d.jsonl -o b --dropout 0.1 --threads 2 --recompute
     cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    "$x" -q m.apr --data - -o c --dropout 0.1 <d.jsonl
+    cmp a/adapter_model.safetensors c/adapter_model.safetensors
     "$x" -q m.apr --data d.jsonl -o b --dropout 0.1 --seed 7
     run -1 cmp -s a/adapter_model.safetensors b/adapter_model.safetensors
 }
