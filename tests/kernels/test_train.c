@@ -296,6 +296,8 @@ static void rows(void)
         buf(&t, e[i], 6, 0);
         buf(&t, e[i], 1, 0);
         compare(&t, run_swiglu, 1e-11);
+        if (e[i] < 3) /* its rows are thirds */
+            continue;
         struct test u = test("axpy, dropout, adamw, rows_get", e[i], 0, 0, 0, 0);
         int32_t pick[2] = {2, 0};
         for (int b = 0; b < 7; b++) {
@@ -305,8 +307,7 @@ static void rows(void)
         }
         ids(&u, 2, pick);
         buf(&u, e[i], 1, 1);
-        if (e[i] >= 3)
-            compare(&u, run_small, 1e-11);
+        compare(&u, run_small, 1e-11);
     }
     for (int f = 0; f < 4; f++) {
         int32_t doc[7] = {0, 0, 0, 3, 4, 4, 4};
