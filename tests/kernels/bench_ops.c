@@ -3,16 +3,18 @@
  *
  * usage: bench_ops [DEVICE [THREADS [TYPE...]]]     e.g.  bench_ops cpu:avx512 2 Q8_0 Q4_K
  *
- * First the machine's own read bandwidth by plain loads, from memory and from a few MiB; then each
- * product: us, GB/s of packed weights and its share of that bandwidth, GFLOP/s.  A weight is used
- * many times in a row, so small shapes show the caches; the last shape does not fit them.  Run it
- * alone; make check does not. */
+ * First what plain loads read from 64 MiB, 512 MiB and 2 MiB in large pages; then each product: us,
+ * GB/s of weights (in the file's size), its ratio to the first of those, GFLOP/s.  A weight is used
+ * many times in a row, so a shape shows the cache that it fits: the last one, 34 to 256 MiB, is in
+ * the third level of a large server and in memory elsewhere.
+ * Run it alone; make check does not. */
 #include "cpu/pool.h"
 #include "kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 static double now(void)
@@ -45,11 +47,12 @@ static void sweep(void *ctx, int phase, int chunk, int thread)
 static double read_rate(struct pool *pool, size_t bytes)
 {
     struct sweep *s = calloc(1, sizeof *s);
-    uint64_t *p = malloc(bytes);
+    uint64_t *p = aligned_alloc(2 << 20, bytes); /* as weights lie: see cpu/slab.h */
     double best = 0, end = now() + 0.3;
     int chunks = 64;
     if (!s || !p)
         exit(1);
+    madvise(p, bytes, MADV_HUGEPAGE);
     memset(p, 1, bytes);
     s->p = p, s->n = bytes / 8;
     do {
@@ -120,10 +123,11 @@ int main(int argc, char **argv)
         return 69;
     }
     struct pool *pool = pool_new(d->n_threads);
-    double memory = read_rate(pool, (size_t)256 << 20), cache = read_rate(pool, (size_t)2 << 20);
+    double big = read_rate(pool, (size_t)64 << 20), all = read_rate(pool, (size_t)512 << 20),
+           cache = read_rate(pool, (size_t)2 << 20);
     pool_free(pool);
-    printf("# %s, %d threads; reading 256 MiB %.1f GB/s, 2 MiB %.1f GB/s\n", d->name, d->n_threads,
-           memory, cache);
+    printf("# %s, %d threads; reading 64 MiB %.1f GB/s, 512 MiB %.1f, 2 MiB %.1f\n", d->name,
+           d->n_threads, big, all, cache);
     printf("# type   m      n     k         us     GB/s  /read   GFLOP/s\n");
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         int wanted = argc <= 3;
@@ -131,7 +135,7 @@ int main(int argc, char **argv)
             wanted |= kn_type_by_name(argv[i]) == types[t];
         for (size_t s = 0; wanted && s < sizeof shape / sizeof *shape; s++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-                product(d, types[t], rows[r], shape[s][0], shape[s][1], memory);
+                product(d, types[t], rows[r], shape[s][0], shape[s][1], big);
     }
     kn_close(d);
     return 0;
