@@ -318,7 +318,9 @@ static int input_paths(struct recipe *r, struct recipe_job *j, const struct reci
                  k++)
                 ;
             recipe_push(r, out, ref->side ? from->side[k] : from->path);
-            recipe_push(r, &j->deps, ref->side ? from->side[k] : from->target);
+            if (ref->side) /* a plan sees the first target of a group alone remade */
+                recipe_push(r, &j->deps, from->side[k]);
+            recipe_push(r, &j->deps, from->target);
         }
         break;
     }

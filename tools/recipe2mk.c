@@ -86,16 +86,32 @@ static void put_doc(FILE *f, const char *s)
             putc(strchr("$()#\\", *s) ? ' ' : *s, f);
 }
 
+static void put_deps(FILE *f, const struct recipe *r, const struct recipe_job *j)
+{
+    fprintf(f, " %s/%s.args", r->dir, j->name);
+    for (int k = 0; k < j->deps.n; k++)
+        fprintf(f, " \\\n    %s", j->deps.v[k]);
+}
+
 static void put_rule(FILE *f, const struct recipe *r, int i)
 {
     const struct recipe_job *j = &r->job[i];
     int sides = j->stage ? j->stage->n_out : 0;
-    fprintf(f, "\n%s", j->target);
-    for (int k = 0; k < sides; k++)
-        fprintf(f, " %s", j->side[k]);
-    fprintf(f, "%s %s/%s.args", sides ? " &:" : ":", r->dir, j->name);
-    for (int k = 0; k < j->deps.n; k++)
-        fprintf(f, " \\\n    %s", j->deps.v[k]);
+    putc('\n', f);
+    if (sides) { /* under -n GNU Make 4.3 forgets that grouped targets were remade */
+        fputs("_deps :=", f);
+        put_deps(f, r, j);
+        fputs("\nifneq ($(plan_only),)\n", f);
+        for (int k = 0; k < sides; k++)
+            fprintf(f, "%s: | %s ;\n", j->side[k], j->target);
+        fprintf(f, "%s: $(_deps)\nelse\n%s", j->target, j->target);
+        for (int k = 0; k < sides; k++)
+            fprintf(f, " %s", j->side[k]);
+        fputs(" &: $(_deps)\nendif", f);
+    } else {
+        fprintf(f, "%s:", j->target);
+        put_deps(f, r, j);
+    }
     fprintf(f, "\n\t$(call stage,%s,%d/%d,%s,%s,%s,", j->name, i + 1, r->n_job,
             j->stage && j->stage->uses ? j->stage->uses : "", j->to ? j->to : "",
             j->stage && j->stage->show ? "show" : "");

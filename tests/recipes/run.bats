@@ -192,3 +192,13 @@ setup() { project; }
     run make why T=t/finetune
     [[ $output == *"due to: runs/t@tiny/finetune.args"* ]]
 }
+
+@test "a plan after an edit shows the stage and all that follows" {
+    make t
+    sed -i 's/rank: 8/rank: 16/' recipes/t.yaml
+    run make -n t
+    for s in finetune fuse samples.one samples.two report; do
+        [[ $output == *" $s"* ]] || { echo "no $s in: $output"; return 1; }
+    done
+    [[ $output != *" import"$'\n'* ]]
+}
