@@ -84,10 +84,10 @@ _Static_assert(sizeof(struct kn_q6_k) == 210, "Q6_K");
 
 /* Facts of a type; name is NULL for an id that no kernel computes with. */
 struct kn_type_info {
-    const char *name;    /* "Q4_K" */
-    int block_len;       /* elements of a block */
-    int block_bytes;     /* bytes of a block */
-    int act_block;       /* activation block of its matmul: 32, 256, or 0 for float arithmetic */
+    const char *name; /* "Q4_K" */
+    int block_len;    /* elements of a block */
+    int block_bytes;  /* bytes of a block */
+    int act_block;    /* activation block of its matmul: 32, 256, or 0 for float arithmetic */
 };
 const struct kn_type_info *kn_type_info(int type); /* never NULL; name NULL if unknown */
 int kn_type_by_name(const char *name);             /* "q4_k", "Q4_K" -> id; -1 if unknown */

@@ -83,38 +83,41 @@ static inline struct kn_at kn_plus(struct kn_at a, size_t bytes)
  * sequence is one row (decode) or many (a prefill chunk).  Copied by kn_batch_set. */
 struct kn_rows {
     int n_tok, n_seq, n_out;
-    const int32_t *tok;      /* (n_tok) token ids */
-    const int32_t *pos;      /* (n_tok) absolute positions */
-    const int32_t *seq;      /* (n_tok) sequence index 0..n_seq-1 */
-    const int32_t *out;      /* (n_out) rows whose logits are wanted, ascending */
-    const int32_t *adapter;  /* (n_tok) adapter of a row, -1 none; NULL = none at all */
-    const int32_t *blocks;   /* (n_seq, max_blocks) KV block ids; position p is in blocks[p/KN_TILE] */
+    const int32_t *tok;     /* (n_tok) token ids */
+    const int32_t *pos;     /* (n_tok) absolute positions */
+    const int32_t *seq;     /* (n_tok) sequence index 0..n_seq-1 */
+    const int32_t *out;     /* (n_out) rows whose logits are wanted, ascending */
+    const int32_t *adapter; /* (n_tok) adapter of a row, -1 none; NULL = none at all */
+    const int32_t *blocks;  /* (n_seq, max_blocks) KV blocks; p is in blocks[p/KN_TILE] */
 };
 
 /* Weights of one attention and one feed-forward part.  A bias or norm with buf NULL is absent. */
 struct kn_attn {
     int n_embd, n_head, n_head_kv, head_dim;
-    int rope_dim;     /* rotated dims of a head, usually head_dim; 0 = no RoPE */
-    int rope_pairs;   /* 0: (k, k + rope_dim/2) halves; 1: (2k, 2k+1) neighbours */
-    float eps, scale; /* of the norms; of q . k, usually head_dim^-0.5 */
-    struct kn_at norm;                 /* (n_embd) */
-    struct kn_weight *q, *k, *v, *o;   /* (n_head*hd, n_embd) (n_head_kv*hd, n_embd) x2 (n_embd, n_head*hd) */
-    struct kn_at bq, bk, bv, bo;       /* biases */
-    struct kn_at q_norm, k_norm;       /* (head_dim) QK-norm, before RoPE */
-    struct kn_at rope;                 /* (n_ctx, rope_dim): cos[rope_dim/2] then sin[rope_dim/2] */
+    int rope_dim;                /* rotated dims of a head, usually head_dim; 0 = no RoPE */
+    int rope_pairs;              /* 0: (k, k + rope_dim/2) halves; 1: (2k, 2k+1) neighbours */
+    float eps, scale;            /* of the norms; of q . k, usually head_dim^-0.5 */
+    struct kn_at norm;           /* (n_embd) */
+    struct kn_weight *q, *o;     /* (n_head*hd, n_embd), (n_embd, n_head*hd) */
+    struct kn_weight *k, *v;     /* (n_head_kv*hd, n_embd) */
+    struct kn_at bq, bk, bv, bo; /* biases */
+    struct kn_at q_norm, k_norm; /* (head_dim) QK-norm, before RoPE */
+    struct kn_at rope;           /* (n_ctx, rope_dim): cos[rope_dim/2] then sin[rope_dim/2] */
 };
 struct kn_ffn {
     int n_embd, n_ff;
     float eps;
-    struct kn_at norm;                 /* (n_embd) */
+    struct kn_at norm;                  /* (n_embd) */
     struct kn_weight *gate, *up, *down; /* (n_ff, n_embd) x2, (n_embd, n_ff) */
 };
 
-enum { KN_ADD = 1 }; /* matmul flag: y += instead of y = (the product is folded first, then added) */
-enum {               /* weight flags */
-    KN_W_INFER = 1,  /* used by kn_matmul and the fused calls */
-    KN_W_TRAIN = 2,  /* used by train.h: products in f32 with the dequantized weight */
-    KN_W_FLOAT = 4,  /* kn_matmul too uses R2 with the dequantized weight */
+/* matmul flag: y += instead of y = (the product is folded first, then added) */
+enum { KN_ADD = 1 };
+/* weight flags */
+enum {
+    KN_W_INFER = 1, /* used by kn_matmul and the fused calls */
+    KN_W_TRAIN = 2, /* used by train.h: products in f32 with the dequantized weight */
+    KN_W_FLOAT = 4, /* kn_matmul too uses R2 with the dequantized weight */
 };
 
 /* What a backend fills in.  Members marked (opt) may be NULL: the kn_ call of the same name then does
@@ -141,7 +144,8 @@ struct kn_ops {
     int (*weight_new)(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                       struct kn_weight **w);
     void (*weight_free)(struct kn_dev *d, struct kn_weight *w);
-    int (*batch_new)(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, struct kn_batch **b);
+    int (*batch_new)(struct kn_dev *d, int max_tok, int max_seq, int max_blocks,
+                     struct kn_batch **b);
     int (*batch_set)(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r);
     void (*batch_free)(struct kn_dev *d, struct kn_batch *b);
     int (*kv_new)(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,
@@ -149,19 +153,22 @@ struct kn_ops {
     int (*kv_copy)(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block);
     void (*kv_free)(struct kn_dev *d, struct kn_kv *kv);
     /* small ops */
-    int (*embed)(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, const struct kn_batch *b);
-    int (*rms_norm)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m,
-                    int n);
+    int (*embed)(struct kn_dev *d, struct kn_at y, const struct kn_weight *w,
+                 const struct kn_batch *b);
+    int (*rms_norm)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps,
+                    int m, int n);
     int (*matmul)(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
                   struct kn_at bias, int m, int flags);
     int (*rope)(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_head,
                 const struct kn_batch *b);
     int (*kv_write)(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
                     const struct kn_batch *b);
-    int (*attention)(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv, int layer,
-                     const struct kn_attn *a, const struct kn_batch *b);
-    int (*swiglu)(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
-    int (*take_out)(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b);
+    int (*attention)(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
+                     int layer, const struct kn_attn *a, const struct kn_batch *b);
+    int (*swiglu)(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m,
+                  int n);
+    int (*take_out)(struct kn_dev *d, struct kn_at y, struct kn_at x, int n,
+                    const struct kn_batch *b);
     int (*moe_route)(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
                      int n_expert, int top_k, int normalize); /* (opt) */
     /* fused (opt): defaults in compose.c */
@@ -169,8 +176,8 @@ struct kn_ops {
                int layer, const struct kn_attn *a, const struct kn_batch *b);
     int (*ffn)(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
                const struct kn_batch *b);
-    int (*head)(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp, struct kn_at norm,
-                float eps, const struct kn_weight *w, const struct kn_batch *b);
+    int (*head)(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
+                struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
     int (*argmax)(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
     /* collectives over the devices of a group (opt: a group of one) */
     int (*all_reduce)(struct kn_dev *d, struct kn_at x, size_t n);
@@ -182,7 +189,7 @@ struct kn_ops {
  * in the members. */
 struct kn_dev {
     const struct kn_ops *ops;
-    char name[32];   /* what runs: "cpu:avx512", "ref", "ref:q" */
+    char name[32]; /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
     void *priv; /* what open() made: freed by close() */
 };
@@ -241,7 +248,8 @@ void kn_kv_free(struct kn_dev *d, struct kn_kv *kv);
 /* y(n_tok, k) = rows tok[] of w(n, k). */
 int kn_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, const struct kn_batch *b);
 /* y(m, n) = (x * 1/sqrt(mean(x^2) + eps)) * w(n).  y may be x.  The mean is sum / n. */
-int kn_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m, int n);
+int kn_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w, float eps, int m,
+                int n);
 /* y(m, n) = x(m, k) w(n, k)^T + bias(n); bias.buf NULL = none; KN_ADD: y += (product + bias). R1, R2. */
 int kn_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
               struct kn_at bias, int m, int flags);
@@ -254,8 +262,8 @@ int kn_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, s
                 const struct kn_batch *b);
 /* y, q (n_tok, n_head, head_dim): row r attends to positions 0..pos[r] of its sequence; query head h
  * uses kv head h / (n_head / n_head_kv). R4. */
-int kn_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv, int layer,
-                 const struct kn_attn *a, const struct kn_batch *b);
+int kn_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
+                 int layer, const struct kn_attn *a, const struct kn_batch *b);
 /* y(m, n) = silu(gate) * up; y may be gate. */
 int kn_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
 /* y(n_out, n) = rows out[] of x(n_tok, n). */
@@ -270,12 +278,12 @@ int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_a
  * kn_ffn:  x += down(silu(gate(h)) * up(h)), h = rms_norm(x).
  * kn_head: logits(n_out, n) = rms_norm(x[out]) W^T.
  * kn_argmax: ids(m) int32, lowest id on ties. */
-int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv, int layer,
-           const struct kn_attn *a, const struct kn_batch *b);
+int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
+           int layer, const struct kn_attn *a, const struct kn_batch *b);
 int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
            const struct kn_batch *b);
-int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp, struct kn_at norm,
-            float eps, const struct kn_weight *w, const struct kn_batch *b);
+int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
+            struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
 int kn_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
 /* Scratch for all three, for up to max_tok rows; a or f may be NULL. */
 size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok);

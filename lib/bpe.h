@@ -20,14 +20,17 @@ void bpe_free(struct bpe *b);
  * put bos first if the model adds it. */
 enum { BPE_SPECIAL = 1, BPE_BOS = 2 };
 /* Ids of n bytes into a malloc'ed *ids; count, or ERR_DATA (invalid UTF-8 with its offset), ERR_NOMEM. */
-long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids, struct err *e);
+long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids,
+                struct err *e);
 /* Bytes of one token (raw for added tokens); NULL for an id out of range. Lives as long as b. */
 const char *bpe_token(const struct bpe *b, int32_t id, size_t *n);
 /* Text of ids (malloc, NUL-terminated, *n without it); special tokens left out with skip_special. */
-char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip_special, size_t *n);
-int32_t bpe_id(const struct bpe *b, const char *token); /* of an added token or vocabulary entry, -1 */
+char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip_special,
+                 size_t *n);
+int32_t bpe_id(const struct bpe *b,
+               const char *token); /* of an added token or vocabulary entry, -1 */
 int bpe_is_special(const struct bpe *b, int32_t id);
-int bpe_n_vocab(const struct bpe *b);                    /* the highest id that has a token, plus 1 */
-int32_t bpe_eos(const struct bpe *b);                    /* -1 = none */
+int bpe_n_vocab(const struct bpe *b); /* the highest id that has a token, plus 1 */
+int32_t bpe_eos(const struct bpe *b); /* -1 = none */
 int32_t bpe_bos(const struct bpe *b); /* known, which is not to say that the model puts it first */
 #endif

@@ -19,7 +19,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum cli_type { CLI_T_END, CLI_T_FLAG, CLI_T_INT, CLI_T_FLOAT, CLI_T_STR, CLI_T_CHOICE, CLI_T_LIST };
+enum cli_type {
+    CLI_T_END,
+    CLI_T_FLAG,
+    CLI_T_INT,
+    CLI_T_FLOAT,
+    CLI_T_STR,
+    CLI_T_CHOICE,
+    CLI_T_LIST
+};
 
 struct cli_list { /* a repeatable option: strings in the order given */
     const char **v;
@@ -29,18 +37,39 @@ struct cli_opt {
     enum cli_type type;
     char letter; /* 0 = none */
     const char *name;
-    void *var;         /* int * (flag), long *, double *, const char **, struct cli_list * */
-    const char *arg;   /* name of the argument in the help; for a choice "a|b|c" */
+    void *var;       /* int * (flag), long *, double *, const char **, struct cli_list * */
+    const char *arg; /* name of the argument in the help; for a choice "a|b|c" */
     const char *help;
-    double min, max;   /* of INT and FLOAT, inclusive */
+    double min, max; /* of INT and FLOAT, inclusive */
 };
-#define CLI_FLAG(l, n, v, h)            {CLI_T_FLAG, l, n, v, NULL, h, 0, 0}
-#define CLI_INT(l, n, v, a, h, lo, hi)  {CLI_T_INT, l, n, v, a, h, lo, hi}
-#define CLI_FLOAT(l, n, v, a, h, lo, hi) {CLI_T_FLOAT, l, n, v, a, h, lo, hi}
-#define CLI_STR(l, n, v, a, h)          {CLI_T_STR, l, n, v, a, h, 0, 0}
-#define CLI_CHOICE(l, n, v, a, h)       {CLI_T_CHOICE, l, n, v, a, h, 0, 0}
-#define CLI_LIST(l, n, v, a, h)         {CLI_T_LIST, l, n, v, a, h, 0, 0}
-#define CLI_END                         {CLI_T_END, 0, NULL, NULL, NULL, NULL, 0, 0}
+#define CLI_FLAG(l, n, v, h)                                                                       \
+    {                                                                                              \
+        CLI_T_FLAG, l, n, v, NULL, h, 0, 0                                                         \
+    }
+#define CLI_INT(l, n, v, a, h, lo, hi)                                                             \
+    {                                                                                              \
+        CLI_T_INT, l, n, v, a, h, lo, hi                                                           \
+    }
+#define CLI_FLOAT(l, n, v, a, h, lo, hi)                                                           \
+    {                                                                                              \
+        CLI_T_FLOAT, l, n, v, a, h, lo, hi                                                         \
+    }
+#define CLI_STR(l, n, v, a, h)                                                                     \
+    {                                                                                              \
+        CLI_T_STR, l, n, v, a, h, 0, 0                                                             \
+    }
+#define CLI_CHOICE(l, n, v, a, h)                                                                  \
+    {                                                                                              \
+        CLI_T_CHOICE, l, n, v, a, h, 0, 0                                                          \
+    }
+#define CLI_LIST(l, n, v, a, h)                                                                    \
+    {                                                                                              \
+        CLI_T_LIST, l, n, v, a, h, 0, 0                                                            \
+    }
+#define CLI_END                                                                                    \
+    {                                                                                              \
+        CLI_T_END, 0, NULL, NULL, NULL, NULL, 0, 0                                                 \
+    }
 
 struct cli {
     const char *name, *what, *usage, *example, *see;
@@ -59,9 +88,9 @@ const char *cli_value(const char *name, char *buf, size_t size);
 char *cli_args_json(void);
 
 const char *cli_name(void);
-_Noreturn void cli_die(const struct err *e);                                /* "name: msg", its exit code */
+_Noreturn void cli_die(const struct err *e); /* "name: msg", its exit code */
 _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* 64 */
-void cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* unless quiet */
+void cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* unless quiet */
 /* Close stdout with a check (a full disk is 74) and return status: `return cli_exit(0);` */
 int cli_exit(int status);
 

@@ -8,18 +8,18 @@
 #include <stdarg.h>
 
 /* code, exit status (sysexits.h), text */
-#define ERR_CODES(X)                                                                                    \
-    X(ERR_NO, 1, "the answer is no")                                                                    \
-    X(ERR_USAGE, 64, "usage")                                                                           \
-    X(ERR_DATA, 65, "bad input")                                                                        \
-    X(ERR_NOINPUT, 66, "cannot open input")                                                             \
-    X(ERR_UNAVAILABLE, 69, "not available")                                                             \
-    X(ERR_SOFTWARE, 70, "internal error")                                                               \
-    X(ERR_OS, 71, "operating system error")                                                             \
-    X(ERR_CANTCREAT, 73, "cannot create output")                                                        \
-    X(ERR_IO, 74, "input/output error")                                                                 \
-    X(ERR_LOCKED, 75, "locked")                                                                         \
-    X(ERR_CONFIG, 78, "bad configuration")                                                              \
+#define ERR_CODES(X)                                                                               \
+    X(ERR_NO, 1, "the answer is no")                                                               \
+    X(ERR_USAGE, 64, "usage")                                                                      \
+    X(ERR_DATA, 65, "bad input")                                                                   \
+    X(ERR_NOINPUT, 66, "cannot open input")                                                        \
+    X(ERR_UNAVAILABLE, 69, "not available")                                                        \
+    X(ERR_SOFTWARE, 70, "internal error")                                                          \
+    X(ERR_OS, 71, "operating system error")                                                        \
+    X(ERR_CANTCREAT, 73, "cannot create output")                                                   \
+    X(ERR_IO, 74, "input/output error")                                                            \
+    X(ERR_LOCKED, 75, "locked")                                                                    \
+    X(ERR_CONFIG, 78, "bad configuration")                                                         \
     X(ERR_NOMEM, 71, "out of memory")
 
 enum err_zero { ERR_OK = 0, err_first = -100 };
@@ -46,6 +46,6 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 int err_errno(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Put "prefix: " before the message, as it passes a place that knows more. Returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int err_exit_code(int code);       /* sysexit of a code; 70 for an unknown one */
+int err_exit_code(int code); /* sysexit of a code; 70 for an unknown one */
 const char *err_text(int code);
 #endif

@@ -16,7 +16,8 @@ void hash_sha256_mem(const void *p, size_t n, char hex[65]);
 
 uint64_t hash_fnv(uint64_t h, const void *p, size_t n); /* start with HASH_FNV */
 #define HASH_FNV 0xcbf29ce484222325u
-uint32_t hash_crc32(uint32_t crc, const void *p, size_t n); /* IEEE, start with 0 */
+uint32_t hash_crc32(uint32_t crc, const void *p, size_t n);     /* IEEE, start with 0 */
 uint32_t hash_crc32_join(uint32_t a, uint32_t b, uint64_t n_b); /* of two pieces put together */
-uint64_t hash_xxh64(const void *p, size_t n, uint64_t seed);   /* XXH64: many GB/s, not cryptographic */
+uint64_t hash_xxh64(const void *p, size_t n,
+                    uint64_t seed); /* XXH64: many GB/s, not cryptographic */
 #endif

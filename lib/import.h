@@ -20,8 +20,8 @@ struct import_done {
 };
 int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e);
 /* in: a folder, or a .safetensors or .index.json file with config.json and tokenizer.json beside it. */
-int import_safetensors(const char *in, const char *out, const struct import_opts *o, struct import_done *done,
-                       struct err *e);
+int import_safetensors(const char *in, const char *out, const struct import_opts *o,
+                       struct import_done *done, struct err *e);
 
 /* The tensors of an architecture, i = 0, 1, ...: 1 with Hugging Face's and GGUF's names and the shape, 0 at
  * the end. */

@@ -13,9 +13,9 @@ struct info {
     struct safetensors st;
     const struct tensor *tensor; /* sorted by name; belongs to the reader above */
     int n_tensor;
-    int has_h;                   /* hyper-parameters were found and are supported */
+    int has_h; /* hyper-parameters were found and are supported */
     struct hparams h;
-    struct err why;              /* why not */
+    struct err why; /* why not */
     uint64_t params, bytes, tokenizer_bytes, file_bytes;
     int n_tokens; /* -1: no tokenizer */
 };

@@ -34,8 +34,9 @@ void json_end(struct json_out *j, char bracket);   /* '}' or ']' */
 void json_key(struct json_out *j, const char *key);
 void json_str(struct json_out *j, const char *s);
 void json_strn(struct json_out *j, const char *s, size_t n); /* invalid UTF-8 becomes U+FFFD */
-void json_num(struct json_out *j, double v);   /* shortest text that reads back equal; null if not finite */
-void json_f32(struct json_out *j, float v);    /* %.9g */
+void json_num(struct json_out *j,
+              double v); /* shortest text that reads back equal; null if not finite */
+void json_f32(struct json_out *j, float v); /* %.9g */
 void json_int(struct json_out *j, long long v);
 void json_bool(struct json_out *j, int v);
 void json_raw(struct json_out *j, const char *text); /* already JSON */
@@ -44,8 +45,8 @@ void json_kv_str(struct json_out *j, const char *k, const char *v);
 void json_kv_num(struct json_out *j, const char *k, double v);
 void json_kv_int(struct json_out *j, const char *k, long long v);
 void json_kv_bool(struct json_out *j, const char *k, int v);
-void json_reset(struct json_out *j);                 /* empty, memory kept */
-char *json_take(struct json_out *j, size_t *len);    /* the text (malloc), or NULL if memory ran out */
+void json_reset(struct json_out *j);              /* empty, memory kept */
+char *json_take(struct json_out *j, size_t *len); /* the text (malloc), or NULL if memory ran out */
 /* Write the text and a newline to f, then reset. 0 or ERR_IO / ERR_NOMEM. */
 int json_line(struct json_out *j, FILE *f, struct err *e);
 
@@ -53,8 +54,8 @@ int json_line(struct json_out *j, FILE *f, struct err *e);
  * read through zlib. Blank lines are refused. */
 struct jsonl {
     const char *path;
-    void *in;       /* gzFile */
-    char *line;     /* the current line without \n */
+    void *in;   /* gzFile */
+    char *line; /* the current line without \n */
     size_t len, cap;
     long lineno;
     cJSON *v;

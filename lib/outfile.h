@@ -12,16 +12,17 @@
 #include <stdio.h>
 
 struct outfile {
-    FILE *f;            /* for outfile_write's neighbours: fprintf is fine, but such bytes are not hashed */
-    char *path, *tmp;   /* tmp NULL: stdout, a device or a pipe */
-    void *sha;          /* running digest of outfile_write */
+    FILE *f; /* for outfile_write's neighbours: fprintf is fine, but such bytes are not hashed */
+    char *path, *tmp; /* tmp NULL: stdout, a device or a pipe */
+    void *sha;        /* running digest of outfile_write */
     uint64_t bytes;
-    int patched;        /* the running digest is stale */
-    char hex[65];       /* sha256 after commit */
+    int patched;  /* the running digest is stale */
+    char hex[65]; /* sha256 after commit */
 };
 int outfile_open(struct outfile *o, const char *path, struct err *e);
 int outfile_write(struct outfile *o, const void *p, size_t n, struct err *e);
-int outfile_pad(struct outfile *o, size_t align, struct err *e); /* zeros up to a multiple of align */
+int outfile_pad(struct outfile *o, size_t align,
+                struct err *e); /* zeros up to a multiple of align */
 /* Rewrite bytes already written (an index that was not known at first); the digest is then taken from the
  * file at commit. Only where the output is a file: o->tmp is set. */
 int outfile_patch(struct outfile *o, uint64_t off, const void *p, size_t n, struct err *e);
@@ -38,8 +39,10 @@ struct partfile {
     long kept; /* records found */
 };
 int partfile_open(struct partfile *p, const char *path, const char *key,
-                  int (*seen)(void *arg, const char *line, size_t n, struct err *e), void *arg, struct err *e);
-int partfile_line(struct partfile *p, const char *line, size_t n, struct err *e); /* appends and flushes */
+                  int (*seen)(void *arg, const char *line, size_t n, struct err *e), void *arg,
+                  struct err *e);
+int partfile_line(struct partfile *p, const char *line, size_t n,
+                  struct err *e); /* appends and flushes */
 int partfile_commit(struct partfile *p, struct err *e);
 void partfile_close(struct partfile *p); /* leaves a .part with records for a later resume */
 

@@ -25,7 +25,8 @@ const struct quant_mix *quant_mix(const char *name);
  *   every third layer between; q4_k_s: Q5_K for v_proj of layers 0 to 3 and down_proj of the first eighth.
  * - rows that are no multiple of 256: Q4_K becomes Q5_0, Q5_K Q5_1, Q6_K Q8_0; of 32: F16.
  * ERR_DATA for a tensor of a type that cannot be read. */
-int quant_plan(const struct quant_mix *mix, const struct tensor *t, int n, int *type, struct err *e);
+int quant_plan(const struct quant_mix *mix, const struct tensor *t, int n, int *type,
+               struct err *e);
 /* Would the conversion round values that were rounded to blocks before (Q8_0 to Q4_K, Q8_0 to F16)? */
 int quant_loses_twice(int from, int to);
 

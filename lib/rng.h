@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 void rng_philox(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo, uint32_t out[4]);
-double rng_u01(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo); /* [0,1), 53 bits */
+double rng_u01(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo);        /* [0,1), 53 bits */
 uint64_t rng_key(uint64_t seed, const char *task_id, uint64_t sample); /* key of a sample's draws */
 
 /* A stream: counter from 0 upwards. */
 struct rng {
     uint64_t key, ctr;
 };
-double rng_next(struct rng *r);                 /* [0,1) */
-double rng_normal(struct rng *r);               /* mean 0, variance 1 (Box-Muller) */
-uint64_t rng_below(struct rng *r, uint64_t n);  /* 0..n-1, unbiased */
+double rng_next(struct rng *r);                /* [0,1) */
+double rng_normal(struct rng *r);              /* mean 0, variance 1 (Box-Muller) */
+uint64_t rng_below(struct rng *r, uint64_t n); /* 0..n-1, unbiased */
 void rng_shuffle(struct rng *r, uint32_t *v, size_t n);
 #endif

@@ -11,13 +11,13 @@ struct safetensors {
     int n_map;
     struct tensor *tensor; /* sorted by name */
     int n_tensor;
-    cJSON *metadata;       /* __metadata__ of the first file, or NULL */
+    cJSON *metadata; /* __metadata__ of the first file, or NULL */
 };
 /* path: a .safetensors file, an .index.json, or a folder that holds model.safetensors(.index.json). */
 int safetensors_open(struct safetensors *s, const char *path, struct err *e);
 void safetensors_close(struct safetensors *s);
 const struct tensor *safetensors_get(const struct safetensors *s, const char *name);
 /* Write one file whole. metadata: string -> string object or NULL. */
-int safetensors_write(const char *path, const struct tensor *t, int n, const cJSON *metadata, char *sha256,
-                      struct err *e);
+int safetensors_write(const char *path, const struct tensor *t, int n, const cJSON *metadata,
+                      char *sha256, struct err *e);
 #endif

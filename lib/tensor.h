@@ -23,14 +23,14 @@ enum {
     TENSOR_F8_E5M2,
     TENSOR_F8_E8M0,
     TENSOR_C64,
-    TENSOR_F4, /* two values a byte */
+    TENSOR_F4,      /* two values a byte */
     TENSOR_F6_E2M3, /* four values in three bytes */
     TENSOR_F6_E3M2
 };
 
 struct tensor {
     char name[TENSOR_NAME + 1];
-    int type;                  /* enum kn_type or above */
+    int type; /* enum kn_type or above */
     int ndim;
     uint64_t dim[TENSOR_DIMS]; /* outermost first, row-major */
     const void *data;          /* inside the mapped file; belongs to it */
@@ -44,9 +44,9 @@ uint64_t tensor_count(const struct tensor *t); /* elements */
 size_t tensor_bytes(int type, int ndim, const uint64_t *dim);
 /* The same for tensors that may be empty: 1 and *bytes, or 0. */
 int tensor_size(int type, int ndim, const uint64_t *dim, size_t *bytes);
-const char *tensor_type_name(int type); /* "Q8_0"; "?" if unknown */
+const char *tensor_type_name(int type);    /* "Q8_0"; "?" if unknown */
 int tensor_type_by_name(const char *name); /* -1 if unknown; case matters */
-int tensor_type_block(int type);        /* values of a block, 1 for plain types, 0 if unknown */
+int tensor_type_block(int type);           /* values of a block, 1 for plain types, 0 if unknown */
 /* The float widths and quantized types that the engine computes with. */
 int tensor_is_weight(int type);
 /* Index of the first value (or of the first block's first value) that is NaN or infinite; -1 if there is

@@ -64,7 +64,8 @@ __attribute__((unused)) static void mk_kv_str(struct mk *m, const char *key, con
     mk_key(m, key, GGUF_STRING);
     mk_str(m, v);
 }
-__attribute__((unused)) static void mk_kv_strs(struct mk *m, const char *key, const char *const *v, size_t n)
+__attribute__((unused)) static void mk_kv_strs(struct mk *m, const char *key, const char *const *v,
+                                               size_t n)
 {
     mk_key(m, key, GGUF_ARRAY);
     mk_u32(m, GGUF_STRING);
@@ -72,7 +73,8 @@ __attribute__((unused)) static void mk_kv_strs(struct mk *m, const char *key, co
     for (size_t i = 0; i < n; i++)
         mk_str(m, v[i]);
 }
-__attribute__((unused)) static void mk_kv_i32s(struct mk *m, const char *key, const int32_t *v, size_t n)
+__attribute__((unused)) static void mk_kv_i32s(struct mk *m, const char *key, const int32_t *v,
+                                               size_t n)
 {
     mk_key(m, key, GGUF_ARRAY);
     mk_u32(m, GGUF_I32);
@@ -80,7 +82,8 @@ __attribute__((unused)) static void mk_kv_i32s(struct mk *m, const char *key, co
     mk_put(m, v, 4 * n);
 }
 /* rows 0: one dim */
-__attribute__((unused)) static void mk_tensor(struct mk *m, const char *name, int type, uint64_t rows, uint64_t cols)
+__attribute__((unused)) static void mk_tensor(struct mk *m, const char *name, int type,
+                                              uint64_t rows, uint64_t cols)
 {
     uint64_t dim[2] = {rows ? rows : cols, cols};
     snprintf(m->t[m->n_tensor].name, sizeof m->t->name, "%s", name);

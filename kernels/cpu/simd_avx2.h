@@ -9,13 +9,14 @@ typedef struct {
 } vi;
 enum { SIMD_MR = 6, SIMD_NP = 1 }; /* f32 tile: 6 rows by one vf fill 12 of 16 registers */
 
-#define VF(x, y)  ((vf){x, y})
-#define VI(x, y)  ((vi){x, y})
-#define VF2(op)   VF(op(x.a, y.a), op(x.b, y.b))
-#define VI2(op)   VI(op(x.a, y.a), op(x.b, y.b))
-#define VI1(op)   VI(op(x.a), op(x.b))
+#define VF(x, y) ((vf){x, y})
+#define VI(x, y) ((vi){x, y})
+#define VF2(op)  VF(op(x.a, y.a), op(x.b, y.b))
+#define VI2(op)  VI(op(x.a, y.a), op(x.b, y.b))
+#define VI1(op)  VI(op(x.a), op(x.b))
 
-// clang-format off: one line an operation
+// one line an operation
+// clang-format off
 INLINE vf vf_load(const float *p) { return VF(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
 INLINE void vf_store(float *p, vf x)
 {

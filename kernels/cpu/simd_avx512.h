@@ -5,7 +5,8 @@ typedef __m512 vf;
 typedef __m512i vi;
 enum { SIMD_MR = 12, SIMD_NP = 2 }; /* f32 tile: 12 rows by 2 vectors fill 24 of 32 registers */
 
-// clang-format off: one line an operation
+// one line an operation
+// clang-format off
 INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }

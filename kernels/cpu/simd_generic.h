@@ -17,7 +17,8 @@ enum { SIMD_MR = 4, SIMD_NP = 1 };
     EACH r.v[i] = (int32_t)(expr);                                                                 \
     return r
 
-// clang-format off: one line an operation
+// one line an operation
+// clang-format off
 INLINE vf vf_load(const float *p) { VF_OP(p[i]); }
 INLINE void vf_store(float *p, vf a) { memcpy(p, a.v, sizeof a.v); }
 INLINE vf vf_set1(float x) { VF_OP(x); }
