@@ -206,8 +206,8 @@ static int merge_stops(struct import *im, struct err *e)
                                        "<|eot_id|>",
                                        "<|eom_id|>",
                                        "<|end|>",
-                                       "<\xef\xbd\x9c"
-                                       "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+                                       ("<\xef\xbd\x9c"
+                                        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>")};
     int rc = 0;
     if (!im->tok)
         return 0;

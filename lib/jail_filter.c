@@ -74,7 +74,7 @@ static int rules(scmp_filter_ctx c, int alone)
                               SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, terminal[i]));
     if (rc == 0) /* asking is harmless, changing is not (READ_IMPLIES_EXEC) */
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(personality), 1,
-                              SCMP_A0(SCMP_CMP_NE, 0xffffffff));
+                              SCMP_A0(SCMP_CMP_NE, 0xffffffff, 0));
     if (rc == 0 && alone) {
         rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
