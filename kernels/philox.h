@@ -6,9 +6,11 @@
 #define KN_PHILOX_H
 #include <stdint.h>
 
-static inline void kn_philox(uint64_t key, uint64_t block, uint32_t out[4])
+/* The 128-bit counter is (ctr_hi, ctr_lo). */
+static inline void kn_philox(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo, uint32_t out[4])
 {
-    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = 0, c3 = 0;
+    uint32_t c0 = (uint32_t)ctr_lo, c1 = (uint32_t)(ctr_lo >> 32);
+    uint32_t c2 = (uint32_t)ctr_hi, c3 = (uint32_t)(ctr_hi >> 32);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int i = 0; i < 10; i++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
@@ -30,7 +32,7 @@ static inline void kn_philox(uint64_t key, uint64_t block, uint32_t out[4])
 static inline float kn_philox_f32(uint64_t key, uint64_t i)
 {
     uint32_t x[4];
-    kn_philox(key, i / 4, x);
+    kn_philox(key, 0, i / 4, x);
     return (float)(x[i % 4] >> 8) * 0x1p-24f;
 }
 #endif

@@ -184,7 +184,7 @@ void cli_warn(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
-static int choice_has(const char *choices, const char *s)
+int cli_choice_has(const char *choices, const char *s)
 {
     size_t n = strlen(s);
     for (const char *p = choices; *p;) {
@@ -234,7 +234,7 @@ static void take(const struct cli_opt *o, const char *arg)
         break;
     }
     case CLI_T_CHOICE:
-        if (!choice_has(o->arg, arg))
+        if (!cli_choice_has(o->arg, arg))
             cli_usage("--%s: expected one of %s, found '%s'", o->name, o->arg, arg);
         *(const char **)o->var = arg;
         break;

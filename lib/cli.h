@@ -87,6 +87,9 @@ const char *cli_value(const char *name, char *buf, size_t size);
 /* All options and their values as a JSON object (malloc), for sidecars. */
 char *cli_args_json(void);
 
+/* 1 if s is one of "a|b|c". */
+int cli_choice_has(const char *choices, const char *s);
+
 const char *cli_name(void);
 _Noreturn void cli_die(const struct err *e); /* "name: msg", its exit code */
 _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* 64 */

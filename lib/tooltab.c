@@ -176,18 +176,6 @@ const struct toolopt *tooltab_opt(const struct tooltab *t, const char *name)
     return NULL;
 }
 
-static int choice_has(const char *choices, const char *s)
-{
-    size_t n = strlen(s);
-    for (const char *p = choices; *p;) {
-        size_t k = strcspn(p, "|");
-        if (k == n && strncmp(p, s, n) == 0)
-            return 1;
-        p += k + (p[k] == '|');
-    }
-    return 0;
-}
-
 int toolopt_check(const struct toolopt *o, const char *s, struct err *e)
 {
     char *end;
@@ -197,7 +185,7 @@ int toolopt_check(const struct toolopt *o, const char *s, struct err *e)
                    : err_set(e, ERR_CONFIG, "%s: expected true or false, found '%.60s'", o->name,
                              s);
     if (strcmp(o->type, "choice") == 0)
-        return choice_has(o->arg, s)
+        return cli_choice_has(o->arg, s)
                    ? 0
                    : err_set(e, ERR_CONFIG, "%s: expected one of %.200s, found '%.60s'", o->name,
                              o->arg, s);

@@ -7,6 +7,7 @@
 #include "apr.h"
 #include "backward.h"
 #include "dataset.h"
+#include "hf_apr.h"
 #include "optim.h"
 #include "safetensors.h"
 #include "tap.h"
@@ -48,27 +49,6 @@ static int folder(const char *name, char *path, size_t size)
     }
     snprintf(path, size, "%s/golden/%s", tmp, name);
     return access(path, F_OK) == 0;
-}
-
-/* config.json and model.safetensors as an .apr without tokenizer. */
-static int convert(const char *dir, const char *out, struct err *e)
-{
-    char path[600];
-    struct hparams h;
-    struct safetensors s = {0};
-    cJSON *config, *meta = cJSON_CreateObject();
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    config = json_load(path, e);
-    int rc = config ? hparams_from_config(&h, config, NULL, e) : e->code;
-    if (rc == 0)
-        rc = hparams_to_meta(&h, meta, e);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    if (rc == 0 && (rc = safetensors_open(&s, path, e)) == 0)
-        rc = apr_write(out, meta, s.tensor, s.n_tensor, NULL, NULL, NULL, e);
-    safetensors_close(&s);
-    cJSON_Delete(config);
-    cJSON_Delete(meta);
-    return rc;
 }
 
 /* Largest difference over largest value, of all adapters' tensors "KIND.base_model.model.MODULE..."

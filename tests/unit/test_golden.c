@@ -6,6 +6,7 @@
  * archive where it is present. */
 #include "apr.h"
 #include "forward.h"
+#include "hf_apr.h"
 #include "safetensors.h"
 #include "tap.h"
 #include <math.h>
@@ -43,27 +44,6 @@ static const char *folder(const char *name)
     }
     snprintf(path, sizeof path, "%s/golden/%s", tmp, name);
     return access(path, F_OK) == 0 ? path : NULL;
-}
-
-/* config.json and model.safetensors as an .apr without tokenizer. */
-static int convert(const char *dir, const char *out, struct err *e)
-{
-    char path[600];
-    struct hparams h;
-    struct safetensors s = {0};
-    cJSON *config, *meta = cJSON_CreateObject();
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    config = json_load(path, e);
-    int rc = config ? hparams_from_config(&h, config, NULL, e) : e->code;
-    if (rc == 0)
-        rc = hparams_to_meta(&h, meta, e);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    if (rc == 0 && (rc = safetensors_open(&s, path, e)) == 0)
-        rc = apr_write(out, meta, s.tensor, s.n_tensor, NULL, NULL, NULL, e);
-    safetensors_close(&s);
-    cJSON_Delete(config);
-    cJSON_Delete(meta);
-    return rc;
 }
 
 struct golden {
