@@ -1,5 +1,6 @@
 /* jail - namespaces, a root of its own, and a Python in it */
 #include "jail.h"
+#include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -28,10 +29,21 @@ enum { UID_RANGE = JAIL_SLOTS + 1 };
 static const struct {
     const char *name;
     unsigned bit;
-} mechanisms[] = {{"userns", JAIL_USERNS},    {"pidns", JAIL_PIDNS},      {"mntns", JAIL_MNTNS},
-                  {"netns", JAIL_NETNS},      {"ipcns", JAIL_IPCNS},      {"utsns", JAIL_UTSNS},
-                  {"seccomp", JAIL_SECCOMP},  {"rlimits", JAIL_RLIMITS},  {"uid", JAIL_UID},
-                  {"no_new_privs", JAIL_NNP}, {"landlock", JAIL_LANDLOCK}};
+} mechanisms[] = {{"userns", JAIL_USERNS},
+                  {"pidns", JAIL_PIDNS},
+                  {"mntns", JAIL_MNTNS},
+                  {"netns", JAIL_NETNS},
+                  {"ipcns", JAIL_IPCNS},
+                  {"utsns", JAIL_UTSNS},
+                  {"seccomp", JAIL_SECCOMP},
+                  {"rlimits", JAIL_RLIMITS},
+                  {"uid", JAIL_UID},
+                  {"no_new_privs", JAIL_NNP},
+                  {"landlock", JAIL_LANDLOCK},
+                  {"pid_max", JAIL_PIDMAX},
+                  {"cgroup.memory", JAIL_CG_MEMORY},
+                  {"cgroup.pids", JAIL_CG_PIDS},
+                  {"cgroup.cpu", JAIL_CG_CPU}};
 enum { N_MECHANISMS = sizeof mechanisms / sizeof *mechanisms };
 
 void jail_names(struct json_out *j, unsigned mask)
@@ -91,8 +103,9 @@ static int read_only(const char *path)
     return mount(NULL, path, NULL, flags, NULL);
 }
 
-/* A tmpfs root with /usr (and its links from /) read-only, five devices, an empty /tmp. */
-static void make_root(int say)
+/* A tmpfs root with /usr (and its links from /) read-only, five devices, an empty /tmp; /apr is the folder of
+ * the extension module. */
+static void make_root(int say, const char *module)
 {
     static const char *const dirs[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
     static const char *const devs[] = {"null", "zero", "full", "random", "urandom"};
@@ -130,6 +143,9 @@ static void make_root(int say)
             give_up(say, from);
         close(fd);
     }
+    if (mkdir("/tmp/apr", 0755) < 0 || mount(module, "/tmp/apr", NULL, MS_BIND, NULL) < 0 ||
+        read_only("/tmp/apr") < 0)
+        give_up(say, module);
     if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
         umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         give_up(say, "pivot_root");
@@ -138,7 +154,9 @@ static void make_root(int say)
 }
 
 struct plan {
-    const char *role, *script;
+    const char *script;
+    char module[4096]; /* folder of zygote.so */
+    int range, candidate;
     unsigned bits;
     int ctl, bpf, err, say,
         go; /* say: failure to the parent; go: the parent's word that maps are written */
@@ -153,10 +171,11 @@ static _Noreturn void child(const struct plan *p)
                                 "PYTHONDONTWRITEBYTECODE=1",
                                 "PYTHONHASHSEED=0",
                                 "PYTHONNOUSERSITE=1",
+                                "LD_BIND_NOW=1",
                                 NULL};
     char config[256], base = 0;
     sigset_t none;
-    int null, k;
+    int null, k, pid_max = -1;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (int s = 1; s < 32; s++)
@@ -173,32 +192,34 @@ static _Noreturn void child(const struct plan *p)
         _exit(124);
     if ((p->bits & JAIL_USERNS) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         give_up(p->say, "setresuid");
+    if (p->bits & JAIL_PIDNS && p->bits & JAIL_PIDMAX)
+        pid_max = open("/proc/sys/kernel", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (p->bits & JAIL_MNTNS)
-        make_root(p->say);
+        make_root(p->say, p->module);
     if ((p->bits & JAIL_UTSNS) && sethostname("sandbox", 7) < 0)
         give_up(p->say, "sethostname");
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     umask(022);
     null = open("/dev/null", O_RDWR);
-    /* out of the way of 0..5 first, then to their places */
-    int from[6] = {null, null, p->err, p->ctl, p->bpf, p->say};
-    for (k = 0; k < 6; k++)
+    /* out of the way of 0..6 first, then to their places */
+    int from[7] = {null, null, p->err, p->ctl, p->bpf, p->say, pid_max < 0 ? null : pid_max};
+    for (k = 0; k < 7; k++)
         if ((from[k] = fcntl(from[k], F_DUPFD, 100)) < 0)
             give_up(p->say, "descriptors");
-    for (k = 0; k < 6; k++)
+    for (k = 0; k < 7; k++)
         if (dup2(from[k], k) < 0)
             give_up(from[5], "dup2");
     fcntl(5, F_SETFD, FD_CLOEXEC);
-    syscall(SYS_close_range, 6, ~0U, 0);
-    snprintf(config, sizeof config,
-             "{\"role\":\"%s\",\"pidns\":%s,\"mntns\":%s,\"uids\":%s,\"uid_base\":%u,\"drop\":%s,"
-             "\"landlock\":%s}",
-             p->role, p->bits & JAIL_PIDNS ? "true" : "false",
-             p->bits & JAIL_MNTNS ? "true" : "false", base == 's' ? "false" : "true",
-             base == 'h' ? uid_bases[0] : 0,
-             base == 's' && !(p->bits & JAIL_USERNS) ? "false" : "true",
-             p->bits & JAIL_LANDLOCK ? "true" : "false");
-    execve(PYTHON, (char *[]){PYTHON, "-s", "-c", (char *)p->script, config, NULL}, env);
+    syscall(SYS_close_range, 7, ~0U, 0);
+    snprintf(config, sizeof config, "%d,%d,%d,%d,%u,%d,%d,%d,%d", p->candidate,
+             !!(p->bits & JAIL_PIDNS), !!(p->bits & JAIL_MNTNS), base != 's',
+             base == 'h' ? uid_bases[0] : 0, base == 's' && p->bits & JAIL_USERNS ? 1 : 0,
+             !(base == 's' && !(p->bits & JAIL_USERNS)), !!(p->bits & JAIL_LANDLOCK),
+             pid_max < 0 ? -1 : 6);
+    execve(PYTHON,
+           (char *[]){PYTHON, "-s", "-c", (char *)(uintptr_t)p->script,
+                      (char *)(uintptr_t)(p->bits & JAIL_MNTNS ? "/apr" : p->module), config, NULL},
+           env);
     give_up(5, PYTHON);
 }
 
@@ -215,12 +236,13 @@ static int put(const char *path, const char *text)
 }
 
 /* Users of the namespace; the letter for the child. Root maps a range that no account has. */
-static char map_users(pid_t pid, int checker)
+static char map_users(pid_t pid, int range)
 {
     char path[64], map[64];
     unsigned n = sizeof uid_bases / sizeof *uid_bases;
     for (unsigned i = 0; geteuid() == 0 && i < n; i++) {
-        snprintf(map, sizeof map, "0 %u %d", uid_bases[i] + (checker ? UID_RANGE : 0), UID_RANGE);
+        snprintf(map, sizeof map, "0 %u %d", uid_bases[i] + (unsigned)(range * UID_RANGE),
+                 UID_RANGE);
         snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);
         if (put(path, map) < 0)
             continue;
@@ -239,14 +261,13 @@ static char map_users(pid_t pid, int checker)
 }
 
 /* One try with the namespaces in bits. 0, or -1 with why. */
-static int try_start(struct jail *j, const char *role, const char *script, unsigned bits,
-                     char why[256], struct err *e)
+static int try_start(struct jail *j, struct plan p, char why[256], struct err *e)
 {
     static const struct {
         unsigned bit, flag;
     } ns[] = {{JAIL_USERNS, CLONE_NEWUSER}, {JAIL_PIDNS, CLONE_NEWPID}, {JAIL_MNTNS, CLONE_NEWNS},
               {JAIL_NETNS, CLONE_NEWNET},   {JAIL_IPCNS, CLONE_NEWIPC}, {JAIL_UTSNS, CLONE_NEWUTS}};
-    struct plan p = {.role = role, .script = script, .bits = bits, .bpf = -1};
+    const unsigned bits = p.bits;
     int ctl[2] = {-1, -1}, say[2] = {-1, -1}, go[2] = {-1, -1}, rc = -1;
     unsigned long flags = SIGCHLD;
     char base;
@@ -256,12 +277,8 @@ static int try_start(struct jail *j, const char *role, const char *script, unsig
     snprintf(why, 256, "cannot start");
     for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
         flags |= bits & ns[i].bit ? ns[i].flag : 0;
-    if (bits & JAIL_SECCOMP) {
-        if ((p.bpf = jail_filter(!(bits & JAIL_PIDNS), e)) < 0)
-            return -1;
-    } else if ((p.bpf = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) {
+    if ((p.bpf = jail_filter(!(bits & JAIL_SECCOMP), !(bits & JAIL_PIDNS), e)) < 0)
         return -1;
-    }
     j->err = memfd_create("stderr", MFD_CLOEXEC);
     if (j->err < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ctl) < 0 ||
         pipe2(say, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0) {
@@ -284,9 +301,7 @@ static int try_start(struct jail *j, const char *role, const char *script, unsig
     }
     close(go[0]), go[0] = -1;
     close(say[1]), say[1] = -1;
-    base = bits & JAIL_USERNS ? map_users(j->pid, !strcmp(role, "checker"))
-           : geteuid() == 0   ? 'h'
-                              : 's';
+    base = bits & JAIL_USERNS ? map_users(j->pid, p.range) : geteuid() == 0 ? 'h' : 's';
     if (!base)
         snprintf(why, 256, "user mapping: %s", strerror(errno));
     else if (write(go[1], &base, 1) == 1) {
@@ -297,7 +312,7 @@ static int try_start(struct jail *j, const char *role, const char *script, unsig
     if (rc == 0) {
         j->ctl = ctl[0], ctl[0] = -1;
         j->pidfd = (int)syscall(SYS_pidfd_open, j->pid, 0);
-        j->enforced = (bits & ~(unsigned)JAIL_LANDLOCK) | JAIL_RLIMITS | JAIL_NNP |
+        j->enforced = (bits & ~(unsigned)(JAIL_LANDLOCK | JAIL_PIDMAX)) | JAIL_RLIMITS | JAIL_NNP |
                       (base != 's' ? JAIL_UID : 0);
     }
 out:
@@ -313,24 +328,30 @@ out:
     return rc;
 }
 
-int jail_start(struct jail *j, const char *role, const char *script, unsigned allow, struct err *e)
+int jail_start(struct jail *j, int range, int candidate, const char *script, unsigned allow,
+               struct err *e)
 {
     const unsigned all =
         JAIL_USERNS | JAIL_PIDNS | JAIL_MNTNS | JAIL_NETNS | JAIL_IPCNS | JAIL_UTSNS;
     const unsigned levels[] = {all, all & ~JAIL_USERNS,
                                0}; /* the second is for root without user namespaces */
+    struct plan p = {.script = script, .range = range, .candidate = candidate, .bpf = -1};
     unsigned last = ~0u;
-    char why[256] = "";
+    char why[256] = "", *slash;
     memset(j, 0, sizeof *j);
     j->ctl = j->err = j->pidfd = -1;
     if (access(PYTHON, X_OK) < 0)
         return err_errno(e, ERR_UNAVAILABLE, PYTHON);
+    if (paths_beside("lib/apr/zygote.so", p.module, sizeof p.module, e) < 0)
+        return e->code;
+    if ((slash = strrchr(p.module, '/')))
+        *slash = 0;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        unsigned bits = (levels[i] & allow) | (allow & (JAIL_SECCOMP | JAIL_LANDLOCK));
-        if (bits == last)
+        p.bits = (levels[i] & allow) | (allow & (JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_PIDMAX));
+        if (p.bits == last)
             continue;
-        last = bits;
-        if (try_start(j, role, script, bits, why, e) == 0)
+        last = p.bits;
+        if (try_start(j, p, why, e) == 0)
             return 0;
         if (e->code)
             return e->code;

@@ -1,11 +1,12 @@
-/* jail.h - a process in namespaces of its own: how the sandbox's two zygotes are started
+/* jail.h - a process in namespaces of its own: how the sandbox's zygotes are started
  *
  * User, pid, mount, net, ipc and uts namespaces; a root of read-only /usr and an empty /tmp; no
- * descriptors but the ones it needs; a seccomp program that its jobs load.  What the host does not
- * give is left out and missing in the mask, which every verdict shows. */
+ * descriptors but the ones it needs; seccomp programs, half of them loaded by the zygote, half by its
+ * jobs.  What the host does not give is left out and missing in the mask, which every verdict shows. */
 #ifndef JAIL_H
 #define JAIL_H
 #include "err.h"
+#include "jail_request.h"
 #include "json.h"
 #include <sys/types.h>
 
@@ -18,11 +19,14 @@ enum {
     JAIL_UTSNS = 32,
     JAIL_SECCOMP = 64,
     JAIL_RLIMITS = 128,
-    JAIL_NNP = 256,       /* no_new_privs */
-    JAIL_UID = 512,       /* a user of its own for each slot */
-    JAIL_LANDLOCK = 1024, /* known once the zygote is ready */
-    JAIL_ALL = 2047,
-    JAIL_SLOTS = 64 /* the most jobs at once; each has its user */
+    JAIL_NNP = 256,        /* no_new_privs */
+    JAIL_UID = 512,        /* a user of its own for each slot */
+    JAIL_LANDLOCK = 1024,  /* known once the zygote is ready, as is the next */
+    JAIL_PIDMAX = 2048,    /* a limit of processes for each pid namespace (Linux 6.14) */
+    JAIL_CG_MEMORY = 4096, /* of the whole tree: control groups, either version */
+    JAIL_CG_PIDS = 8192,
+    JAIL_CG_CPU = 16384,
+    JAIL_ALL = 32767
 };
 
 struct jail {
@@ -31,9 +35,11 @@ struct jail {
     unsigned enforced;
     char python[32]; /* version, once ready */
 };
-/* Start /usr/bin/python3 with the script, as "candidate" or "checker". Mechanisms outside `allow`
- * are not tried. ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */
-int jail_start(struct jail *j, const char *role, const char *script, unsigned allow, struct err *e);
+/* Start /usr/bin/python3 with the script. range: 0, 1, ...: which users its jobs get (jails never share users);
+ * candidate: its jobs run code that nobody trusts. Mechanisms outside `allow` are not tried.
+ * ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */
+int jail_start(struct jail *j, int range, int candidate, const char *script, unsigned allow,
+               struct err *e);
 void jail_stop(struct jail *j); /* kills it and everything in it, and waits */
 /* The last line that it wrote to stderr, into buf. */
 const char *jail_last_words(const struct jail *j, char *buf, size_t size);
@@ -42,7 +48,8 @@ void jail_names(struct json_out *j, unsigned mask); /* as a JSON array */
 int jail_parse(const char *list, unsigned *mask,
                struct err *e); /* "pidns,seccomp", "all", "none"; ERR_USAGE */
 
-/* The seccomp program of a job as BPF in a memory file; fork_denied: no process may be made. A
- * descriptor, or negative. */
-int jail_filter(int fork_denied, struct err *e);
+/* The seccomp programs of a zygote and of its jobs in a memory file, each after its length (u32; 0: none).
+ * alone: there is no pid namespace, so no process may be made and no signal sent. A descriptor, or
+ * negative. */
+int jail_filter(int none, int alone, struct err *e);
 #endif

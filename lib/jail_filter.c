@@ -1,33 +1,40 @@
-/* jail_filter - the system calls that a sandboxed program may not make */
+/* jail_filter - the system calls that a sandboxed program may not make
+ *
+ * Two programs: the first is loaded by the zygote once and inherited by every job; the second holds what a
+ * zygote must still do (namespaces, mounts, users) and each job loads it when it has entered its jail.  Loading
+ * is what costs, so the second one is small. */
 #include "jail.h"
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* Calls that only an escape needs: the process is killed and the verdict is "forbidden". */
-static const char *const killed[] = {
+static const char *const killed_first[] = {
     // clang-format off
-    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "mount",
-    "umount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree", "fsopen",
-    "fsmount", "fsconfig", "fspick", "mount_setattr", "bpf", "perf_event_open", "userfaultfd", "kexec_load",
-    "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at",
-    "name_to_handle_at", "keyctl", "add_key", "request_key", "swapon", "swapoff", "reboot", "settimeofday",
-    "clock_settime", "clock_settime64", "clock_adjtime", "adjtimex", "sethostname", "setdomainname", "acct",
-    "quotactl", "quotactl_fd", "iopl", "ioperm", "mknod", "mknodat", "syslog", "lookup_dcookie",
-    "nfsservctl", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "uselib", "ustat", "sysfs",
-    "_sysctl", "vm86", "vm86old", "fanotify_init", "fanotify_mark"
+    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "move_mount",
+    "open_tree", "fsopen", "fsmount", "fsconfig", "fspick", "mount_setattr", "bpf", "perf_event_open",
+    "userfaultfd", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
+    "open_by_handle_at", "name_to_handle_at", "keyctl", "add_key", "request_key", "swapon", "swapoff", "reboot",
+    "settimeofday", "clock_settime", "clock_settime64", "clock_adjtime", "adjtimex", "sethostname",
+    "setdomainname", "acct", "quotactl", "quotactl_fd", "iopl", "ioperm", "mknod", "mknodat", "syslog",
+    "lookup_dcookie", "nfsservctl", "vhangup", "move_pages", "migrate_pages", "modify_ldt", "uselib", "ustat",
+    "sysfs", "_sysctl", "vm86", "vm86old", "fanotify_init", "fanotify_mark", NULL
     // clang-format on
 };
+static const char *const killed_last[] = {"mount",  "umount", "umount2", "pivot_root",
+                                          "chroot", "setns",  "unshare", NULL};
 /* Calls that honest code may try: it sees an error. clone3 because its flags cannot be seen here;
  * libc falls back to clone. */
-static const struct {
+struct denial {
     const char *name;
     int error;
-} denied[] = {
+};
+static const struct denial denied_first[] = {
     // clang-format off
     {"socket", EPERM}, {"socketcall", EPERM}, {"io_uring_setup", ENOSYS}, {"io_uring_enter", ENOSYS},
     {"io_uring_register", ENOSYS}, {"clone3", ENOSYS}, {"memfd_create", ENOSYS}, {"memfd_secret", ENOSYS},
@@ -38,9 +45,14 @@ static const struct {
     {"mlockall", EPERM}, {"sched_setscheduler", EPERM}, {"sched_setparam", EPERM}, {"sched_setattr", EPERM},
     {"sched_setaffinity", EPERM}, {"setpriority", EPERM}, {"ioprio_set", EPERM}, {"mbind", EPERM},
     {"set_mempolicy", EPERM}, {"setxattr", EPERM}, {"lsetxattr", EPERM}, {"fsetxattr", EPERM},
+    {"bind", EPERM}, {"connect", EPERM}, {"listen", EPERM}, {NULL, 0}
+    // clang-format on
+};
+static const struct denial denied_last[] = {
+    // clang-format off
     {"setuid", EPERM}, {"setgid", EPERM}, {"setreuid", EPERM}, {"setregid", EPERM}, {"setresuid", EPERM},
     {"setresgid", EPERM}, {"setgroups", EPERM}, {"setfsuid", EPERM}, {"setfsgid", EPERM}, {"capset", EPERM},
-    {"bind", EPERM}, {"connect", EPERM}, {"listen", EPERM}
+    {NULL, 0}
     // clang-format on
 };
 
@@ -53,28 +65,40 @@ static int by_name(scmp_filter_ctx c, uint32_t action, const char *name)
     return rc == -EDOM || rc == -EOPNOTSUPP ? 0 : rc; /* not a call of this architecture */
 }
 
-static int rules(scmp_filter_ctx c, int alone)
+static int by_table(scmp_filter_ctx c, const char *const *killed, const struct denial *denied)
 {
-    static const unsigned long spaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
-                                           CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
-                                           CLONE_NEWNET};
-    static const unsigned long terminal[] = {TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSCTTY};
-    static const char *const signals[] = {
-        "kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"};
     int rc = 0;
-    for (size_t i = 0; i < sizeof killed / sizeof *killed && rc == 0; i++)
-        rc = by_name(c, SCMP_ACT_KILL_PROCESS, killed[i]);
-    for (size_t i = 0; i < sizeof denied / sizeof *denied && rc == 0; i++)
-        rc = by_name(c, SCMP_ACT_ERRNO((uint32_t)denied[i].error), denied[i].name);
-    for (size_t i = 0; i < sizeof spaces / sizeof *spaces && rc == 0; i++)
-        rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
+    for (; *killed && rc == 0; killed++)
+        rc = by_name(c, SCMP_ACT_KILL_PROCESS, *killed);
+    for (; denied->name && rc == 0; denied++)
+        rc = by_name(c, SCMP_ACT_ERRNO((uint32_t)denied->error), denied->name);
+    return rc;
+}
+
+static int first_rules(scmp_filter_ctx c)
+{
+    static const unsigned long terminal[] = {TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSCTTY};
+    int rc = by_table(c, killed_first, denied_first);
     for (size_t i = 0; i < sizeof terminal / sizeof *terminal && rc == 0; i++)
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ioctl), 1,
                               SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, terminal[i]));
     if (rc == 0) /* asking is harmless, changing is not (READ_IMPLIES_EXEC) */
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(personality), 1,
                               SCMP_A0(SCMP_CMP_NE, 0xffffffff, 0));
+    return rc;
+}
+
+static int last_rules(scmp_filter_ctx c, int alone)
+{
+    static const unsigned long spaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
+                                           CLONE_NEWIPC, CLONE_NEWUSER,   CLONE_NEWPID,
+                                           CLONE_NEWNET};
+    static const char *const signals[] = {
+        "kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"};
+    int rc = by_table(c, killed_last, denied_last);
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces && rc == 0; i++)
+        rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
     if (rc == 0 && alone) {
         rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
@@ -89,24 +113,43 @@ static int rules(scmp_filter_ctx c, int alone)
     return rc;
 }
 
-int jail_filter(int alone, struct err *e)
+/* Append one program to fd, its length in bytes (u32) before it. */
+static int append(int fd, int last, int alone)
 {
     scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
-    int fd = memfd_create("seccomp", MFD_CLOEXEC), rc = -ENOMEM;
-    if (c && fd >= 0) {
-        /* a call of another architecture (int 0x80, x32) kills: its numbers would pass by the rules
-         */
-        seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-        seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE,
-                         2); /* a binary tree instead of 100 comparisons */
-        rc = rules(c, alone);
-        if (rc == 0)
-            rc = seccomp_export_bpf(c, fd);
-        if (rc == 0 && lseek(fd, 0, SEEK_SET) != 0)
+    off_t at = lseek(fd, 0, SEEK_END), end;
+    uint32_t n = 0;
+    int rc;
+    if (!c)
+        return -ENOMEM;
+    /* a call of another architecture (int 0x80, x32) kills: its numbers would pass by the rules */
+    seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree instead of 100 comparisons */
+    rc = last ? last_rules(c, alone) : first_rules(c);
+    if (rc == 0 && (at < 0 || write(fd, &n, sizeof n) != (ssize_t)sizeof n))
+        rc = -errno;
+    if (rc == 0)
+        rc = seccomp_export_bpf(c, fd);
+    seccomp_release(c);
+    if (rc == 0) {
+        end = lseek(fd, 0, SEEK_END);
+        n = (uint32_t)(end - at) - (uint32_t)sizeof n;
+        if (end < 0 || pwrite(fd, &n, sizeof n, at) != (ssize_t)sizeof n)
             rc = -errno;
     }
-    if (c)
-        seccomp_release(c);
+    return rc;
+}
+
+int jail_filter(int none, int alone, struct err *e)
+{
+    static const uint32_t empty[2] = {0, 0};
+    int fd = memfd_create("seccomp", MFD_CLOEXEC), rc = fd < 0 ? -errno : 0;
+    if (rc == 0 && none)
+        rc = write(fd, empty, sizeof empty) == (ssize_t)sizeof empty ? 0 : -errno;
+    for (int last = 0; last < 2 && rc == 0 && !none; last++)
+        rc = append(fd, last, alone);
+    if (rc == 0 && lseek(fd, 0, SEEK_SET) != 0)
+        rc = -errno;
     if (rc < 0) {
         if (fd >= 0)
             close(fd);

@@ -52,3 +52,16 @@ int paths_find(const char *name, char *out, size_t size, struct err *e)
         return err_set(e, ERR_NOINPUT, "%s: no such file, here or in %s", name, root);
     return 0;
 }
+
+int paths_beside(const char *name, char *out, size_t size, struct err *e)
+{
+    char dir[PATH_MAX], *slash;
+    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
+    dir[n > 0 ? n : 0] = 0;
+    for (int up = 0; up < 6 && (slash = strrchr(dir, '/')) && slash != dir; up++) {
+        *slash = 0;
+        if ((size_t)snprintf(out, size, "%s/%s", dir, name) < size && access(out, F_OK) == 0)
+            return 0;
+    }
+    return err_set(e, ERR_NOINPUT, "%s: not found in the folders above the program", name);
+}

@@ -10,4 +10,6 @@ const char *paths_root(void);
 /* A path as the user wrote it if that exists; else under the root. `out` gets the result; 0 or
  * ERR_NOINPUT naming both places. */
 int paths_find(const char *name, char *out, size_t size, struct err *e);
+/* A file that was built with the executable: NAME under one of the folders above it. 0 or ERR_NOINPUT. */
+int paths_beside(const char *name, char *out, size_t size, struct err *e);
 #endif

@@ -1,15 +1,14 @@
-/* sandbox.h - judge code that nobody trusts: candidate and checker in two jails, the verdict
- * outside both
+/* sandbox.h - judge code that nobody trusts: candidate and checker in two jails, the verdict outside both
  *
  *     apr-sandbox (this code: owns the verdicts, the clocks and the kill switch)
- *       |- candidate zygote: forks one process a job, in a pid and mount namespace of its own,
- * which runs |  the code and answers calls on a socket.  It holds no test and no expected value.
- *       `- checker zygote: forks one process a job, which runs the test, asks the candidate over
- * that socket, and reports here on a pipe of its own, with a nonce.
+ *       |- candidate zygote: forks one process a job, in a pid and mount namespace of its own, which runs
+ *       |  the code and answers calls on a socket.  It holds no test and no expected value.
+ *       `- checker zygote: forks the processes that run the tests, ask the candidate over that socket, and
+ *          report here on a pipe of their own, with a nonce.  A checker judges one job at a time and stays
+ *          for the next only if the test could not have left anything behind (configs/sandbox/judge.py).
  *
  * A job passes only if its checker reached the end of the test.  Only plain data crosses the socket
- * (configs/sandbox/codec.py).  Killing the first process of a job's pid namespace kills all of it.
- */
+ * (lib/zygote/codec.c).  Killing the first process of a job's pid namespace kills all of it. */
 #ifndef SANDBOX_H
 #define SANDBOX_H
 #include "bench.h"
@@ -27,7 +26,7 @@ extern const struct sandbox_limits sandbox_defaults;
 
 struct sandbox_opts {
     struct sandbox_limits limits;
-    int jobs;         /* at once; 0 = processors */
+    int jobs;         /* at once; 0 = half as many again as processors */
     unsigned allow;   /* mechanisms to use (jail.h), JAIL_ALL */
     unsigned require; /* ERR_UNAVAILABLE if one of these is missing */
     int recheck;      /* try a wall time-out once more, alone */
@@ -35,6 +34,8 @@ struct sandbox_opts {
 struct sandbox_job {
     const struct bench_task *task;
     const char *code;
+    int inproc; /* test and code share a process: weaker, and the verdict says so */
+    const struct sandbox_limits *limits; /* NULL: those of the run */
 };
 struct sandbox;
 /* Start both zygotes and judge a small program of our own, right and wrong, to see that the chain

@@ -1,28 +1,79 @@
-/* sandbox_private.h - what the supervisor (sandbox.c) and the decision (sandbox_decide.c) share */
+/* sandbox_private.h - what the parts of the supervisor share: slots, their two sides, the steps of a job
+ *
+ *   sandbox.c          opening, closing, the check of our own programs
+ *   sandbox_run.c      a batch: which job when, rechecks, order of the results
+ *   sandbox_job.c      one job: start, watch, kill, finish
+ *   sandbox_payload.c  what each side is given
+ *   sandbox_decide.c   from a report and two exits to a verdict */
 #ifndef SANDBOX_PRIVATE_H
 #define SANDBOX_PRIVATE_H
+#include "cgroup.h"
+#include "jail.h"
 #include "sandbox.h"
 
-enum { CANDIDATE, CHECKER };
-enum kill_why { KILL_NONE, KILL_DONE, KILL_WALL, KILL_OUTPUT };
+enum { CANDIDATE, CHECKER, INPROC, N_JAILS };
+enum kill_why { KILL_NONE, KILL_DONE, KILL_WALL, KILL_CPU, KILL_OUTPUT };
 
-struct side { /* one process of a job, as its zygote tells */
-    int pidfd, kill, exited, status;
+struct side { /* one process, as its zygote tells */
+    int live, pidfd, kill, status;
     double cpu; /* seconds */
     long rss_kb;
 };
 struct slot {
     int busy, job;
-    struct side side[2];
-    int out_fd, rep_fd; /* candidate's stdout and stderr; checker's report */
-    double start, deadline;
+    int inproc;          /* one process does both: side[CANDIDATE], of the third jail */
+    struct side side[2]; /* a checker may live on from job to job */
+    int worker;          /* its socket, -1 = none lives */
+    long worker_memory;  /* the limit (MiB) that it was started for */
+    int out_fd, rep_fd;  /* candidate's stdout and stderr; the report; -1 = closed */
+    double start, deadline, look_at_cpu, cpu_before;
+    long oom_before;
     enum kill_why why;
     char nonce[33], report[8192], head[256];
     size_t n_report, n_output;
+    int reported, gone,
+        stays; /* of a report that is ours: the candidate was gone; the checker stays */
+    const struct sandbox_limits *limits;
     struct verdict v;
 };
-/* Fill t->v from the report and the two exits. */
-void sandbox_decide(struct slot *t, const struct sandbox_limits *l);
-/* What the checker gets: the test and the nonce, as JSON (malloc). */
-char *sandbox_test_json(const struct bench_task *t, const char *nonce, size_t *n);
+struct sandbox {
+    struct sandbox_opts o;
+    struct jail jail[N_JAILS];
+    struct slot *slot;
+    int n_slot;
+    struct cgroup cgroup;
+    unsigned enforced;
+};
+
+/* ---- sandbox.c ---- */
+int sandbox_open_jail(struct sandbox *s, int k, struct err *e);
+int sandbox_need_inproc(struct sandbox *s,
+                        struct err *e); /* the third zygote, when a job asks for it */
+
+/* ---- sandbox_job.c ---- */
+double sandbox_now(void); /* seconds, monotonic */
+int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *job, struct err *e);
+/* Wait for the next event of any job and deal with it. */
+int sandbox_step(struct sandbox *s, struct err *e);
+int sandbox_finished(const struct slot *t);
+void sandbox_finish(struct sandbox *s, struct slot *t); /* verdict into t->v */
+int sandbox_ask_zygote(struct sandbox *s, int k, const struct jail_request *r, const int *fd,
+                       int n_fd, struct err *e);
+/* A message of zygote k; 0, or ERR_OS if it is gone. */
+int sandbox_message(struct sandbox *s, int k, struct err *e);
+void sandbox_drop_workers(struct sandbox *s); /* checkers that wait: with other limits next time */
+void sandbox_abandon(struct slot *t); /* close what a job of a run that was stopped has open */
+
+/* ---- sandbox_decide.c ---- */
+void sandbox_read_report(struct slot *t); /* once its pipe is closed */
+void sandbox_decide(struct sandbox *s, struct slot *t);
+
+/* ---- sandbox_payload.c ---- */
+struct sandbox_payload {
+    char *code, *test; /* of the candidate; of the checker, or NULL */
+    size_t n_code, n_test;
+};
+int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, const char *nonce,
+                    struct err *e);
+void sandbox_payload_free(struct sandbox_payload *p);
 #endif

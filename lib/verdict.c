@@ -40,7 +40,7 @@ void verdict_write(struct json_out *j, const struct verdict *v, const char *task
     json_end(j, '}');
     json_kv_int(j, "exit", v->exit);
     json_kv_int(j, "signal", v->signal);
-    json_kv_str(j, "trust", "split");
+    json_kv_str(j, "trust", v->inproc ? "inproc" : "split");
     json_kv_int(j, "attempt", v->attempt);
     json_kv_bool(j, "flaky", v->flaky);
     json_key(j, "enforced");

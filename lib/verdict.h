@@ -41,6 +41,8 @@ struct verdict {
                          test */
     int attempt;      /* 2 = a wall time-out was tried again alone */
     int flaky;        /* the attempts differ */
+    int inproc;       /* code and test shared a process */
+    long output_bytes;      /* on stdout and stderr */
     double cpu_ms, wall_ms; /* of the candidate */
     long rss_kb;
 };

@@ -21,7 +21,14 @@ isa_generic :=
 isa_avx2    := -mavx2 -mfma -mf16c
 isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
 
-all: $(TOOLS:%=$B/%)  ## build every tool into build/bin
+# what the sandbox's Python loads: never with sanitizers, which the stock interpreter could not hold
+ZYGSRC  := $(wildcard lib/zygote/*.c)
+ZYGOTE  := $O/lib/apr/zygote.so
+zygobj  := $(ZYGSRC:%.c=$O/%.o)
+PYINC   := $(shell /usr/bin/python3-config --includes 2>/dev/null)
+zygflags = $(STD) $(WARN) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -fvisibility=hidden
+
+all: $(TOOLS:%=$B/%) $(ZYGOTE)  ## build every tool into build/bin
 
 # V=1 shows whole commands
 Q := $(if $(V),,@)
@@ -46,6 +53,13 @@ $(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
 endef
 $(foreach i,$(ISAS),$(eval $(call simd_rule,$i)))
 
+$(zygobj): $O/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC      $@';)$(CC) $(zygflags) -iquote lib $(PYINC) -MMD -MP -c -o $@ $<
+$(ZYGOTE): $(zygobj)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@';)$(CC) -shared $(zygflags) -o $@ $^
+
 $O/libapr.a: $(libobj)
 	@rm -f $@
 	$Q$(AR) rcs $@ $^
@@ -57,7 +71,7 @@ link = $(if $(V),,@echo '  LINK    $@';)$(CC) $(STD) $(CFLAGS) $(LDFLAGS) -o $@ 
 $(TOOLS:%=$B/%): $B/%: $O/tools/%.o $O/libapr.a $O/libkernels.a
 	$(link)
 
--include $(toolobj:.o=.d) $(libobj:.o=.d) $(kernobj:.o=.d)
+-include $(toolobj:.o=.d) $(libobj:.o=.d) $(zygobj:.o=.d) $(kernobj:.o=.d)
 
 clean:  ## remove everything that was built (recipe runs stay)
 	rm -rf build

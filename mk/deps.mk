@@ -2,7 +2,7 @@
 # DEPS=no only prints what is missing; nothing is ever installed under -n
 deps_build := yaml.h:libyaml-dev cjson/cJSON.h:libcjson-dev zlib.h:zlib1g-dev openssl/evp.h:libssl-dev \
               utf8proc.h:libutf8proc-dev seccomp.h:libseccomp-dev stdio.h:libc6-dev
-deps_run   := python3:python3 flock:util-linux
+deps_run   := python3-config:python3-dev flock:util-linux
 deps_check := bats:bats parallel:parallel prove:perl groff:groff-base jq:jq xz:xz-utils gzip:gzip
 
 goals     := $(or $(MAKECMDGOALS),all)

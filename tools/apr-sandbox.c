@@ -21,7 +21,7 @@ static struct {
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('b', "bench", &o.bench, "NAME", "benchmark of configs/bench, or a .jsonl[.gz] file"),
-    CLI_INT('j', "jobs", &o.jobs, "N", "judge N at once (0: one a processor)", 0, JAIL_SLOTS),
+    CLI_INT('j', "jobs", &o.jobs, "N", "judge N at once (0: three for two processors)", 0, JAIL_SLOTS),
     CLI_FLOAT('t', "cpu-seconds", &o.cpu, "F", "CPU time of a program, rounded up to seconds", 0.001, 86400),
     CLI_FLOAT('w', "wall-seconds", &o.wall, "F", "backstop in wall time (0: 3 times the CPU time and 2 s)", 0, 864000),
     CLI_INT('m', "memory", &o.memory, "MIB", "address space of a program", 64, 1 << 20),
@@ -72,7 +72,7 @@ static int add(struct work *w, const struct bench_task *t, const char *code, lon
         w->cap = cap;
     }
     w->sample[w->n] = sample;
-    w->job[w->n].task = t;
+    w->job[w->n] = (struct sandbox_job){.task = t};
     if (!(w->job[w->n].code = strdup(code)))
         return err_set(e, ERR_NOMEM, "out of memory");
     w->n++;
@@ -249,7 +249,7 @@ static int self_test(struct sandbox *s, struct err *e)
                 cli_die(e);
             }
             h.index[k] = i;
-            job[k++] = (struct sandbox_job){t, h.t[i].code};
+            job[k++] = (struct sandbox_job){.task = t, .code = h.t[i].code};
         }
         sandbox_set_limits(s, &l);
         if (sandbox_run(s, job, k, see_hostile, &h, e) < 0)

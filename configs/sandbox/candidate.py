@@ -2,12 +2,30 @@
 #
 # Nothing here is trusted: the code can change all of it.  It holds no test, no expected value, and no
 # descriptor on which a verdict could be written.
+import builtins
+import gc
 import os
 import sys
 import types
 
+# a copy for all functions below, so that code which replaces len() or type() harms its own calls only
+__builtins__ = dict(vars(builtins))
 
-def _describe(e):
+WARM = ''
+_handles = []
+
+
+def _handle(x):
+    _handles.append(x)
+    return len(_handles) - 1, bool(x)
+
+
+def _by_number(number, truth, name):
+    return _handles[number]
+
+
+def describe(e):
+    """(name, nearest built-in class, text, errno) of an exception that may lie about itself."""
     t = type(e)
     base = 'Exception'
     for c in t.__mro__:
@@ -24,80 +42,70 @@ def _describe(e):
 
 
 def warm_role():
-    _describe(ValueError('warm'))
+    describe(ValueError('warm'))
+    _load(b'def f(x):\n    return [x, x + 1.5, "a"]\n')[1]['f'](1)
 
 
-def run(payload):
-    read, write, leave = os.read, os.write, os._exit
-    handles = []
-
-    def handle(x):
-        handles.append(x)
-        return len(handles) - 1, bool(x)
-
-    def receive(n):
-        parts = []
-        while n > 0:
-            b = read(3, min(n, 1 << 20))
-            if not b:
-                leave(0)
-            parts.append(b)
-            n -= len(b)
-        return b''.join(parts)
-
-    def reply(nonce, kind, value):
-        try:
-            body = encode(value, handle)
-            if len(body) > MAX_FRAME - 64:
-                raise TooMuch('%d bytes' % len(body))
-        except TooMuch as e:
-            kind, body = b'B', encode(str(e), handle)
-        except RecursionError:
-            kind, body = b'B', encode('nested too deep', handle)
-        except SystemExit:
-            kind, body = b'X', encode('', handle)
-        except BaseException as e:
-            kind, body = b'E', encode(_describe(e), handle)
-        b = _u32.pack(9 + len(body)) + nonce + kind + body
-        while b:
-            b = b[write(3, b):]
-
+def _load(program):
+    """(failure or None, names) of a program."""
     module = types.ModuleType('solution')
     sys.modules['solution'] = module
-    failed = None
     try:
-        program = compile(payload, 'solution.py', 'exec', dont_inherit=True)
+        code = compile(program, 'solution.py', 'exec', dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as e:
-        failed = (b'S', _describe(e))
-    if failed is None:
-        try:
-            exec(program, module.__dict__)
-        except SystemExit:
-            failed = (b'X', 'while loading')
-        except BaseException as e:
-            failed = (b'E', _describe(e))
-    del payload
+        return (b'S', describe(e)), module.__dict__
+    try:
+        exec(code, module.__dict__)
+    except SystemExit:
+        return (b'X', 'while loading'), module.__dict__
+    except BaseException as e:
+        return (b'E', describe(e)), module.__dict__
+    return None, module.__dict__
+
+
+def _reply(nonce, kind, value):
+    try:
+        body = zygote.encode(value, _handle)
+        if len(body) > zygote.MAX_FRAME - 64:
+            raise zygote.TooMuch('%d bytes' % len(body))
+    except zygote.TooMuch as e:
+        kind, body = b'B', zygote.encode(str(e), _handle)
+    except RecursionError:
+        kind, body = b'B', zygote.encode('nested too deep', _handle)
+    except SystemExit:
+        kind, body = b'X', zygote.encode('', _handle)
+    except BaseException as e:
+        kind, body = b'E', zygote.encode(describe(e), _handle)
+    zygote.send(3, (9 + len(body)).to_bytes(4, 'little') + nonce + kind + body)
+
+
+def run():
+    leave = os._exit
+    failed, names = _load(zygote.payload(4))
     while True:
-        b = receive(_u32.unpack(receive(4))[0])
+        b = zygote.receive(3)
+        if b is None:
+            leave(0)
         nonce, op = b[:8], b[8:9]
         if op == b'P':
-            reply(nonce, b'V', None)
+            _reply(nonce, b'V', None)
             continue
+        request = ('',)
         try:
-            request, _ = decode(b, 9, lambda number, truth, name: handles[number])
+            request, _ = zygote.decode(b, 9, _by_number)
             if failed is not None:
-                reply(nonce, *failed)
+                _reply(nonce, *failed)
             elif op == b'N':  # which of these names are there, and as what
                 found = []
                 for name in request:
-                    v = module.__dict__.get(name, types)
+                    v = names.get(name, types)
                     if not isinstance(v, types.ModuleType):
                         found.append((name, callable(v), None if callable(v) else v))
-                reply(nonce, b'V', found)
+                _reply(nonce, b'V', found)
             else:
                 name, args, kwargs = request
-                reply(nonce, b'V', module.__dict__[name](*args, **kwargs))
+                _reply(nonce, b'V', names[name](*args, **kwargs))
         except SystemExit:
-            reply(nonce, b'X', 'in ' + str(request[0])[:100] if op == b'C' else '')
+            _reply(nonce, b'X', 'in ' + str(request[0])[:100] if op == b'C' else '')
         except BaseException as e:
-            reply(nonce, b'E', _describe(e))
+            _reply(nonce, b'E', describe(e))

@@ -107,6 +107,11 @@ ceiling() { # bench, passes, tasks
     [ "$(jq -c '.enforced | contains(["seccomp"])' <<<"$output")" = true ]
 }
 
+@test "the codec in C is the one that Python defines" {
+    PYTHONPATH="$APR_BIN/../lib/apr" /usr/bin/python3 "$BATS_TEST_DIRNAME/../zygote/test_codec.py" >tap
+    [ "$(grep -c ^ok tap)" = "$(sed -n 's/^1\.\.//p' tap)" ]
+}
+
 @test "damaged input is 65 and names its line; other exit codes" {
     head -c 30 right.jsonl >cut.jsonl
     sed 's,Basic/0,Basic/999,' right.jsonl >id.jsonl

@@ -76,8 +76,9 @@ static void job_hashes(void)
                            .test = "a"},
                       u = t;
     struct sandbox_limits l = sandbox_defaults, l2 = l;
-    struct sandbox_job a = {&t, "def f(x): pass\n"}, b = {&t, "def f(x): pass\n\n"},
-                       c = {&u, a.code};
+    struct sandbox_job a = {.task = &t, .code = "def f(x): pass\n"},
+                       b = {.task = &t, .code = "def f(x): pass\n\n"},
+                       c = {.task = &u, .code = a.code};
     char ha[65], hb[65], hc[65], hl[65], again[65];
     u.test = "b";
     l2.memory_mib++;
@@ -122,12 +123,13 @@ static void judge(void)
     struct seen seen = {0};
     struct err e = {0};
     broken.test = "def check(g):\n    raise KeyError('the test is broken')\n";
-    struct sandbox_job job[] = {{&t, "def f(x):\n    return x\n"},
-                                {&t, ""},
-                                {&t, "def f(x):\n    return 1\n"},
-                                {&broken, "def f(x):\n    return x\n"},
-                                {&m, "def f(x):\n    return x if x == 1 else None\n"},
-                                {&m, "def f(x):\n    return object()\n"}};
+    struct sandbox_job job[] = {
+        {.task = &t, .code = "def f(x):\n    return x\n"},
+        {.task = &t, .code = ""},
+        {.task = &t, .code = "def f(x):\n    return 1\n"},
+        {.task = &broken, .code = "def f(x):\n    return x\n"},
+        {.task = &m, .code = "def f(x):\n    return x if x == 1 else None\n"},
+        {.task = &m, .code = "def f(x):\n    return object()\n"}};
     if (sandbox_open(&s, &o, &e) < 0) {
         if (e.code == ERR_UNAVAILABLE)
             skip("%s", e.msg);
