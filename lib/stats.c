@@ -7,14 +7,16 @@
 double stats_pass_at_k(long n, long c, long k)
 {
     double miss = 1;
+    long few = c < k ? c : k,
+         many = c < k ? k : c; /* C(n-c,k)/C(n,k) does not change if c and k do */
     if (k < 1 || k > n || c < 0 || c > n)
         return NAN;
     if (n - c < k)
         return 1;
     if (k == 1)
-        return (double)c / (double)n; /* the product would round 0.5 to 0.4999999999999999 */
-    for (long i = n - c + 1; i <= n; i++)
-        miss *= 1 - (double)k / (double)i;
+        return (double)c / (double)n; /* 1 - (n - c) / n would round 0.5 to 0.4999999999999999 */
+    for (long i = 0; i < few; i++)
+        miss *= (double)(n - many - i) / (double)(n - i);
     return 1 - miss;
 }
 
@@ -48,14 +50,49 @@ double stats_normal_quantile(double p)
     return p < 0.5 ? x : -x;
 }
 
+/* Of a share p in n trials; n need not be whole. */
+static void wilson(double p, double n, double level, double ci[2])
+{
+    double z = stats_normal_quantile(0.5 + level / 2), z2 = z * z;
+    double mid = (p + z2 / (2 * n)) / (1 + z2 / n);
+    double half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+    ci[0] = p <= 0 ? 0 : mid - half;
+    ci[1] = p >= 1 ? 1 : mid + half;
+}
+
 void stats_wilson(long c, long n, double level, double ci[2])
 {
-    double z = stats_normal_quantile(0.5 + level / 2), z2 = z * z, p = (double)c / (double)n,
-           nn = (double)n;
-    double mid = (p + z2 / (2 * nn)) / (1 + z2 / nn);
-    double half = z / (1 + z2 / nn) * sqrt(p * (1 - p) / nn + z2 / (4 * nn * nn));
-    ci[0] = c == 0 ? 0 : mid - half;
-    ci[1] = c == n ? 1 : mid + half;
+    wilson((double)c / (double)n, (double)n, level, ci);
+}
+
+double stats_mean(const double *v, size_t n)
+{
+    double sum = 0, lost = 0;
+    for (size_t i = 0; i < n; i++) {
+        double t = sum + v[i];
+        lost += fabs(sum) >= fabs(v[i]) ? sum - t + v[i] : v[i] - t + sum;
+        sum = t;
+    }
+    return (sum + lost) / (double)n;
+}
+
+static double variance(const double *v, size_t n)
+{
+    double mean = stats_mean(v, n), sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (v[i] - mean) * (v[i] - mean);
+    return n > 1 ? sum / (double)(n - 1) : 0;
+}
+
+double stats_wilson_tasks(const double *v, size_t n, double samples, double level, double ci[2])
+{
+    double p = stats_mean(v, n), se2 = variance(v, n) / (double)n, m = (double)n;
+    if (se2 > 0)
+        m = fmin(fmax(p * (1 - p) / se2, m), fmax(m, samples));
+    else if (p > 0 && p < 1 && n > 1) /* one task alone does not say how tasks differ */
+        m = fmax(m, samples);
+    wilson(p, m, level, ci);
+    return m;
 }
 
 static int ascending(const void *x, const void *y)
@@ -83,7 +120,7 @@ int stats_bootstrap(const double *v, size_t n, long boot, double level, uint64_t
         mean[b] = sum / (double)n;
     }
     qsort(mean, (size_t)boot, sizeof *mean, ascending);
-    long cut = (long)floor((1 - level) / 2 * (double)boot);
+    long cut = (long)floor((1 - level) / 2 * (double)boot + 1e-9); /* 0.1 / 2 of 10000 is 500 */
     ci[0] = mean[cut];
     ci[1] = mean[boot - 1 - cut];
     free(mean);
@@ -106,22 +143,42 @@ double stats_mcnemar(long b, long c, double *mid_p)
     return p < 1 ? p : 1;
 }
 
+/* The share of the 2^m sign patterns of d[0..m-1] whose sum is at least `bound` from 0. */
+static double all_flips(const double *d, size_t m, double bound)
+{
+    long extreme = 0;
+    for (long signs = 0; signs < 1L << m; signs++) {
+        double sum = 0;
+        for (size_t i = 0; i < m; i++)
+            sum += signs >> i & 1 ? -d[i] : d[i];
+        extreme += fabs(sum) >= bound;
+    }
+    return (double)extreme / (double)(1L << m);
+}
+
 double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed)
 {
-    double observed = 0;
-    long extreme = 1; /* the identity is one of the flips */
-    for (size_t i = 0; i < n; i++)
-        observed += d[i];
-    observed = fabs(observed);
+    double sum = 0, size = 0, bound, some[40];
+    size_t m = 0;     /* differences that are not 0; the first 40 in some[] */
+    long extreme = 1; /* the observed signs are one of the draws */
+    for (size_t i = 0; i < n; i++) {
+        sum += d[i];
+        size += fabs(d[i]);
+        if (d[i] != 0 && m++ < 40)
+            some[m - 1] = d[i];
+    }
+    bound = fabs(sum) - 1e-9 * fmax(1, size); /* rounding must not break a tie */
+    if (m < 40 && (1L << m) <= draws)
+        return all_flips(some, m, bound);
     for (long b = 0; b < draws; b++) {
-        double sum = 0;
         uint32_t r[4];
+        sum = 0;
         for (size_t i = 0; i < n; i++) {
             if (i % 128 == 0)
                 rng_philox(seed, (uint64_t)b, i / 128, r);
             sum += r[i % 128 / 32] >> i % 32 & 1 ? d[i] : -d[i];
         }
-        extreme += fabs(sum) >= observed - 1e-12;
+        extreme += fabs(sum) >= bound;
     }
     return (double)extreme / (double)(draws + 1);
 }
@@ -140,6 +197,15 @@ double stats_detectable(long n, double discordant, double level, double power)
             hi = d;
     }
     return (lo + hi) / 2;
+}
+
+double stats_detectable_mean(const double *d, size_t n, double level, double power)
+{
+    double s2 = variance(d, n);
+    if (!(s2 > 0))
+        return NAN;
+    return (stats_normal_quantile(0.5 + level / 2) + stats_normal_quantile(power)) *
+           sqrt(s2 / (double)n);
 }
 
 int stats_holm(double *p, size_t n)
