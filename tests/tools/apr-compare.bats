@@ -23,7 +23,9 @@ run_of() {
     [[ "${lines[3]}" == *"p = 1.9e-11 (exact, two-sided), mid-p = 1e-11" ]]
     [[ "${lines[4]}" == *"13.0 points at 80 % power" ]]
     [ "$("$x" - b.jsonl <a.jsonl | tail -n +2)" = "$(tail -n +2 <<<"$output")" ]
-    [ "$("$x" -v a.jsonl b.jsonl | grep -c '^  first ')" = 5 ]
+    [ "${lines[5]}" = "  first only   Basic/0, Basic/1, Basic/2, Basic/3, Basic/4" ]
+    [[ "${lines[6]}" == "  second only  Basic/56, Basic/57, "* ]]
+    [ "$(sed -n '/second only/,$p' <<<"$output" | grep -o Basic | wc -l)" = 54 ]
 }
 
 @test "check values of McNemar's test" {
@@ -48,6 +50,51 @@ run_of() {
     for s in 0 1; do jq -c ".sample = $s" b.jsonl; done >b2.jsonl
     run -0 "$x" a2.jsonl b2.jsonl --json
     [ "$(jq -c '[.mcnemar_p, .permutation_p < 0.001, .pass_b]' <<<"$output")" = '[null,true,210]' ]
+}
+
+@test "several samples a task: all sign patterns if they are few, the difference to be found" {
+    for s in 0 1 2 3; do
+        jq -cn --argjson s $s 'range(12) | {schema: "verdict/1", task_id: "T/\(.)", sample: $s, bench: "b",
+            passed: (. > 5 or $s > 1), verdict: (if . > 5 or $s > 1 then "pass" else "exception" end)}'
+    done >s.jsonl
+    jq -c '.passed = true | .verdict = "pass"' s.jsonl >t.jsonl
+    run -0 "$x" s.jsonl t.jsonl
+    [[ "${lines[0]}" == "b: 75.00 % -> 100.00 % of 12 tasks"* ]]
+    [[ "${lines[3]}" == "  permutation  p = 0.031 (sign flips, two-sided)" ]] # 2 of 2^6
+    [[ "${lines[4]}" == "  detectable   21.1 points at 80 % power" ]] # 2.8016 * 0.2611 / sqrt(12)
+    [[ "${lines[5]}" == "  second only  T/0 (0.50 -> 1.00), T/1 (0.50 -> 1.00), "* ]]
+    [ "$("$x" s.jsonl t.jsonl --json | jq '.permutation_p == 2 / 64')" = true ]
+}
+
+@test "more than two files: each with the first, or all pairs; Holm" {
+    run_of 3 60 >c.jsonl
+    run -0 "$x" a.jsonl b.jsonl c.jsonl --json
+    [ "$(jq -c '[.a, .b, .n_comparison]' <<<"$output" | paste -sd' ')" = \
+        '["a.jsonl","b.jsonl",2] ["a.jsonl","c.jsonl",2]' ]
+    [ "$(jq -s '.[0].holm_p == 2 * .[0].mcnemar_p and .[1].holm_p == .[1].mcnemar_p' <<<"$output")" = true ]
+    run -0 "$x" a.jsonl b.jsonl c.jsonl --all-pairs --json
+    [ "$(jq -c '[.a, .b]' <<<"$output" | paste -sd' ')" = \
+        '["a.jsonl","b.jsonl"] ["a.jsonl","c.jsonl"] ["b.jsonl","c.jsonl"]' ]
+    [ "$(jq -s '[.[].holm_p] | max == (.[1])' <<<"$output")" = true ]
+    run -0 "$x" a.jsonl b.jsonl c.jsonl
+    [[ "$output" == *"  Holm         p = "*" as one of 2 comparisons"* ]]
+    run -0 "$x" a.jsonl b.jsonl
+    [[ "$output" != *Holm* ]]
+    [ "$("$x" a.jsonl b.jsonl --json | jq '.holm_p == .mcnemar_p and .n_comparison == 1')" = true ]
+}
+
+@test "files of other evaluators; --bench" {
+    d="$TOP/tests/vectors/results"
+    run --separate-stderr -0 "$x" "$d/leaderboard-standard.json" "$d/leaderboard-few-shot.json"
+    [[ "${lines[0]}" == "humaneval: 50.00 % -> 41.67 % of 4 tasks"* ]]
+    [[ "$output" == *"first only   HumanEval/1 (0.67 -> 0.00)"* ]]
+    run --separate-stderr -65 "$x" "$d/leaderboard-standard.json" "$d/evalplus_eval_results.json"
+    [[ "$stderr" == *"has 1 benchmarks"*"has 2"* ]]
+    run --separate-stderr -0 "$x" "$d/leaderboard-standard.json" "$d/evalplus_eval_results.json" --bench humaneval --partial
+    [[ "$stderr" == *"1 task in one file only"* ]]
+    sed '3s,Basic/2,Basic/777,' b.jsonl >u.jsonl
+    run --separate-stderr -65 "$x" a.jsonl u.jsonl --bench basic
+    [[ "$stderr" == *"u.jsonl:3: benchmark basic has no task Basic/777"* ]]
 }
 
 @test "other tasks are an error, harness errors a warning" {
