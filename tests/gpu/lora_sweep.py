@@ -97,8 +97,8 @@ def run(setting, tok_dir):
         p = [S] + enc("user\n" + r["instruction"]) + [E] + enc("\n") + [S] + enc("assistant\n")
         a = enc(r["response"]) + [E] + enc("\n")
         return (p + a)[:512], len(p)
-    load = lambda f: [sample(json.loads(l)) for l in open(os.path.join(TOP, "data/train", f))]
-    train, val = load("basic-finetune.jsonl"), load("basic-finetune-val.jsonl")
+    load = lambda f: [sample(json.loads(l)) for l in gzip.open(os.path.join(TOP, "data/train", f), "rt")]
+    train, val = load("basic-finetune.jsonl.gz"), load("basic-finetune-val.jsonl.gz")
     m = get_peft_model(model_of(tok_dir), LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")).cuda()
     opt = torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=lr, weight_decay=0)
     n = math.ceil(len(train) / batch)
