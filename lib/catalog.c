@@ -86,14 +86,59 @@ int catalog_find(struct catalog_entry *c, const char *name, struct err *e)
     return rc;
 }
 
+/* One word for a shell: 0, or -1 if it does not fit. */
+static int quote(char *to, size_t size, const char *s)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                "0123456789_./:@%+=,-";
+    size_t n = 0;
+    if (!s[strspn(s, plain)])
+        return (size_t)snprintf(to, size, "%s", s) < size ? 0 : -1;
+    to[n++] = '\'';
+    for (; *s && n + 6 < size; s++) {
+        if (*s == '\'') { /* '\'' ends the quotes, gives one and begins them again */
+            memcpy(to + n, "'\\''", 4);
+            n += 4;
+        } else {
+            to[n++] = *s;
+        }
+    }
+    to[n++] = '\'';
+    to[n] = 0;
+    return *s ? -1 : 0;
+}
+
+int catalog_how(const struct catalog_entry *c, char *buf, size_t size)
+{
+    char path[CATALOG_PATH], url[sizeof c->url];
+    int n;
+    if (!c->url[0])
+        n = snprintf(buf, size, "it is one of the project's own files: git checkout -- data");
+    else if (quote(path, sizeof path, c->path) < 0 || quote(url, sizeof url, c->url) < 0)
+        return -1;
+    else
+        n = snprintf(buf, size, "curl -fL --create-dirs -o %s %s (%ld bytes, sha256 %s)", path, url,
+                     c->bytes, c->sha256);
+    return (size_t)n < size ? 0 : -1;
+}
+
+static int missing(const struct catalog_entry *c, struct err *e)
+{
+    char how[sizeof e->msg - 100]; /* with the name and the words below it is a whole message */
+    if (catalog_how(c, how, sizeof how) < 0)
+        return err_set(e, ERR_NOINPUT, "%s: not here yet; it can be had from %s", c->name, c->url);
+    if (!c->url[0])
+        return err_set(e, ERR_NOINPUT, "%s: %s is missing; %s", c->name, c->path, how);
+    return err_set(e, ERR_NOINPUT, "%s: not here yet; to get it: %s", c->name, how);
+}
+
 int catalog_verify(const struct catalog_entry *c, struct err *e)
 {
     struct stat st;
     char hex[65];
     int rc;
     if (stat(c->path, &st) < 0)
-        return err_set(e, ERR_NOINPUT, "%s: %s is missing%s%s", c->name, c->path,
-                       c->url[0] ? "; it can be had from " : "", c->url);
+        return missing(c, e);
     if (c->bytes && (long)st.st_size != c->bytes)
         return err_set(e, ERR_DATA, "%s: %s: expected %ld bytes, found %ld", c->name, c->path,
                        c->bytes, (long)st.st_size);
