@@ -1,11 +1,8 @@
-/* test_bench - benchmarks, catalog and prompts as shipped, and what happens when they are damaged
- */
+/* test_bench - benchmarks and prompts as shipped, and what happens when they are damaged */
 #include "bench.h"
-#include "catalog.h"
 #include "prompt.h"
 #include "tap.h"
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static void shipped(void)
@@ -90,37 +87,6 @@ static void damaged(const char *dir)
     unlink(path);
 }
 
-static void catalog(const char *dir)
-{
-    struct catalog_entry c;
-    struct err e = {0};
-    char path[CATALOG_PATH], sub[4200];
-    ok(catalog_find(&c, "tiny-coder-29m", &e) == 0 && c.bytes == 31530752 &&
-           catalog_verify(&c, &e) == 0,
-       "the built-in model is what the catalog says %s", e.msg);
-    ok(catalog_resolve("basic-finetune", path, sizeof path, &e) == 0 && strstr(path, "data/train/"),
-       "%s %s", path, e.msg);
-    ok(catalog_find(&c, "nothing", &e) == ERR_CONFIG, "%s", e.msg);
-    e = (struct err){0};
-    setenv("XDG_CACHE_HOME", dir, 1);
-    ok(catalog_find(&c, "humanevalplus", &e) == 0 && !strncmp(c.path, dir, strlen(dir)) && c.url[0],
-       "an entry that is not shipped lies in the cache: %s", c.path);
-    ok(catalog_verify(&c, &e) == ERR_NOINPUT && strstr(e.msg, "https://"), "%s", e.msg);
-    e = (struct err){0};
-    snprintf(sub, sizeof sub, "%s/apr", dir);
-    mkdir(sub, 0755);
-    put(c.path, "short");
-    ok(catalog_verify(&c, &e) == ERR_DATA && strstr(e.msg, "found 5"), "%s", e.msg);
-    e = (struct err){0};
-    c.bytes = 5;
-    ok(catalog_verify(&c, &e) == ERR_DATA && strstr(e.msg, c.sha256) && strstr(e.msg, "f9b0078b"),
-       "%s", e.msg);
-    unlink(c.path);
-    rmdir(sub);
-    e = (struct err){0};
-    ok(catalog_resolve("nothing", path, sizeof path, &e) == ERR_NOINPUT, "%s", e.msg);
-}
-
 static void prompts(void)
 {
     struct bench b;
@@ -160,7 +126,6 @@ int main(void)
         return 1;
     shipped();
     damaged(dir);
-    catalog(dir);
     prompts();
     rmdir(dir);
     return done_testing();
