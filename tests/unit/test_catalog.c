@@ -1,4 +1,4 @@
-/* test_catalog - the catalog and what it names are what they say */
+/* test_catalog - the catalog, and every description of a benchmark are what they say */
 #include "catalog.h"
 #include "tap.h"
 #include "yaml.h"
@@ -20,6 +20,14 @@ static int ends(const char *s, const char *with)
 {
     size_t n = strlen(s), m = strlen(with);
     return n > m && !strcmp(s + n - m, with);
+}
+
+static int among(const char *s, const char *const *list)
+{
+    for (; *list; list++)
+        if (!strcmp(s, *list))
+            return 1;
+    return 0;
 }
 
 /* A whole file, unpacked, as a text; NULL if it cannot be read. */
@@ -44,6 +52,15 @@ static long lines_of(const char *s)
     for (; s && (s = strchr(s, '\n')); s++)
         n++;
     return n;
+}
+
+/* Is there a record with this id?  Ids are texts or numbers, and the first member of their record. */
+static int has_id(const char *data, const char *id)
+{
+    char as_text[128], as_number[128];
+    snprintf(as_text, sizeof as_text, "\"task_id\": \"%s\"", id);
+    snprintf(as_number, sizeof as_number, "\"task_id\": %s,", id);
+    return data && (strstr(data, as_text) || strstr(data, as_number));
 }
 
 /* ---- the catalog ---- */
@@ -167,6 +184,137 @@ static void how_to_get(void)
     unsetenv("XDG_CACHE_HOME");
 }
 
+/* ---- configs/bench ---- */
+
+static const char *const bench_keys[] = {
+    "name",      "data",    "format",     "lang",    "ask",        "first_id",
+    "last_id",   "n_task",  "max_tokens", "ceiling", "memory_mib", "cpu_s",
+    "mode",      "rules",   "faults",     "limits",  "trust",      "oracle",
+    "arguments", "licence", "homepage",   "paper",   "test_field", NULL};
+static const char *const formats[] = {"humaneval",   "mbpp",         "evalplus",
+                                      "humaneval-x", "stdio",        "cruxeval",
+                                      "multipl-e",   "bigcodebench", NULL};
+static const char *const kinds[] = {"root", "set", "not-none", "or-pyramid", "or-digits", NULL};
+static const char *const words[] = {"as-is",         "tuple",
+                                    "list-of-tuple", "tuple-of-tuple",
+                                    "deep-tuple",    "dict-of-tuple",
+                                    "float",         "complex",
+                                    "...",           NULL};
+
+/* A list of maps with an id that the data has (if it is here) and the member `must`; how many. */
+static long items(const struct yaml_doc *d, const struct yaml *map, const char *key,
+                  const char *must, const char *data)
+{
+    static const char *const keys[] = {"id", "why", "memory_mib", "cpu_s", "kind", "form", NULL};
+    const struct yaml *list = yaml_get(map, key);
+    struct err e = {0};
+    long n = 0;
+    for (const struct yaml *m = list ? list->child : NULL; m; m = m->next, n++) {
+        const char *id = yaml_str(d, m, "id", "", &e), *v = yaml_str(d, m, must, "", &e);
+        int good = yaml_only(d, m, keys, &e) == 0 && id[0] && v[0] && (!data || has_id(data, id));
+        if (!strcmp(must, "kind"))
+            good = good && among(v, kinds);
+        char form[128], *save, *w;
+        snprintf(form, sizeof form, "%s", strcmp(must, "form") ? "" : v);
+        for (w = strtok_r(form, " ", &save); w; w = strtok_r(NULL, " ", &save))
+            good = good && among(w, words);
+        if (!good)
+            ok(0, "%s: %s: %s: %s %s", d->path, key, id, v, e.msg);
+    }
+    return n;
+}
+
+/* What a description says of itself; data: the text of its data file, NULL if that is not here. */
+static void facts(const struct yaml_doc *d, const char *name, const char *data)
+{
+    struct err e = {0};
+    const char *format = yaml_str(d, d->root, "format", "", &e);
+    const char *rules = yaml_str(d, d->root, "rules", "", &e);
+    long n = yaml_int(d, d->root, "n_task", 0, &e), top = yaml_int(d, d->root, "ceiling", n, &e);
+    ok(yaml_only(d, d->root, bench_keys, &e) == 0 && among(format, formats) &&
+           !strcmp(yaml_str(d, d->root, "name", "", &e), name) && n > 0 &&
+           yaml_int(d, d->root, "max_tokens", 0, &e) > 0,
+       "%s: known keys and format %s", name, e.msg);
+    if (data && !yaml_get(d->root, "first_id"))
+        ok(lines_of(data) == n, "%s: %ld tasks in its data", name, n);
+    ok(n - top == items(d, d->root, "faults", "why", data),
+       "%s: ceiling %ld of %ld, and a reason for each that is missing", name, top, n);
+    items(d, d->root, "limits", "why", data);
+    items(d, d->root, "trust", "why", data);
+    items(d, d->root, "oracle", "kind", data);
+    items(d, d->root, "arguments", "form", data);
+    ok(!rules[0] || !strncmp(name, rules, strlen(rules)), "%s: rules %s", name, rules);
+}
+
+static void description(const char *name)
+{
+    struct yaml_doc d;
+    struct catalog_entry c;
+    struct err e = {0};
+    char path[4096], *data = NULL;
+    snprintf(path, sizeof path, TOP "/configs/bench/%s.yaml", name);
+    if (yaml_load(&d, path, &e) < 0 ||
+        catalog_find(&c, yaml_str(&d, d.root, "data", "", &e), &e) < 0) {
+        ok(0, "%s: %s", name, e.msg);
+        return;
+    }
+    const char *licence = yaml_str(&d, d.root, "licence", c.licence, &e);
+    ok(!strcmp(licence, c.licence), "%s: licence %s, the catalog's", name, licence);
+    if (!access(c.path, R_OK))
+        data = text_of(c.path);
+    facts(&d, name, data);
+    free(data);
+    yaml_free(&d);
+}
+
+/* configs/bench/evalplus.yaml is no benchmark: numbers, and for each of two benchmarks its lists. */
+static void rules(void)
+{
+    static const char *const keys[] = {"schema", "rtol",          "float_atol", "min_s", "factor",
+                                       "cap_s",  "humanevalplus", "mbppplus",   NULL};
+    struct yaml_doc d;
+    struct err e = {0};
+    char *he = text_of(TOP "/data/bench/HumanEvalPlus.jsonl.gz");
+    char *mb = text_of(TOP "/data/bench/MbppPlus.jsonl.gz");
+    if (yaml_load(&d, TOP "/configs/bench/evalplus.yaml", &e) < 0) {
+        ok(0, "%s", e.msg);
+        return;
+    }
+    ok(yaml_only(&d, d.root, keys, &e) == 0 &&
+           !strcmp(yaml_str(&d, d.root, "schema", "", &e), "evalplus/1") &&
+           yaml_num(&d, d.root, "rtol", 0, &e) == 1e-7 &&
+           yaml_num(&d, d.root, "float_atol", 0, &e) == 1e-6 && !e.code,
+       "evalplus.yaml: keys and numbers %s", e.msg);
+    const struct yaml *h = yaml_get(d.root, "humanevalplus"), *m = yaml_get(d.root, "mbppplus");
+    ok(items(&d, h, "oracle", "kind", he) == 1, "HumanEval+: one special comparison");
+    ok(items(&d, m, "oracle", "kind", mb) == 12, "MBPP+: 12 special comparisons");
+    ok(items(&d, m, "arguments", "form", mb) == 52, "MBPP+: 52 forms of arguments");
+    yaml_free(&d);
+    free(he);
+    free(mb);
+}
+
+/* f(name) for every name.yaml of a folder, in the order of names; how many. */
+static int each(const char *dir, void (*f)(const char *name))
+{
+    struct dirent **list;
+    int n = scandir(dir, &list, NULL, alphasort), done = 0;
+    for (int i = 0; i < n; i++) {
+        char *s = list[i]->d_name;
+        if (ends(s, ".yaml")) {
+            s[strlen(s) - 5] = 0;
+            if (f != description || strcmp(s, "evalplus")) {
+                f(s);
+                done++;
+            }
+        }
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    return done;
+}
+
 int main(void)
 {
     char dir[] = "/tmp/test_catalog.XXXXXX";
@@ -174,6 +322,8 @@ int main(void)
         return 1;
     entries();
     shipped();
+    ok(each(TOP "/configs/bench", description) >= 22, "descriptions of benchmarks");
+    rules();
     resolve(dir);
     how_to_get();
     rmdir(dir);
