@@ -1,6 +1,8 @@
-/* test_catalog - the catalog, and every description of a benchmark are what they say */
+/* test_catalog - the catalog, every description of a benchmark and every fixture are what they say */
 #include "catalog.h"
+#include "json.h"
 #include "tap.h"
+#include "verdict.h"
 #include "yaml.h"
 #include <dirent.h>
 #include <string.h>
@@ -294,6 +296,60 @@ static void rules(void)
     free(mb);
 }
 
+/* ---- tests/vectors/bench ---- */
+
+static void answers(const char *name)
+{
+    struct jsonl code, want;
+    struct err e = {0};
+    char path[4096];
+    long n = 0, passed = 0;
+    int rc = 0, good = 1;
+    snprintf(path, sizeof path, TOP "/tests/vectors/bench/%s.code.jsonl", name);
+    char *a = strdup(path);
+    snprintf(path, sizeof path, TOP "/tests/vectors/bench/%s.expect.jsonl", name);
+    if (jsonl_open(&code, a, &e) == 0 && jsonl_open(&want, path, &e) == 0) {
+        while (good && (rc = jsonl_next(&code, &e)) > 0 && jsonl_next(&want, &e) > 0) {
+            const char *verdict = json_get_str(want.v, "verdict", "", &e);
+            int pass = json_get_bool(want.v, "passed", -1, &e);
+            good =
+                jsonl_schema(&code, "code/1", 0, &e) == 0 && verdict_parse(verdict) >= 0 &&
+                pass == !strcmp(verdict, "pass") &&
+                !strcmp(json_get_str(code.v, "task_id", "a", &e),
+                        json_get_str(want.v, "task_id", "b", &e)) &&
+                json_get_int(code.v, "sample", -1, &e) == json_get_int(want.v, "sample", -2, &e) &&
+                !strcmp(json_get_str(code.v, "bench", "", &e), name);
+            passed += pass;
+            n++;
+        }
+        good = good && jsonl_next(&want, &e) == 0;
+        jsonl_close(&code);
+        jsonl_close(&want);
+    }
+    ok(rc == 0 && good && !e.code && passed > 0 && passed < n,
+       "fixture %s: %ld answers, %ld right, a verdict for each %s", name, n, passed, e.msg);
+    free(a);
+}
+
+static void fixture(const char *name)
+{
+    struct yaml_doc d;
+    struct err e = {0};
+    char path[4096], *data;
+    snprintf(path, sizeof path, TOP "/tests/vectors/bench/%s.yaml", name);
+    if (yaml_load(&d, path, &e) < 0) {
+        ok(0, "%s", e.msg);
+        return;
+    }
+    snprintf(path, sizeof path, TOP "/%s", yaml_str(&d, d.root, "data", "", &e));
+    data = text_of(path);
+    ok(lines_of(data) == yaml_int(&d, d.root, "n_task", -1, &e), "fixture %s: its data", name);
+    facts(&d, name, data);
+    answers(name);
+    free(data);
+    yaml_free(&d);
+}
+
 /* f(name) for every name.yaml of a folder, in the order of names; how many. */
 static int each(const char *dir, void (*f)(const char *name))
 {
@@ -324,6 +380,7 @@ int main(void)
     shipped();
     ok(each(TOP "/configs/bench", description) >= 22, "descriptions of benchmarks");
     rules();
+    ok(each(TOP "/tests/vectors/bench", fixture) >= 11, "fixtures");
     resolve(dir);
     how_to_get();
     rmdir(dir);
