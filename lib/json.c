@@ -426,21 +426,42 @@ static int read_line(struct jsonl *r, struct err *e)
     }
 }
 
-int jsonl_next(struct jsonl *r, struct err *e)
+int jsonl_next_line(struct jsonl *r, struct err *e)
 {
-    char where[400];
     int rc;
     cJSON_Delete(r->v);
     r->v = NULL;
     if ((rc = read_line(r, e)) <= 0)
         return rc;
+    return r->len ? 1 : err_set(e, ERR_DATA, "%s:%ld: empty line", r->path, r->lineno);
+}
+
+/* cJSON's texts end at a NUL: what follows it would be lost without a word. */
+static int holds_nul(const char *line)
+{
+    for (const char *p = line; (p = strstr(p, "\\u0000")); p += 6) {
+        const char *q = p;
+        while (q > line && q[-1] == '\\')
+            q--;
+        if ((p - q) % 2 == 0)
+            return 1;
+    }
+    return 0;
+}
+
+int jsonl_next(struct jsonl *r, struct err *e)
+{
+    char where[400];
+    int rc = jsonl_next_line(r, e);
+    if (rc <= 0)
+        return rc;
     snprintf(where, sizeof where, "%s:%ld", r->path, r->lineno);
-    if (r->len == 0)
-        return err_set(e, ERR_DATA, "%s: empty line", where);
     if (!(r->v = json_parse(r->line, r->len, where, e)))
         return e->code;
     if (!cJSON_IsObject(r->v))
         return err_set(e, ERR_DATA, "%s: expected a JSON object", where);
+    if (holds_nul(r->line))
+        return err_set(e, ERR_DATA, "%s: a text holds NUL (\\u0000)", where);
     return 1;
 }
 

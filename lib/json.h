@@ -13,6 +13,11 @@
 
 /* Parse n bytes. `where` ("file:12") begins the error message. Caller frees with cJSON_Delete. */
 cJSON *json_parse(const char *s, size_t n, const char *where, struct err *e);
+/* Only the members named (NULL ends the list) of the object that n bytes are: an object of these. The others are
+ * passed over without being looked at, so they may be what Python's json writes and JSON has not
+ * (Infinity) or what would not survive here (integers beyond 2^53, NUL in texts). */
+cJSON *json_pick(const char *s, size_t n, const char *const *keys, const char *where,
+                 struct err *e);
 /* A whole file. */
 cJSON *json_load(const char *path, struct err *e);
 
@@ -65,6 +70,8 @@ struct jsonl {
 int jsonl_open(struct jsonl *r, const char *path, struct err *e);
 /* 1 = a record in r->v, 0 = end, negative = error naming path:line. */
 int jsonl_next(struct jsonl *r, struct err *e);
+/* The same without parsing: the line is in r->line, r->len. */
+int jsonl_next_line(struct jsonl *r, struct err *e);
 void jsonl_close(struct jsonl *r);
 /* Check "schema" of the current record: NULL prefix list end; "sample/1" etc. A record without schema
  * is accepted if `bare` is set. ERR_DATA names path:line, expected and found. */

@@ -2,6 +2,7 @@
 #include "sandbox.h"
 #include "paths.h"
 #include "sandbox_private.h"
+#include "yaml.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,38 @@ unsigned sandbox_enforced(const struct sandbox *s)
 const char *sandbox_python(const struct sandbox *s)
 {
     return s->jail[CANDIDATE].python;
+}
+
+int sandbox_cgroup(const struct sandbox *s)
+{
+    return s->cgroup.version;
+}
+
+int sandbox_profile(struct sandbox_limits *l, const char *path, struct err *e)
+{
+    static const char *const keys[] = {"cpu_s",    "wall_s",     "memory_mib", "processes",
+                                       "file_mib", "output_kib", NULL};
+    struct yaml_doc d;
+    if (yaml_load(&d, path, e) < 0)
+        return e->code;
+    if (!d.root || d.root->kind != YAML_K_MAP)
+        yaml_err(&d, d.root, e, "expected a map");
+    else if (yaml_only(&d, d.root, keys, e) == 0) {
+        l->cpu_s = yaml_num(&d, d.root, "cpu_s", l->cpu_s, e);
+        l->wall_s = yaml_num(&d, d.root, "wall_s", l->wall_s, e);
+        l->memory_mib = yaml_int(&d, d.root, "memory_mib", l->memory_mib, e);
+        l->processes = yaml_int(&d, d.root, "processes", l->processes, e);
+        l->file_mib = yaml_int(&d, d.root, "file_mib", l->file_mib, e);
+        l->output_kib = yaml_int(&d, d.root, "output_kib", l->output_kib, e);
+        if (e->code == 0 &&
+            !(l->cpu_s > 0 && l->cpu_s <= 86400 && l->wall_s >= 0 && l->wall_s <= 864000 &&
+              l->memory_mib >= 64 && l->memory_mib <= 1 << 20 && l->processes >= 1 &&
+              l->processes <= 4096 && l->file_mib >= 1 && l->file_mib <= 65536 &&
+              l->output_kib >= 1 && l->output_kib <= 1 << 20))
+            yaml_err(&d, d.root, e, "a limit is out of range");
+    }
+    yaml_free(&d);
+    return e->code;
 }
 
 void sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *l)
@@ -95,9 +128,10 @@ static int self_check(struct sandbox *s, struct err *e)
 /* Start zygote k; it is ready when its first message has come. */
 int sandbox_open_jail(struct sandbox *s, int k, struct err *e)
 {
-    static const char *const parts[N_JAILS][5] = {{"candidate", "zygote", NULL},
-                                                  {"judge", "checker", "zygote", NULL},
-                                                  {"candidate", "judge", "inproc", "zygote", NULL}};
+    static const char *const parts[N_JAILS][6] = {
+        {"candidate", "zygote", NULL},
+        {"judge", "evalplus", "io", "checker", "zygote"},
+        {"candidate", "judge", "evalplus", "inproc", "zygote"}};
     char *text = script(parts[k], e);
     if (text)
         jail_start(&s->jail[k], k, k != CHECKER, text, s->o.allow, e);
@@ -186,6 +220,7 @@ void sandbox_close(struct sandbox *s)
         struct slot *t = &s->slot[i];
         int fd[] = {t->side[0].pidfd, t->side[1].pidfd, t->worker};
         sandbox_abandon(t); /* a job of a run that was stopped */
+        free(t->report);
         for (int k = 0; k < 3; k++)
             if (fd[k] >= 0)
                 close(fd[k]);

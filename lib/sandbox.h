@@ -23,18 +23,27 @@ struct sandbox_limits {
     long output_kib; /* on stdout and stderr together */
 };
 extern const struct sandbox_limits sandbox_defaults;
+/* Limits of a .yaml with cpu_s, wall_s, memory_mib, processes, file_mib, output_kib; what it does not say
+ * stays. */
+int sandbox_profile(struct sandbox_limits *l, const char *path, struct err *e);
 
 struct sandbox_opts {
     struct sandbox_limits limits;
     int jobs;         /* at once; 0 = half as many again as processors */
     unsigned allow;   /* mechanisms to use (jail.h), JAIL_ALL */
     unsigned require; /* ERR_UNAVAILABLE if one of these is missing */
-    int recheck;      /* try a wall time-out once more, alone */
+    int recheck;      /* try a wall time-out so many times more, alone */
+};
+enum sandbox_work {
+    SANDBOX_JUDGE,
+    SANDBOX_REFERENCE /* run the task's own solution and keep what it returns (lib/expected) */
 };
 struct sandbox_job {
     const struct bench_task *task;
     const char *code;
-    int inproc; /* test and code share a process: weaker, and the verdict says so */
+    enum sandbox_work work;
+    int inproc;           /* test and code share a process: weaker, and the verdict says so */
+    const char *expected; /* BENCH_EXPECTED: the file of what the reference returns */
     const struct sandbox_limits *limits; /* NULL: those of the run */
 };
 struct sandbox;
@@ -44,6 +53,7 @@ int sandbox_open(struct sandbox **s, const struct sandbox_opts *o, struct err *e
 void sandbox_close(struct sandbox *s);
 unsigned sandbox_enforced(const struct sandbox *s); /* JAIL_ mask */
 const char *sandbox_python(const struct sandbox *s);
+int sandbox_cgroup(const struct sandbox *s); /* version of the control groups in use; 0 = none */
 
 /* Other limits for the jobs of the next run. */
 void sandbox_set_limits(struct sandbox *s, const struct sandbox_limits *l);

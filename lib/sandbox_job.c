@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 enum {
+    REPORT_MAX = 8192,     /* bytes of a verdict */
+    RESULTS_MAX = 1 << 29, /* of what a reference returns */
     CHECKER_MEMORY =
         512, /* MiB beyond the candidate's: it holds what came back beside what is expected */
     DESCRIPTORS = 64
@@ -264,7 +266,11 @@ int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *j
     struct sandbox_payload p;
     reset(t);
     t->limits = job->limits ? job->limits : &s->o.limits;
-    t->inproc = job->inproc;
+    t->inproc = job->inproc || job->work == SANDBOX_REFERENCE;
+    t->work = job->work;
+    t->expected = job->expected;
+    if (t->inproc && sandbox_need_inproc(s, e) < 0)
+        return e->code;
     if (sandbox_payload(&p, job, t->nonce, e) < 0)
         return e->code;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || pipe2(out, O_CLOEXEC) < 0 ||
@@ -279,7 +285,8 @@ int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *j
     sandbox_payload_free(&p);
     if (e->code == 0) {
         t->start = sandbox_now();
-        t->deadline = t->start + wall_limit(t->limits);
+        t->runs = job->task->judge == BENCH_IO && !job->task->called ? job->task->n_io : 1;
+        t->deadline = t->start + t->runs * wall_limit(t->limits);
         t->look_at_cpu = t->start + t->limits->cpu_s;
         t->busy = 1;
         t->out_fd = out[0];
@@ -336,16 +343,33 @@ static void drain_output(struct slot *t)
     }
 }
 
+static int report_room(struct slot *t)
+{
+    size_t max = t->work == SANDBOX_REFERENCE ? RESULTS_MAX : REPORT_MAX, cap;
+    char *p;
+    if (t->n_report < t->cap_report)
+        return 1;
+    cap = t->cap_report ? 2 * t->cap_report : REPORT_MAX;
+    if (cap > max || !(p = realloc(t->report, cap)))
+        return 0;
+    t->report = p;
+    t->cap_report = cap;
+    return 1;
+}
+
 static void drain_report(struct slot *t)
 {
     ssize_t n = -1;
-    while (t->n_report < sizeof t->report &&
-           (n = read(t->rep_fd, t->report + t->n_report, sizeof t->report - t->n_report)) > 0)
+    int room;
+    while ((room = report_room(t)) &&
+           (n = read(t->rep_fd, t->report + t->n_report, t->cap_report - t->n_report)) > 0)
         t->n_report += (size_t)n;
-    if (n != 0 && t->n_report < sizeof t->report)
+    if (n != 0 && room)
         return;
     close(t->rep_fd);
     t->rep_fd = -1;
+    if (!room) /* more than any report of ours */
+        t->n_report = 0;
     sandbox_read_report(t);
     if (t->reported) /* the checker has spoken: the candidate is not needed any more */
         stop_job(t, KILL_DONE);
@@ -392,7 +416,7 @@ static double watch_clocks(struct sandbox *s, struct slot *t, double now)
     if (t->look_at_cpu <= now && s->cgroup.held & JAIL_CG_CPU) {
         t->look_at_cpu = now + CPU_LOOK;
         if (cgroup_cpu(&s->cgroup, (int)(t - s->slot)) - t->cpu_before >
-            ceil(t->limits->cpu_s) + 0.5) {
+            t->runs * (ceil(t->limits->cpu_s) + 0.5)) {
             stop_job(t, KILL_CPU);
             return INFINITY;
         }

@@ -26,11 +26,15 @@ struct slot {
     int worker;          /* its socket, -1 = none lives */
     long worker_memory;  /* the limit (MiB) that it was started for */
     int out_fd, rep_fd;  /* candidate's stdout and stderr; the report; -1 = closed */
+    int runs;            /* of a program, one after the other, each with its own limits */
     double start, deadline, look_at_cpu, cpu_before;
     long oom_before;
     enum kill_why why;
-    char nonce[33], report[8192], head[256];
-    size_t n_report, n_output;
+    char nonce[33], head[256];
+    char *report; /* grows; a verdict is short, a reference's results are not */
+    size_t n_report, cap_report, n_output;
+    enum sandbox_work work;
+    const char *expected; /* of a reference: where its results belong */
     int reported, gone,
         stays; /* of a report that is ours: the candidate was gone; the checker stays */
     const struct sandbox_limits *limits;

@@ -24,13 +24,13 @@ static int give(struct sandbox *s, struct batch *b, int i, struct err *e)
 
 static void take(struct sandbox *s, struct batch *b, struct slot *t)
 {
-    int i = t->job, first = b->v[i].attempt == 1; /* this was its second attempt */
+    int i = t->job, before = b->v[i].attempt; /* attempts that ended in a wall time-out */
     sandbox_finish(s, t);
-    t->v.attempt = first ? 2 : 1;
-    t->v.flaky = first && t->v.kind != VERDICT_timeout_wall;
+    t->v.attempt = before + 1;
+    t->v.flaky = before > 0 && t->v.kind != VERDICT_timeout_wall;
     b->v[i] = t->v;
     b->active--;
-    if (!first && t->v.kind == VERDICT_timeout_wall && s->o.recheck) {
+    if (t->v.kind == VERDICT_timeout_wall && before < s->o.recheck) {
         b->again = b->again < 0 ? i : b->again;
         b->state[i] = WAITING; /* a second one waits its turn: see below */
         return;

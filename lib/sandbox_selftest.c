@@ -109,7 +109,48 @@ int selftest_expected(const struct selftest *t, enum verdict_kind k)
     return 0;
 }
 
-int selftest_waits(const struct selftest *t)
+struct batch {
+    const struct selftest *t;
+    int *index; /* job -> program */
+    int (*told)(void *arg, const struct selftest *t, const struct verdict *v, struct err *e);
+    void *arg;
+};
+
+static int pass_on(void *arg, int i, const struct verdict *v, struct err *e)
 {
-    return selftest_expected(t, VERDICT_timeout_wall);
+    struct batch *b = arg;
+    return b->told(b->arg, &b->t[b->index[i]], v, e);
+}
+
+int selftest_run(struct sandbox *s, const struct selftest *t, int n,
+                 int (*told)(void *arg, const struct selftest *t, const struct verdict *v,
+                             struct err *e),
+                 void *arg, struct err *e)
+{
+    struct bench b = {0};
+    struct sandbox_job *job = calloc((size_t)n + 1, sizeof *job);
+    struct batch batch = {t, calloc((size_t)n + 1, sizeof(int)), told, arg};
+    int rc = job && batch.index ? bench_load(&b, "humaneval", e)
+                                : err_set(e, ERR_NOMEM, "out of memory");
+    for (int waits = 0; waits < 2 && rc == 0; waits++) {
+        struct sandbox_limits l = sandbox_defaults;
+        int k = 0;
+        l.cpu_s = 1, l.memory_mib = 512;
+        l.wall_s = waits ? 2 : 60;
+        for (int i = 0; i < n && rc == 0; i++) {
+            const struct bench_task *task = bench_find(&b, t[i].task_id);
+            if (selftest_expected(&t[i], VERDICT_timeout_wall) != waits)
+                continue;
+            if (!task)
+                rc = err_set(e, ERR_DATA, "%s: no task %s", t[i].name, t[i].task_id);
+            batch.index[k] = i;
+            job[k++] = (struct sandbox_job){.task = task, .code = t[i].code, .limits = &l};
+        }
+        if (rc == 0)
+            rc = sandbox_run(s, job, k, pass_on, &batch, e);
+    }
+    bench_free(&b);
+    free(job);
+    free(batch.index);
+    return rc;
 }

@@ -13,7 +13,10 @@ struct selftest {
 int selftest_load(struct selftest **t, int *n, const char *dir, struct err *e);
 void selftest_free(struct selftest *t, int n);
 int selftest_expected(const struct selftest *t, enum verdict_kind k); /* 1 = it is one of those */
-/* Wall limits for a run: a program that can only end by the clock gets little, another plenty, so
- * that a busy machine changes no verdict. */
-int selftest_waits(const struct selftest *t);
+/* Run them all against HumanEval's tasks: told() once a program. Two batches: programs that only the clock can
+ * end get little of it, the others plenty, so that a busy machine changes no verdict. */
+int selftest_run(struct sandbox *s, const struct selftest *t, int n,
+                 int (*told)(void *arg, const struct selftest *t, const struct verdict *v,
+                             struct err *e),
+                 void *arg, struct err *e);
 #endif

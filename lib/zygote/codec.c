@@ -9,37 +9,35 @@
  *   s b y  u32 n, n bytes: str (UTF-8, surrogates pass), bytes, bytearray
  *   l t S Z  u32 n, n values: list, tuple, set, frozenset      d u32 n, n pairs: dict
  *   r  three ints: range      k u32 n, name: a built-in type
- *   o  u32 number, byte truth, then an s: a handle of the other side and the name of its type */
+ *   o  u32 number, byte truth, then an s: a handle of the other side and the name of its type
+ *
+ * The canonical encoding (of digests) is the same for all values that Python calls equal: True, 1, 1.0 and 1+0j
+ * are j or i, bytes and bytearrays b, sets S; sets and dicts are sorted by their encoded elements and keys. */
 #include "zygote.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     MAX_DEPTH = 64,
     MAX_ITEMS = 1 << 20,
-    MAX_INT = 1 << 17,  /* bytes of an int */
+    MAX_INT = 1 << 19,  /* bytes of an int */
     MAX_FRAME = 1 << 24 /* bytes of a value */
 };
 
-static PyObject *too_much, *malformed, *ordered, *defaults, *counter;
+PyObject *codec_too_much;
+static PyObject *malformed, *ordered, *defaults, *counter;
 static PyObject *type_names; /* name -> type */
 
 /* ---- encode ---- */
 
-struct out {
-    char *b;
-    size_t n, cap;
-    long items;
-    PyObject *handle;
-};
-
-static int grow(struct out *o, size_t more)
+static int grow(struct codec_out *o, size_t more)
 {
     size_t cap = o->cap ? o->cap : 256;
     char *b;
     if (o->n + more <= o->cap)
         return 0;
     if (o->n + more > 2 * (size_t)MAX_FRAME) {
-        PyErr_Format(too_much, "more than %d bytes", MAX_FRAME);
+        PyErr_Format(codec_too_much, "more than %d bytes", MAX_FRAME);
         return -1;
     }
     while (cap < o->n + more)
@@ -53,7 +51,7 @@ static int grow(struct out *o, size_t more)
     return 0;
 }
 
-static int put(struct out *o, char tag, const void *p, size_t n)
+static int put(struct codec_out *o, char tag, const void *p, size_t n)
 {
     if (grow(o, n + 1) < 0)
         return -1;
@@ -63,11 +61,11 @@ static int put(struct out *o, char tag, const void *p, size_t n)
     return 0;
 }
 
-static int put_blob(struct out *o, char tag, const char *p, Py_ssize_t n)
+static int put_blob(struct codec_out *o, char tag, const char *p, Py_ssize_t n)
 {
     uint32_t n32 = (uint32_t)n;
     if (n > MAX_FRAME - 64) {
-        PyErr_Format(too_much, "%zd bytes in one value", n);
+        PyErr_Format(codec_too_much, "%zd bytes in one value", n);
         return -1;
     }
     if (put(o, tag, &n32, 4) < 0 || grow(o, (size_t)n) < 0)
@@ -77,17 +75,17 @@ static int put_blob(struct out *o, char tag, const char *p, Py_ssize_t n)
     return 0;
 }
 
-static int put_count(struct out *o, char tag, Py_ssize_t n)
+static int put_count(struct codec_out *o, char tag, Py_ssize_t n)
 {
     uint32_t n32 = (uint32_t)n;
     if (n > MAX_ITEMS) {
-        PyErr_Format(too_much, "more than %d items", MAX_ITEMS);
+        PyErr_Format(codec_too_much, "more than %d items", MAX_ITEMS);
         return -1;
     }
     return put(o, tag, &n32, 4);
 }
 
-static int put_bytes_of(struct out *o, char tag, PyObject *bytes) /* takes the reference */
+static int put_bytes_of(struct codec_out *o, char tag, PyObject *bytes) /* takes the reference */
 {
     char *p;
     Py_ssize_t n;
@@ -96,21 +94,38 @@ static int put_bytes_of(struct out *o, char tag, PyObject *bytes) /* takes the r
     return rc;
 }
 
-static int put_int(struct out *o, PyObject *v)
+/* A number of 64 bits: 4 bytes if they hold it, else bit_length / 8 + 1. */
+static int put_number(struct codec_out *o, long long x)
 {
-    int overflow;
-    long long x = PyLong_AsLongLongAndOverflow(v, &overflow);
-    if (!overflow && x >= INT32_MIN && x <= INT32_MAX) {
+    unsigned long long u = x < 0 ? 0ull - (unsigned long long)x : (unsigned long long)x;
+    uint32_t n = 1;
+    char b[13] = {0};
+    if (x >= INT32_MIN && x <= INT32_MAX) {
         int32_t i = (int32_t)x;
         return put(o, 'j', &i, 4);
     }
-    /* n = bit_length // 8 + 1 bytes hold it with its sign */
+    for (unsigned long long r = u; r >>= 8;)
+        n++;
+    n += u >> (8 * n - 1) !=
+         0; /* the top bit of a byte is the sign's: bit_length is a multiple of 8 */
+    memcpy(b, &n, 4);
+    for (uint32_t i = 0; i < n; i++)
+        b[4 + i] = (char)(i < 8 ? (unsigned long long)x >> 8 * i : x < 0 ? 0xff : 0);
+    return put(o, 'i', b, 4 + n);
+}
+
+static int put_int(struct codec_out *o, PyObject *v)
+{
+    int overflow;
+    long long x = PyLong_AsLongLongAndOverflow(v, &overflow);
+    if (!overflow)
+        return put_number(o, x);
     PyObject *bits = PyObject_CallMethod(v, "bit_length", NULL), *bytes = NULL, *signed_ = NULL,
              *to = NULL, *a = NULL;
     long n = bits ? PyLong_AsLong(bits) / 8 + 1 : -1;
     Py_XDECREF(bits);
-    if (n > MAX_INT) {
-        PyErr_Format(too_much, "an integer of %ld bytes", n);
+    if (n > (o->canonical ? MAX_FRAME - 64 : MAX_INT)) {
+        PyErr_Format(codec_too_much, "an integer of %ld bytes", n);
         return -1;
     }
     if (n > 0 && (to = PyObject_GetAttrString(v, "to_bytes")) &&
@@ -123,7 +138,7 @@ static int put_int(struct out *o, PyObject *v)
     return put_bytes_of(o, 'i', bytes);
 }
 
-static int put_str(struct out *o, PyObject *v)
+static int put_str(struct codec_out *o, PyObject *v)
 {
     Py_ssize_t n;
     const char *p = PyUnicode_AsUTF8AndSize(v, &n);
@@ -133,18 +148,18 @@ static int put_str(struct out *o, PyObject *v)
     return put_bytes_of(o, 's', PyUnicode_AsEncodedString(v, "utf-8", "surrogatepass"));
 }
 
-static int put_value(struct out *o, PyObject *v, int depth);
+static int put_value(struct codec_out *o, PyObject *v, int depth);
 
 static int too_deep(int depth)
 {
     if (depth < MAX_DEPTH)
         return 0;
-    PyErr_Format(too_much, "nested more than %d deep", MAX_DEPTH);
+    PyErr_Format(codec_too_much, "nested more than %d deep", MAX_DEPTH);
     return 1;
 }
 
 /* A list may change its length while a truth value is asked of something in it: sizes are looked at anew. */
-static int put_sequence(struct out *o, PyObject *v, int list, int depth)
+static int put_sequence(struct codec_out *o, PyObject *v, int list, int depth)
 {
     Py_ssize_t n = list ? PyList_Size(v) : PyTuple_Size(v);
     if (too_deep(depth) || put_count(o, list ? 'l' : 't', n) < 0)
@@ -163,7 +178,102 @@ static int put_sequence(struct out *o, PyObject *v, int list, int depth)
     return 0;
 }
 
-static int put_set(struct out *o, PyObject *v, char tag, int depth)
+struct span { /* of an encoded element, or of a key with its value behind it */
+    const char *b;
+    size_t n, n_key;
+};
+
+static int by_bytes(const void *x, const void *y)
+{
+    const struct span *a = x, *b = y;
+    size_t n = a->n_key < b->n_key ? a->n_key : b->n_key;
+    int c = memcmp(a->b, b->b, n);
+    return c ? c : (a->n_key > b->n_key) - (a->n_key < b->n_key);
+}
+
+/* What was appended from byte `from` on is n items: put them in order. ends: of each key and of each item. */
+static int sort_items(struct codec_out *o, size_t from, const size_t *ends, Py_ssize_t n)
+{
+    struct span *s = PyMem_Malloc((size_t)(n + 1) * sizeof *s);
+    char *copy = PyMem_Malloc(o->n - from + 1), *to = o->b + from;
+    if (!s || !copy) {
+        PyMem_Free(s);
+        PyMem_Free(copy);
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(copy, o->b + from, o->n - from);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        size_t at = i ? ends[2 * i - 1] : from;
+        s[i] = (struct span){copy + (at - from), ends[2 * i + 1] - at, ends[2 * i] - at};
+    }
+    qsort(s, (size_t)n, sizeof *s, by_bytes);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        memcpy(to, s[i].b, s[i].n);
+        to += s[i].n;
+    }
+    PyMem_Free(s);
+    PyMem_Free(copy);
+    return 0;
+}
+
+static int put_canonical(struct codec_out *o, PyObject *v, int dict, int depth)
+{
+    PyObject *list = dict ? PyDict_Items(v) : PySequence_List(v);
+    Py_ssize_t n = list ? PyList_Size(list) : -1;
+    size_t *ends = n < 0 ? NULL : PyMem_Malloc((size_t)(2 * n + 1) * sizeof *ends), from;
+    int rc = ends && !too_deep(depth) ? put_count(o, dict ? 'd' : 'S', n) : -1;
+    from = o->n;
+    for (Py_ssize_t i = 0; i < n && rc == 0; i++) {
+        PyObject *e = PyList_GetItem(list, i);
+        rc = put_value(o, dict ? PyTuple_GetItem(e, 0) : e, depth + 1);
+        ends[2 * i] = o->n;
+        if (rc == 0 && dict)
+            rc = put_value(o, PyTuple_GetItem(e, 1), depth + 1);
+        ends[2 * i + 1] = o->n;
+    }
+    if (rc == 0)
+        rc = sort_items(o, from, ends, n);
+    PyMem_Free(ends);
+    Py_XDECREF(list);
+    if (rc < 0 && !PyErr_Occurred())
+        PyErr_NoMemory();
+    return rc;
+}
+
+/* A number as the int that it equals; 0 if it is none, 1 if it was put, -1. */
+static int put_equal_int(struct codec_out *o, PyObject *v)
+{
+    double d;
+    PyObject *i;
+    int rc;
+    if (Py_TYPE(v) == &PyComplex_Type && PyComplex_ImagAsDouble(v) != 0)
+        return 0;
+    d = Py_TYPE(v) == &PyComplex_Type ? PyComplex_RealAsDouble(v) : PyFloat_AsDouble(v);
+    if (d != d || d - d != 0) /* NaN, infinity */
+        return 0;
+    if (d > -9e18 && d < 9e18) {
+        long long x = (long long)d;
+        if ((double)x == d)
+            return put_number(o, x) < 0 ? -1 : 1;
+        if (Py_TYPE(v) == &PyFloat_Type)
+            return 0;
+    }
+    if (!(i = PyLong_FromDouble(d)))
+        return -1;
+    if (PyLong_AsDouble(i) != d) {
+        PyErr_Clear();
+        Py_DECREF(i);
+        if (Py_TYPE(v) == &PyFloat_Type)
+            return 0;
+        return put(o, 'f', &d, 8) < 0 ? -1 : 1; /* a complex that is a real number */
+    }
+    rc = put_int(o, i);
+    Py_DECREF(i);
+    return rc < 0 ? -1 : 1;
+}
+
+static int put_set(struct codec_out *o, PyObject *v, char tag, int depth)
 {
     PyObject *it, *e;
     int rc;
@@ -175,7 +285,7 @@ static int put_set(struct out *o, PyObject *v, char tag, int depth)
     return rc < 0 || PyErr_Occurred() ? -1 : 0;
 }
 
-static int put_dict(struct out *o, PyObject *v, int depth)
+static int put_dict(struct codec_out *o, PyObject *v, int depth)
 {
     PyObject *items = NULL, *pair;
     Py_ssize_t n;
@@ -194,7 +304,7 @@ static int put_dict(struct out *o, PyObject *v, int depth)
     return rc;
 }
 
-static int put_range(struct out *o, PyObject *v, int depth)
+static int put_range(struct codec_out *o, PyObject *v, int depth)
 {
     static const char *const parts[] = {"start", "stop", "step"};
     if (put(o, 'r', "", 0) < 0)
@@ -221,7 +331,7 @@ static PyObject *name_of(PyObject *type)
     return b;
 }
 
-static int put_handle(struct out *o, PyObject *v)
+static int put_handle(struct codec_out *o, PyObject *v)
 {
     PyObject *r, *name;
     long number;
@@ -262,20 +372,25 @@ static int is_named(PyObject *v)
     return yes;
 }
 
-static int put_value(struct out *o, PyObject *v, int depth)
+static int put_value(struct codec_out *o, PyObject *v, int depth)
 {
     PyTypeObject *t = Py_TYPE(v);
     double d[2];
     if (--o->items < 0) {
-        PyErr_Format(too_much, "more than %d items", MAX_ITEMS);
+        PyErr_Format(codec_too_much, "more than %d items", MAX_ITEMS);
         return -1;
     }
     if (v == Py_None)
         return put(o, 'N', "", 0);
     if (v == Py_True || v == Py_False)
-        return put(o, v == Py_True ? 'T' : 'F', "", 0);
+        return o->canonical ? put_int(o, v) : put(o, v == Py_True ? 'T' : 'F', "", 0);
     if (t == &PyLong_Type)
         return put_int(o, v);
+    if (o->canonical && (t == &PyFloat_Type || t == &PyComplex_Type)) {
+        int rc = put_equal_int(o, v);
+        if (rc)
+            return rc < 0 ? -1 : 0;
+    }
     if (t == &PyFloat_Type) {
         d[0] = PyFloat_AsDouble(v);
         return put(o, 'f', d, 8);
@@ -286,15 +401,16 @@ static int put_value(struct out *o, PyObject *v, int depth)
         return put_sequence(o, v, t == &PyList_Type, depth);
     if (t == &PyDict_Type || (PyObject *)t == ordered || (PyObject *)t == defaults ||
         (PyObject *)t == counter)
-        return put_dict(o, v, depth);
+        return o->canonical ? put_canonical(o, v, 1, depth) : put_dict(o, v, depth);
     if (t == &PySet_Type || t == &PyFrozenSet_Type)
-        return put_set(o, v, t == &PySet_Type ? 'S' : 'Z', depth);
+        return o->canonical ? put_canonical(o, v, 0, depth)
+                            : put_set(o, v, t == &PySet_Type ? 'S' : 'Z', depth);
     if (t == &PyBytes_Type) {
         Py_INCREF(v);
         return put_bytes_of(o, 'b', v);
     }
     if (t == &PyByteArray_Type)
-        return put_blob(o, 'y', PyByteArray_AsString(v), PyByteArray_Size(v));
+        return put_blob(o, o->canonical ? 'b' : 'y', PyByteArray_AsString(v), PyByteArray_Size(v));
     if (t == &PyComplex_Type) {
         d[0] = PyComplex_RealAsDouble(v);
         d[1] = PyComplex_ImagAsDouble(v);
@@ -307,15 +423,30 @@ static int put_value(struct out *o, PyObject *v, int depth)
     return put_handle(o, v);
 }
 
-/* encode(value, handle): handle(x) -> (number, truth) is asked for what is not plain data. */
+int codec_begin(struct codec_out *o, size_t head)
+{
+    o->n = 0;
+    if (grow(o, head) < 0)
+        return -1;
+    o->n = head;
+    return 0;
+}
+
+int codec_put(struct codec_out *o, PyObject *v)
+{
+    o->items = MAX_ITEMS;
+    return put_value(o, v, 0);
+}
+
+/* encode(value, handle, canonical=False): handle(x) -> (number, truth) is asked for what is not plain data. */
 PyObject *codec_encode(PyObject *self, PyObject *args)
 {
-    struct out o = {.items = MAX_ITEMS};
+    struct codec_out o = {0};
     PyObject *v, *r = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OO", &v, &o.handle))
+    if (!PyArg_ParseTuple(args, "OO|p", &v, &o.handle, &o.canonical))
         return NULL;
-    if (put_value(&o, v, 0) == 0)
+    if (codec_put(&o, v) == 0)
         r = PyBytes_FromStringAndSize(o.b, (Py_ssize_t)o.n);
     PyMem_Free(o.b);
     return r;
@@ -563,6 +694,17 @@ static PyObject *get(struct in *i, int depth)
     return bad("unknown tag");
 }
 
+PyObject *codec_value(const char *b, size_t n, PyObject *opaque)
+{
+    struct in i = {.b = (const unsigned char *)b, .end = n, .items = MAX_ITEMS, .opaque = opaque};
+    PyObject *v = get(&i, 0);
+    if (v && i.pos != n) {
+        Py_DECREF(v);
+        return bad("bytes after the value");
+    }
+    return v;
+}
+
 /* decode(bytes, pos, opaque): opaque(number, truth, type_name) makes the stand-in of a handle. */
 PyObject *codec_decode(PyObject *self, PyObject *args)
 {
@@ -609,13 +751,14 @@ int codec_init(PyObject *module)
     }
     if (PyDict_SetItemString(type_names, "NoneType", (PyObject *)Py_TYPE(Py_None)) < 0)
         return -1;
-    too_much = PyErr_NewException("zygote.TooMuch", NULL, NULL);
+    codec_too_much = PyErr_NewException("zygote.TooMuch", NULL, NULL);
     malformed = PyErr_NewException("zygote.Malformed", NULL, NULL);
-    if (!too_much || !malformed || PyModule_AddIntConstant(module, "MAX_FRAME", MAX_FRAME) < 0)
+    if (!codec_too_much || !malformed ||
+        PyModule_AddIntConstant(module, "MAX_FRAME", MAX_FRAME) < 0)
         return -1;
-    Py_INCREF(too_much);
+    Py_INCREF(codec_too_much);
     Py_INCREF(malformed);
-    return PyModule_AddObject(module, "TooMuch", too_much) < 0 ||
+    return PyModule_AddObject(module, "TooMuch", codec_too_much) < 0 ||
                    PyModule_AddObject(module, "Malformed", malformed) < 0
                ? -1
                : 0;

@@ -39,7 +39,23 @@ PyObject *frames_payload(PyObject *self, PyObject *args);
 PyObject *frames_next_job(PyObject *self, PyObject *args);
 PyObject *frames_peak(PyObject *self, PyObject *args);
 
-PyObject *codec_encode(PyObject *self, PyObject *args); /* encode(value, handle) -> bytes */
+PyObject *stream_answer(PyObject *self, PyObject *args);
+PyObject *stream_compare(PyObject *self, PyObject *args);
+
+struct codec_out { /* bytes that grow (PyMem); begins as zeros but for handle */
+    char *b;
+    size_t n, cap;
+    long items;
+    int canonical; /* equal values give equal bytes */
+    PyObject *handle;
+};
+extern PyObject *codec_too_much;
+int codec_begin(struct codec_out *o, size_t head); /* empty, with head bytes left free */
+int codec_put(struct codec_out *o, PyObject *v);   /* append a value */
+PyObject *codec_value(const char *b, size_t n,
+                      PyObject *opaque); /* a value that fills all n bytes */
+PyObject *codec_encode(PyObject *self,
+                       PyObject *args); /* encode(value, handle, canonical) -> bytes */
 PyObject *codec_decode(PyObject *self,
                        PyObject *args); /* decode(bytes, pos, opaque) -> (value, end) */
 int codec_init(PyObject *module);       /* adds TooMuch and Malformed */

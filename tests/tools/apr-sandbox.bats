@@ -88,6 +88,88 @@ ceiling() { # bench, passes, tasks
     [ "$(tail -n +2 v.jsonl.part | wc -l)" = 40 ]
 }
 
+@test "verdicts of an earlier run are taken over where the job is the same" {
+    cat right.jsonl wrong.jsonl >two.jsonl
+    "$s" --bench basic right.jsonl | sed 's/"detail":""/"detail":"earlier"/' >old.jsonl
+    printf '{"schema":"verdict/1","task_id":"Ba' >>old.jsonl # torn by a kill
+    "$s" --bench basic two.jsonl --resume old.jsonl >new.jsonl
+    [ "$(jq -r .detail new.jsonl | head -1)" = earlier ]
+    [ "$(jq -r .verdict new.jsonl | paste -sd' ')" = "pass wrong_answer" ]
+    # other limits are another job
+    [ "$("$s" --bench basic two.jsonl --memory 900 --resume old.jsonl | jq -r .detail | head -1)" = "" ]
+    # and an error of ours is judged again
+    "$s" --bench basic right.jsonl | sed 's/"passed":true,"verdict":"pass"/"passed":false,"verdict":"harness_error"/' >err.jsonl
+    [ "$("$s" --bench basic right.jsonl --resume err.jsonl | jq -r .verdict)" = pass ]
+}
+
+@test "samples without a number are counted by task" {
+    for i in 1 2; do echo '{"task_id":"Basic/0","completion":"    return 1\n"}'; done >c.jsonl
+    echo '{"task_id":"Basic/1","solution":"x = 1\n"}' >>c.jsonl
+    echo '{"task_id":"Basic/0","generation":"    return 1\n"}' >>c.jsonl
+    [ "$("$s" --bench basic c.jsonl | jq -r .sample | paste -sd' ')" = "0 1 0 2" ]
+}
+
+@test "code and test in one process, when asked, and said so" {
+    [ "$("$s" --bench basic --mode inproc right.jsonl | jq -r '.verdict + " " + .trust')" = "pass inproc" ]
+    [ "$("$s" --bench basic --mode inproc wrong.jsonl | jq -r '.verdict + " " + .detail')" = \
+      "wrong_answer assert 1 of 8: candidate(19) == 57; got 1" ]
+    for b in basic:164 basic-mbpp:100 humaneval:164; do
+        [ "$("$s" --bench "${b%:*}" --canonical --mode inproc | jq -c 'select(.passed)' | wc -l)" = "${b#*:}" ]
+    done
+}
+
+@test "every schema of bench(5): answers right and wrong get the verdicts that they must get" {
+    cd "$BATS_TEST_DIRNAME/../.."
+    for y in tests/vectors/bench/*.yaml; do
+        n="$(basename "$y" .yaml)"
+        [[ $n != multipl-e* ]] || continue
+        rc=0
+        "$s" --bench "$y" "tests/vectors/bench/$n.code.jsonl" >"$BATS_TEST_TMPDIR/v.jsonl" 2>"$BATS_TEST_TMPDIR/err" || rc=$?
+        [ $rc = 0 ] || [ $rc-$n = 71-bigcodebench ]
+        jq -c '[.task_id, .sample, .passed, .verdict]' "$BATS_TEST_TMPDIR/v.jsonl" >"$BATS_TEST_TMPDIR/got"
+        jq -c '[.task_id, (.sample // 0), .passed, .verdict]' "tests/vectors/bench/$n.expect.jsonl" >"$BATS_TEST_TMPDIR/want"
+        diff "$BATS_TEST_TMPDIR/want" "$BATS_TEST_TMPDIR/got" || { echo "$n"; return 1; }
+    done
+    # hidden tests that are no plain text are refused, each by itself
+    sed 's/livecodebench.jsonl/livecodebench-bad.jsonl/; /n_task/d' tests/vectors/bench/livecodebench.yaml >"$BATS_TEST_TMPDIR/bad.yaml"
+    for i in 1 2 3 4; do
+        sed -n "${i}p" tests/vectors/bench/livecodebench-bad.jsonl >"$BATS_TEST_TMPDIR/one.jsonl"
+        sed "s,tests/vectors/bench/livecodebench-bad.jsonl,$BATS_TEST_TMPDIR/one.jsonl," "$BATS_TEST_TMPDIR/bad.yaml" >"$BATS_TEST_TMPDIR/one.yaml"
+        run --separate-stderr -65 "$s" --bench "$BATS_TEST_TMPDIR/one.yaml" </dev/null
+        [[ "$stderr" == *"one.jsonl:1: private_test_cases: "* ]]
+    done
+}
+
+@test "what references return is kept, and computed again when it is damaged" {
+    export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache"
+    y="$BATS_TEST_DIRNAME/../vectors/bench/evalplus.yaml"
+    cd "$BATS_TEST_DIRNAME/../.."
+    "$s" --bench "$y" --canonical | jq -r .verdict | sort -u >"$BATS_TEST_TMPDIR/v"
+    [ "$(cat "$BATS_TEST_TMPDIR/v")" = pass ]
+    f="$(ls "$XDG_CACHE_HOME"/apr/expected/* | head -1)"
+    [ "$(ls "$XDG_CACHE_HOME"/apr/expected | wc -l)" = 5 ]
+    cp "$f" "$BATS_TEST_TMPDIR/good"
+    for damage in 'head -c 100' 'tr 0 1' 'cat /dev/null'; do
+        $damage <"$BATS_TEST_TMPDIR/good" >"$f"
+        "$s" --bench "$y" --canonical | jq -r .verdict | sort -u | diff "$BATS_TEST_TMPDIR/v" -
+        cmp "$f" "$BATS_TEST_TMPDIR/good"
+    done
+    # a home that cannot be written is no obstacle, and nothing is left
+    XDG_CACHE_HOME=/proc/nothing TMPDIR="$BATS_TEST_TMPDIR" "$s" --bench "$y" --canonical | jq -r .verdict | sort -u | diff "$BATS_TEST_TMPDIR/v" -
+    [ -z "$(ls -d "$BATS_TEST_TMPDIR"/apr-expected.* 2>/dev/null)" ]
+}
+
+@test "limits: the option, else the benchmark's, else a profile, else ours" {
+    printf 'cpu_s: 1\nmemory_mib: 200\n' >p.yaml
+    hash() { "$s" --bench basic "$@" right.jsonl | jq -r .job; }
+    [ "$(hash --profile p.yaml)" = "$(hash --cpu-seconds 1 --memory 200)" ]
+    [ "$(hash --profile p.yaml --memory 300)" = "$(hash --cpu-seconds 1 --memory 300)" ]
+    [ "$(hash)" != "$(hash --profile p.yaml)" ]
+    echo 'cpu: 1' >bad.yaml
+    run --separate-stderr -78 "$s" --bench basic --profile bad.yaml right.jsonl
+    [[ "$stderr" == *bad.yaml:1:1* ]]
+}
+
 @test "--probe is JSON; --require says what is missing" {
     run --separate-stderr -0 "$s" --probe
     [ "$(jq -r '.enforced | type' <<<"$output")" = array ]
@@ -112,16 +194,20 @@ ceiling() { # bench, passes, tasks
     [ "$(grep -c ^ok tap)" = "$(sed -n 's/^1\.\.//p' tap)" ]
 }
 
-@test "damaged input is 65 and names its line; other exit codes" {
+@test "damaged input is 65 and names its line, the rest is judged; other exit codes" {
     head -c 30 right.jsonl >cut.jsonl
     sed 's,Basic/0,Basic/999,' right.jsonl >id.jsonl
     sed 's,code/1,code/9,' right.jsonl >schema.jsonl
-    { cat right.jsonl; echo '{"task_id":"Basic/0"}'; } >nocode.jsonl
-    for f in cut:1 id:1 schema:1 nocode:2; do
+    { cat right.jsonl; echo '{"task_id":"Basic/0"}'; cat wrong.jsonl; } >nocode.jsonl
+    printf '%s\n' '{"task_id":"Basic/0","code":"a\ud800b"}' >surrogate.jsonl
+    printf '%s\n' '{"task_id":"Basic/0","code":"a\u0000b"}' >nul.jsonl
+    for f in cut:1 id:1 schema:1 nocode:2 surrogate:1 nul:1; do
         run --separate-stderr -65 "$s" --bench basic "${f%:*}.jsonl" -o out.jsonl
         [[ "$stderr" == *"${f%:*}.jsonl:${f#*:}"* ]]
-        [ ! -e out.jsonl ] && [ ! -e out.jsonl.part ]
+        [ "${f%:*}" = nocode ] || { [ ! -e out.jsonl ] && [ ! -e out.jsonl.part ]; }
     done
+    run --separate-stderr -65 "$s" --bench basic nocode.jsonl
+    [ "$(jq -r .verdict <<<"$output" | paste -sd' ')" = "pass wrong_answer" ]
     run --separate-stderr -64 "$s" right.jsonl
     run --separate-stderr -64 "$s" --bench basic a b
     run --separate-stderr -64 "$s" --bench basic --require nonsense

@@ -59,10 +59,11 @@ static long lines_of(const char *s)
 /* Is there a record with this id?  Ids are texts or numbers, and the first member of their record. */
 static int has_id(const char *data, const char *id)
 {
-    char as_text[128], as_number[128];
+    char as_text[128], as_number[128], as_id[128];
     snprintf(as_text, sizeof as_text, "\"task_id\": \"%s\"", id);
+    snprintf(as_id, sizeof as_id, "\"id\": \"%s\"", id);
     snprintf(as_number, sizeof as_number, "\"task_id\": %s,", id);
-    return data && (strstr(data, as_text) || strstr(data, as_number));
+    return data && (strstr(data, as_text) || strstr(data, as_number) || strstr(data, as_id));
 }
 
 /* ---- the catalog ---- */

@@ -25,7 +25,7 @@ static void programs(void)
         .entry_point = "f",
         .prompt = "import math\n\ndef help(x):\n    return x\n\ndef f(x):\n    \"\"\"do\"\"\"\n",
         .test = ""};
-    struct bench_task m = {.task_id = "m", .prompt = "do it"};
+    struct bench_task m = {.judge = BENCH_ASSERTS, .task_id = "m", .prompt = "do it"};
     struct bench_task near = t;
     near.prompt = "def f2(x):\n    return x\n\nasync def f (x):\n    pass\n";
     ok(program_is(&t, "def f(x):\n    return 1\n",
@@ -115,8 +115,12 @@ static void judge(void)
                                    "[1]\n    assert g({2: (3,)}) == {2: (3,)}\n"};
     struct bench_task broken = t;
     char *tests[] = {(char *)"assert f(1)", (char *)"assert f(2) is None"};
-    struct bench_task m = {
-        .task_id = "m", .prompt = "", .setup = (char *)"", .tests = tests, .n_tests = 2};
+    struct bench_task m = {.judge = BENCH_ASSERTS,
+                           .task_id = "m",
+                           .prompt = "",
+                           .setup = (char *)"",
+                           .tests = tests,
+                           .n_tests = 2};
     struct sandbox_opts o = {
         .limits = sandbox_defaults, .jobs = 2, .allow = JAIL_ALL, .recheck = 1};
     struct sandbox *s;

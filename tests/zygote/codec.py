@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, defaultdict
 # a copy for all functions below, so that code which replaces len() or type() harms its own calls only
 __builtins__ = dict(vars(builtins))
 
-MAX_DEPTH, MAX_ITEMS, MAX_INT, MAX_FRAME = 64, 1 << 20, 1 << 17, 1 << 24
+MAX_DEPTH, MAX_ITEMS, MAX_INT, MAX_FRAME = 64, 1 << 20, 1 << 19, 1 << 24
 TYPES = {t.__name__: t for t in (int, float, complex, bool, str, bytes, bytearray, list, tuple, set,
                                  frozenset, dict, range, object, type)}
 TYPES['NoneType'] = type(None)

@@ -90,6 +90,19 @@ different = [b for b in encoded if len(set(both_decode(b))) != 1]
 ok(not different, 'and the same values back %s' % different[:1])
 ok(all(zygote.decode(b, 0, opaque)[1] == len(b) for b in encoded), 'the position behind the value is its end')
 
+# canonical: equal values give equal bytes, others do not
+pool = [0, 1, True, 1.0, 1 + 0j, -0.0, 2, 2.5, 2.5 + 0j, 1 << 31, float(1 << 31), 1 << 62, float(1 << 62), 1 << 63, float(1 << 63),
+        1 << 64, float(1 << 64), -(1 << 31) - 1, float(-(1 << 31) - 1), 1e300, int(1e300), 'a', 'b', b'a', bytearray(b'a'), None,
+        (1, 2), (True, 2.0), [1, 2], [1.0, 2], {1, 2}, frozenset([2, True]), {2.0, 1}, {'a': 1, 'b': 2}, OrderedDict(b=2, a=1.0),
+        Counter({'b': 2, 'a': 1}), {1: [1]}, {1.0: [True]}, {(1, 'x'): {3, 4}}, {(True, 'x'): {4.0, 3}}, 255, 256, 32767, 65535, -128, -129,
+        (1 << 55) - 1, 1 << 55, -(1 << 55), (1 << 63) - 1, -(1 << 63)]
+canonical = [zygote.encode(v, handle, True) for v in pool]
+wrong = [(a, b) for a, x in zip(pool, canonical) for b, y in zip(pool, canonical) if (a == b) != (x == y)]
+ok(not wrong, 'canonical: bytes are equal where Python says so %s' % wrong[:2])
+ok(all(zygote.decode(b, 0, opaque)[0] == v for v, b in zip(pool, canonical)), 'and mean the same')
+ints = [s * ((1 << k) + d) for k in range(130) for d in (-1, 0, 1) for s in (1, -1)]
+ok(all(zygote.encode(v, handle) == codec.encode(v, handle) for v in ints), 'ints at every length')
+
 # damage: a byte changed, cut off, put in; a count enlarged
 damaged, refused, different = 0, 0, []
 for b in rnd.sample(encoded, 4000):
@@ -120,14 +133,14 @@ for _ in range(63):
     deep = [deep]
 u32 = lambda n: n.to_bytes(4, 'little')
 for what, v in (('a list in itself', loop), ('65 levels', [deep]), ('more than a million items', [0] * (1 << 20)),
-                ('an int of 2^20 bits', 1 << (1 << 20) + 8), ('a text beyond a frame', 'x' * (1 << 24))):
+                ('an int of 2^22 bits', 1 << (1 << 22) + 8), ('a text beyond a frame', 'x' * (1 << 24))):
     ok(set(both_encode(v)) == {'refused'}, 'encode refuses ' + what)
 ok(both_encode(deep)[0] == both_encode(deep)[1] != 'refused', '64 levels cross')
 for what, b in (('a count without bytes', b'l' + u32(1 << 24)), ('nested counts that only claim', (b'l' + u32(4000)) * 60 + b'N' * 4096),
                 ('66 levels', (b'l' + u32(1)) * 67 + b'N'), ('an unhashable key', b'd' + u32(1) + b'l' + u32(0) + b'N'),
                 ('an unhashable element', b'S' + u32(1) + b'l' + u32(0)), ('a range of step 0', b'rj\0\0\0\0j\1\0\0\0j\0\0\0\0'),
                 ('a range of floats', b'r' + (b'f' + bytes(8)) * 3), ('an unknown type', b'k' + u32(4) + b'eval'),
-                ('text that is no UTF-8', b's' + u32(1) + b'\xff'), ('an int beyond the bound', b'i' + u32((1 << 17) + 1) + bytes((1 << 17) + 1)),
+                ('text that is no UTF-8', b's' + u32(1) + b'\xff'), ('an int beyond the bound', b'i' + u32((1 << 19) + 1) + bytes((1 << 19) + 1)),
                 ('nothing', b''), ('a handle without a name', b'o' + bytes(6))):
     ok(set(both_decode(b)) == {'refused'}, 'decode refuses ' + what)
 try:

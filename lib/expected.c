@@ -1,0 +1,180 @@
+/* expected - files of what reference solutions return: names, the ones that are missing, the folder */
+#include "expected.h"
+#include "hash.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    VERSION = 1,
+    MEMORY_MIB = 4096,
+    CPU_S = 120
+}; /* of a reference, where the task asks for no more */
+
+void expected_head(char *line, size_t size, const char *p, size_t n)
+{
+    snprintf(line, size, "APRX1 %zu %016llx\n", n, (unsigned long long)hash_xxh64(p, n, 0));
+}
+
+char *expected_read(const char *path, size_t *n, struct err *e)
+{
+    char line[64], want[64], *p = NULL;
+    unsigned long long size = 0;
+    FILE *f = fopen(path, "rb");
+    int ok = 0;
+    if (!f) {
+        err_errno(e, ERR_NOINPUT, "%s", path);
+        return NULL;
+    }
+    if (fgets(line, sizeof line, f) && sscanf(line, "APRX1 %llu ", &size) == 1 && size < 1u << 30 &&
+        (p = malloc((size_t)size + 1))) {
+        *n = fread(p, 1, (size_t)size + 1, f);
+        expected_head(want, sizeof want, p, *n);
+        ok = *n == size && !strcmp(line, want);
+    }
+    fclose(f);
+    if (ok)
+        return p;
+    free(p);
+    err_set(e, ERR_DATA, "%s: damaged", path);
+    return NULL;
+}
+
+static int usable(const char *path)
+{
+    struct err e = {0};
+    size_t n;
+    char *p = access(path, R_OK) == 0 ? expected_read(path, &n, &e) : NULL;
+    free(p);
+    return p != NULL;
+}
+
+static int make_dirs(char *path)
+{
+    for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+        *p = 0;
+        if (mkdir(path, 0777) < 0 && errno != EEXIST) {
+            *p = '/';
+            return -1;
+        }
+        *p = '/';
+    }
+    return mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : access(path, W_OK);
+}
+
+static int find_dir(struct expected *x, struct err *e)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *tmp = getenv("TMPDIR");
+    if (xdg && *xdg)
+        snprintf(x->dir, sizeof x->dir, "%.400s/apr/expected", xdg);
+    else
+        snprintf(x->dir, sizeof x->dir, "%.400s/.cache/apr/expected", home ? home : "");
+    if (((xdg && *xdg) || (home && *home)) && make_dirs(x->dir) == 0)
+        return 0;
+    snprintf(x->dir, sizeof x->dir, "%.400s/apr-expected.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(x->dir))
+        return err_errno(e, ERR_CANTCREAT, "%s", x->dir);
+    x->temporary = 1;
+    return 0;
+}
+
+/* DIR/SHA256 of a task (malloc). */
+static char *name_of(const struct expected *x, const struct bench_task *t, const char *python)
+{
+    char head[128], hex[65], *program = sandbox_program(t, t->canonical), *path = NULL;
+    struct hash_sha256 h;
+    snprintf(head, sizeof head, "%d %.32s %.17g %.30s %.12s\n", VERSION, python, t->atol, t->form,
+             t->oracle);
+    if (program && hash_sha256_init(&h) == 0) {
+        hash_sha256_add(&h, head, strlen(head));
+        hash_sha256_add(&h, program, strlen(program) + 1);
+        hash_sha256_add(&h, t->record, t->n_record);
+        hash_sha256_hex(&h, hex);
+        if ((path = malloc(strlen(x->dir) + 70)))
+            snprintf(path, strlen(x->dir) + 70, "%s/%s", x->dir, hex);
+    }
+    free(program);
+    return path;
+}
+
+struct told {
+    struct expected *x;
+    const struct bench *b;
+    const int *index; /* job -> task */
+    int n;
+    void (*progress)(void *arg, int done, int of);
+    void *arg;
+};
+
+static int told(void *arg, int i, const struct verdict *v, struct err *e)
+{
+    struct told *t = arg;
+    if (v->kind != VERDICT_pass)
+        return err_set(e, ERR_DATA, "%s: %s: the reference solution: %s: %s", t->b->path,
+                       t->b->task[t->index[i]].task_id, verdict_name(v->kind), v->detail);
+    t->x->computed++;
+    if (t->progress)
+        t->progress(t->arg, i + 1, t->n);
+    return 0;
+}
+
+int expected_load(struct expected *x, struct sandbox *s, const struct bench *b, const char *wanted,
+                  void (*progress)(void *arg, int done, int of), void *arg, struct err *e)
+{
+    struct sandbox_job *job = NULL;
+    struct sandbox_limits *limits = NULL;
+    int *index = NULL, n = 0, rc;
+    memset(x, 0, sizeof *x);
+    if ((rc = find_dir(x, e)) < 0)
+        return rc;
+    x->n = b->n;
+    x->path = calloc((size_t)b->n + 1, sizeof *x->path);
+    job = calloc((size_t)b->n + 1, sizeof *job);
+    limits = calloc((size_t)b->n + 1, sizeof *limits);
+    index = calloc((size_t)b->n + 1, sizeof *index);
+    rc =
+        x->path && job && limits && index ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", b->path);
+    for (int i = 0; i < b->n && rc == 0; i++) {
+        const struct bench_task *t = &b->task[i];
+        if (!wanted[i] || t->judge != BENCH_EXPECTED || t->inproc)
+            continue;
+        if (!(x->path[i] = name_of(x, t, sandbox_python(s))))
+            rc = err_set(e, ERR_NOMEM, "%s: out of memory", b->path);
+        else if (!usable(x->path[i])) {
+            limits[n] = sandbox_defaults;
+            limits[n].memory_mib = t->memory_mib > MEMORY_MIB ? t->memory_mib : MEMORY_MIB;
+            limits[n].cpu_s = t->cpu_s > CPU_S ? t->cpu_s : CPU_S;
+            index[n] = i;
+            job[n] = (struct sandbox_job){.task = t,
+                                          .code = t->canonical,
+                                          .work = SANDBOX_REFERENCE,
+                                          .expected = x->path[i],
+                                          .limits = &limits[n]};
+            n++;
+        }
+    }
+    if (rc == 0 && n > 0) {
+        struct told t = {x, b, index, n, progress, arg};
+        rc = sandbox_run(s, job, n, told, &t, e);
+    }
+    free(job);
+    free(limits);
+    free(index);
+    return rc;
+}
+
+void expected_free(struct expected *x)
+{
+    for (int i = 0; i < x->n && x->path; i++) {
+        if (x->temporary && x->path[i])
+            unlink(x->path[i]);
+        free(x->path[i]);
+    }
+    if (x->temporary)
+        rmdir(x->dir);
+    free(x->path);
+    memset(x, 0, sizeof *x);
+}
