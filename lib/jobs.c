@@ -61,12 +61,14 @@ int jobs_add(struct jobs *j, const struct bench_task *t, const char *code, long 
         return e->code;
     if (j->n == j->cap) {
         int cap = j->cap ? 2 * j->cap : 256;
-        void *p = realloc(j->job, (size_t)cap * sizeof *j->job), *s;
+        void *p = realloc(j->job, (size_t)cap * sizeof *j->job), *s, *r;
         j->job = p ? p : j->job;
         s = p ? realloc(j->sample, (size_t)cap * sizeof *j->sample) : NULL;
-        if (!p || !s)
+        j->sample = s ? s : j->sample;
+        r = s ? realloc(j->rank, (size_t)cap * sizeof *j->rank) : NULL;
+        if (!r)
             return err_set(e, ERR_NOMEM, "out of memory");
-        j->sample = s;
+        j->rank = r;
         j->cap = cap;
     }
     if (!j->used[i])
@@ -77,8 +79,15 @@ int jobs_add(struct jobs *j, const struct bench_task *t, const char *code, long 
     if (sample >= j->next[i])
         j->next[i] = sample + 1;
     j->sample[j->n] = sample;
+    j->rank[j->n] = NULL;
     j->job[j->n] =
         (struct sandbox_job){.task = t, .limits = &j->limits[i], .inproc = in_one(j->mode, t)};
+    if (j->inputs) {
+        j->job[j->n].work = SANDBOX_BEHAVIOUR;
+        j->job[j->n].inproc = 0;
+        if (!(j->job[j->n].inputs = j->inputs[i]))
+            return err_set(e, ERR_DATA, "task_id %.200s has no inputs", t->task_id);
+    }
     if (!(j->job[j->n].code = strdup(code)))
         return err_set(e, ERR_NOMEM, "out of memory");
     j->n++;
@@ -106,7 +115,50 @@ static int read_record(struct jobs *j, const struct jsonl *r, struct err *e)
     if (!(t = bench_find(j->bench, key)))
         return err_set(e, ERR_DATA, "%s:%ld: task_id %.200s is not in the benchmark %s", r->path,
                        r->lineno, key, j->bench->name);
-    return jobs_add(j, t, code, sample, e);
+    if (jobs_add(j, t, code, sample, e) < 0)
+        return e->code == ERR_DATA ? err_prefix(e, "%s:%ld", r->path, r->lineno) : e->code;
+    const cJSON *rank = cJSON_GetObjectItemCaseSensitive(r->v, "rank");
+    if (cJSON_IsObject(rank) && !(j->rank[j->n - 1] = cJSON_PrintUnformatted(rank)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return 0;
+}
+
+static int one_input(struct jobs *j, const struct jsonl *r, struct err *e)
+{
+    const char *id = json_get_str(r->v, "task_id", NULL, e);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(r->v, "inputs"), *v;
+    const struct bench_task *t = id ? bench_find(j->bench, id) : NULL;
+    if (jsonl_schema(r, "inputs/1", 0, e) < 0)
+        return e->code;
+    if (e->code)
+        return err_prefix(e, "%s:%ld", r->path, r->lineno);
+    if (!t)
+        return err_set(e, ERR_DATA, "%s:%ld: task_id %.200s is not in the benchmark %s", r->path,
+                       r->lineno, id ? id : "", j->bench->name);
+    if (!cJSON_IsArray(list))
+        return err_set(e, ERR_DATA, "%s:%ld: inputs: expected an array of texts", r->path,
+                       r->lineno);
+    cJSON_ArrayForEach(v, list) if (!cJSON_IsString(v)) return err_set(
+        e, ERR_DATA, "%s:%ld: inputs: expected an array of texts", r->path, r->lineno);
+    char **to = &j->inputs[t - j->bench->task];
+    if (*to)
+        return err_set(e, ERR_DATA, "%s:%ld: a second record for %.200s", r->path, r->lineno, id);
+    return (*to = cJSON_PrintUnformatted(list)) ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+int jobs_inputs(struct jobs *j, const char *path, struct err *e)
+{
+    struct jsonl *r = malloc(sizeof *r);
+    int rc;
+    j->inputs = calloc((size_t)j->bench->n + 1, sizeof *j->inputs);
+    rc = r && j->inputs ? jsonl_open(r, path, e) : err_set(e, ERR_NOMEM, "out of memory");
+    if (rc == 0) {
+        while ((rc = jsonl_next(r, e)) > 0 && (rc = one_input(j, r, e)) == 0)
+            ;
+        jsonl_close(r);
+    }
+    free(r);
+    return e->code;
 }
 
 int jobs_read(struct jobs *j, const char *path, void (*bad)(const struct err *e), struct err *e)
@@ -150,6 +202,12 @@ void jobs_free(struct jobs *j)
 {
     for (int i = 0; i < j->n; i++)
         free((char *)(uintptr_t)j->job[i].code);
+    for (int i = 0; i < j->n; i++)
+        free(j->rank[i]);
+    for (int i = 0; j->inputs && i < j->bench->n; i++)
+        free(j->inputs[i]);
+    free(j->inputs);
+    free(j->rank);
     free(j->job);
     free(j->sample);
     free(j->limits);

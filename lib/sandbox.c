@@ -128,9 +128,9 @@ static int self_check(struct sandbox *s, struct err *e)
 /* Start zygote k; it is ready when its first message has come. */
 int sandbox_open_jail(struct sandbox *s, int k, struct err *e)
 {
-    static const char *const parts[N_JAILS][6] = {
+    static const char *const parts[N_JAILS][7] = {
         {"candidate", "zygote", NULL},
-        {"judge", "evalplus", "io", "checker", "zygote"},
+        {"judge", "evalplus", "io", "behaviour", "checker", "zygote"},
         {"candidate", "judge", "evalplus", "inproc", "zygote"}};
     char *text = script(parts[k], e);
     if (text)

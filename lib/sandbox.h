@@ -36,7 +36,8 @@ struct sandbox_opts {
 };
 enum sandbox_work {
     SANDBOX_JUDGE,
-    SANDBOX_REFERENCE /* run the task's own solution and keep what it returns (lib/expected) */
+    SANDBOX_BEHAVIOUR, /* call it with `inputs` and write down what comes back */
+    SANDBOX_REFERENCE  /* run the task's own solution and keep what it returns (lib/expected) */
 };
 struct sandbox_job {
     const struct bench_task *task;
@@ -44,6 +45,7 @@ struct sandbox_job {
     enum sandbox_work work;
     int inproc;           /* test and code share a process: weaker, and the verdict says so */
     const char *expected; /* BENCH_EXPECTED: the file of what the reference returns */
+    const char *inputs;   /* BEHAVIOUR: a JSON array of texts (inputs/1) */
     const struct sandbox_limits *limits; /* NULL: those of the run */
 };
 struct sandbox;

@@ -118,6 +118,35 @@ static void unreported(struct slot *t)
             k->status);
 }
 
+/* A behaviour: what came back, then for each input that got no answer why. */
+void sandbox_outputs(struct verdict *v, const cJSON *list, int total)
+{
+    struct json_out j = {0};
+    const cJSON *text;
+    size_t n;
+    char why[64];
+    snprintf(why, sizeof why, "!%s", verdict_name(v->kind));
+    v->run = 0;
+    json_begin(&j, '[');
+    cJSON_ArrayForEach(text, list) if (v->run < total && cJSON_IsString(text))
+    {
+        json_str(&j, text->valuestring);
+        v->run++;
+    }
+    for (int i = v->run; i < total; i++)
+        json_str(&j, why);
+    json_end(&j, ']');
+    v->outputs = json_take(&j, &n);
+}
+
+static void decide_outputs(struct slot *t)
+{
+    struct err e = {0};
+    cJSON *r = t->reported ? json_parse(t->report, t->n_report, "report", &e) : NULL;
+    sandbox_outputs(&t->v, r ? cJSON_GetObjectItemCaseSensitive(r, "outputs") : NULL, t->n_inputs);
+    cJSON_Delete(r);
+}
+
 void sandbox_decide(struct sandbox *s, struct slot *t)
 {
     const struct sandbox_limits *l = t->limits;
@@ -143,4 +172,6 @@ void sandbox_decide(struct sandbox *s, struct slot *t)
     if (v->kind != VERDICT_pass && v->kind != VERDICT_memory &&
         cgroup_oom_kills(&s->cgroup, (int)(t - s->slot)) > t->oom_before)
         set(v, VERDICT_memory, "more than %ld MiB, all processes together", l->memory_mib);
+    if (t->work == SANDBOX_BEHAVIOUR)
+        decide_outputs(t);
 }

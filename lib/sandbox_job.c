@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum {
+    OUTPUTS_MAX = 1 << 20, /* of a behaviour */
     REPORT_MAX = 8192,     /* bytes of a verdict */
     RESULTS_MAX = 1 << 29, /* of what a reference returns */
     CHECKER_MEMORY =
@@ -273,6 +274,7 @@ int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *j
         return e->code;
     if (sandbox_payload(&p, job, t->nonce, e) < 0)
         return e->code;
+    t->n_inputs = p.n_inputs;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || pipe2(out, O_CLOEXEC) < 0 ||
         pipe2(rep, O_CLOEXEC) < 0) {
         err_errno(e, ERR_OS, "sandbox: descriptors");
@@ -345,7 +347,10 @@ static void drain_output(struct slot *t)
 
 static int report_room(struct slot *t)
 {
-    size_t max = t->work == SANDBOX_REFERENCE ? RESULTS_MAX : REPORT_MAX, cap;
+    size_t max = t->work == SANDBOX_REFERENCE   ? RESULTS_MAX
+                 : t->work == SANDBOX_BEHAVIOUR ? OUTPUTS_MAX
+                                                : REPORT_MAX,
+           cap;
     char *p;
     if (t->n_report < t->cap_report)
         return 1;

@@ -159,6 +159,12 @@ static char *test_json(const struct sandbox_job *job, const char *nonce, const c
                                                : "test");
     if (bench_entry(t))
         json_kv_str(&j, "entry_point", bench_entry(t));
+    if (job->work == SANDBOX_BEHAVIOUR) {
+        json_key(&j, "inputs");
+        json_raw(&j, job->inputs);
+        json_end(&j, '}');
+        return json_take(&j, n);
+    }
     switch (t->judge) {
     case BENCH_CHECK:
     case BENCH_OUTPUT:
@@ -254,6 +260,17 @@ static int expected_payload(struct sandbox_payload *p, const struct sandbox_job 
     return e->code;
 }
 
+int sandbox_n_inputs(const struct sandbox_job *job)
+{
+    struct err e = {0};
+    cJSON *list = job->work == SANDBOX_BEHAVIOUR
+                      ? json_parse(job->inputs, strlen(job->inputs), "inputs", &e)
+                      : NULL;
+    int n = cJSON_GetArraySize(list);
+    cJSON_Delete(list);
+    return n;
+}
+
 int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, const char *nonce,
                     struct err *e)
 {
@@ -261,12 +278,13 @@ int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, co
     char *program = sandbox_program(job->task, job->code), *line;
     size_t n_line = 0;
     memset(p, 0, sizeof *p);
+    p->n_inputs = sandbox_n_inputs(job);
     line = program ? test_json(job, nonce, alone ? program : NULL, &n_line) : NULL;
     if (line && alone) {
         p->code = line;
         p->n_code = n_line;
         line = NULL;
-    } else if (line && job->task->judge == BENCH_EXPECTED) {
+    } else if (line && job->task->judge == BENCH_EXPECTED && job->work == SANDBOX_JUDGE) {
         expected_payload(p, job, program, line, n_line, e);
     } else if (line) {
         if (job->task->judge == BENCH_IO &&

@@ -35,6 +35,7 @@ struct slot {
     size_t n_report, cap_report, n_output;
     enum sandbox_work work;
     const char *expected; /* of a reference: where its results belong */
+    int n_inputs;         /* of a behaviour */
     int reported, gone,
         stays; /* of a report that is ours: the candidate was gone; the checker stays */
     const struct sandbox_limits *limits;
@@ -71,11 +72,15 @@ void sandbox_abandon(struct slot *t); /* close what a job of a run that was stop
 /* ---- sandbox_decide.c ---- */
 void sandbox_read_report(struct slot *t); /* once its pipe is closed */
 void sandbox_decide(struct sandbox *s, struct slot *t);
+/* v->outputs: the texts of list (may be NULL), then "!KIND" up to total. */
+void sandbox_outputs(struct verdict *v, const cJSON *list, int total);
 
 /* ---- sandbox_payload.c ---- */
+int sandbox_n_inputs(const struct sandbox_job *job); /* of a behaviour; else 0 */
 struct sandbox_payload {
     char *code, *test; /* of the candidate; of the checker, or NULL */
     size_t n_code, n_test;
+    int n_inputs; /* of a behaviour */
 };
 int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, const char *nonce,
                     struct err *e);

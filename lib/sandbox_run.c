@@ -25,6 +25,7 @@ static int give(struct sandbox *s, struct batch *b, int i, struct err *e)
 static void take(struct sandbox *s, struct batch *b, struct slot *t)
 {
     int i = t->job, before = b->v[i].attempt; /* attempts that ended in a wall time-out */
+    free(b->v[i].outputs);
     sandbox_finish(s, t);
     t->v.attempt = before + 1;
     t->v.flaky = before > 0 && t->v.kind != VERDICT_timeout_wall;
@@ -63,6 +64,8 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
             int i = b.next++;
             if (!*job[i].code) {
                 b.v[i] = (struct verdict){.kind = VERDICT_no_code, .attempt = 1};
+                if (job[i].work == SANDBOX_BEHAVIOUR)
+                    sandbox_outputs(&b.v[i], NULL, sandbox_n_inputs(&job[i]));
                 b.state[i] = JUDGED;
             } else {
                 rc = give(s, &b, i, e);
@@ -86,9 +89,12 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
                 take(s, &b, &s->slot[k]);
         while (rc == 0 && b.told < n && b.state[b.told] == JUDGED) {
             rc = done(arg, b.told, &b.v[b.told], e);
-            b.told++;
+            free(b.v[b.told].outputs);
+            b.v[b.told++].outputs = NULL;
         }
     }
+    for (int i = 0; b.v && i < n; i++)
+        free(b.v[i].outputs);
     free(b.v);
     free(b.state);
     return rc;

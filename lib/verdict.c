@@ -23,7 +23,8 @@ int verdict_parse(const char *name)
 }
 
 void verdict_write(struct json_out *j, const struct verdict *v, const char *task_id, long sample,
-                   const char *bench, unsigned enforced, const char *job, int timings)
+                   const char *bench, unsigned enforced, const char *job, const char *rank,
+                   int timings)
 {
     json_begin(j, '{');
     json_kv_str(j, "schema", "verdict/1");
@@ -46,10 +47,28 @@ void verdict_write(struct json_out *j, const struct verdict *v, const char *task
     json_key(j, "enforced");
     jail_names(j, enforced);
     json_kv_str(j, "job", job);
+    if (rank) {
+        json_key(j, "rank");
+        json_raw(j, rank);
+    }
     if (timings) {
         json_kv_num(j, "cpu_ms", v->cpu_ms);
         json_kv_num(j, "wall_ms", v->wall_ms);
         json_kv_int(j, "rss_kb", v->rss_kb);
     }
+    json_end(j, '}');
+}
+
+void verdict_behaviour(struct json_out *j, const struct verdict *v, const char *task_id,
+                       long sample, const char *bench)
+{
+    json_begin(j, '{');
+    json_kv_str(j, "schema", "behaviour/1");
+    json_kv_str(j, "task_id", task_id);
+    json_kv_int(j, "sample", sample);
+    json_kv_str(j, "bench", bench);
+    json_key(j, "outputs");
+    json_raw(j, v->outputs ? v->outputs : "[]");
+    json_kv_int(j, "ran", v->run);
     json_end(j, '}');
 }

@@ -43,11 +43,16 @@ struct verdict {
     int flaky;        /* the attempts differ */
     int inproc;       /* code and test shared a process */
     long output_bytes;      /* on stdout and stderr */
+    char *outputs;          /* of a behaviour: JSON array of texts; belongs to the run */
     double cpu_ms, wall_ms; /* of the candidate */
     long rss_kb;
 };
-/* One verdict/1 record. enforced: JAIL_ mask (jail.h); job: sha256 of the job; timings: with times.
- */
+/* One verdict/1 record. enforced: JAIL_ mask (jail.h); job: sha256 of the job; rank: how the code was chosen among
+ * others, as JSON, or NULL; timings: with times. */
 void verdict_write(struct json_out *j, const struct verdict *v, const char *task_id, long sample,
-                   const char *bench, unsigned enforced, const char *job, int timings);
+                   const char *bench, unsigned enforced, const char *job, const char *rank,
+                   int timings);
+/* One behaviour/1 record, of a verdict with outputs. */
+void verdict_behaviour(struct json_out *j, const struct verdict *v, const char *task_id,
+                       long sample, const char *bench);
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 
 static struct {
-    const char *bench, *out, *require, *mode, *resume, *profile;
+    const char *bench, *out, *require, *mode, *resume, *profile, *inputs;
     double cpu, wall;
     long jobs, memory, processes, output, recheck;
     int timings, probe, canonical, self_test;
@@ -34,6 +34,7 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "mode", &o.mode, "auto|split|inproc", "code and test in two processes, or in one"),
     CLI_INT(0, "recheck", &o.recheck, "N", "try a wall time-out again, alone: so many times", 0, 9),
     CLI_STR(0, "resume", &o.resume, "FILE", "take over verdicts of an earlier run where the job is the same"),
+    CLI_STR(0, "inputs", &o.inputs, "FILE", "call the code with these inputs and write what it does (behaviour/1)"),
     CLI_STR(0, "require", &o.require, "LIST", "mechanisms that must hold (all, none, or names of --probe)"),
     CLI_FLAG(0, "timings", &o.timings, "write CPU and wall time and memory into each verdict"),
     CLI_FLAG(0, "canonical", &o.canonical, "judge the benchmark's own solutions: its ceiling"),
@@ -115,8 +116,11 @@ static int done(void *arg, int k, const struct verdict *v, struct err *e)
         return e->code;
     if (sandbox_job_hash(job, job->limits, hash) < 0)
         return err_set(e, ERR_NOMEM, "out of memory");
-    verdict_write(&w->line, v, job->task->task_id, w->jobs.sample[i], w->bench.name, w->enforced,
-                  hash, o.timings);
+    if (o.inputs)
+        verdict_behaviour(&w->line, v, job->task->task_id, w->jobs.sample[i], w->bench.name);
+    else
+        verdict_write(&w->line, v, job->task->task_id, w->jobs.sample[i], w->bench.name,
+                      w->enforced, hash, w->jobs.rank[i], o.timings);
     if (w->line.failed)
         return err_set(e, ERR_NOMEM, "out of memory");
     w->passed += v->kind == VERDICT_pass;
@@ -289,6 +293,8 @@ static void parse(int *argc, char ***argv, struct sandbox_opts *so)
         cli_usage(o.canonical ? "--canonical takes no FILE" : "one FILE at most");
     if (!o.bench && !o.probe && !o.self_test)
         cli_usage("--bench is needed");
+    if (o.inputs && (o.resume || !strcmp(o.mode, "inproc")))
+        cli_usage("--inputs: neither --resume nor --mode inproc");
     if (jail_parse(o.require, &so->require, &e) < 0)
         cli_usage("%s", e.msg);
     if (o.profile && sandbox_profile(&so->limits, o.profile, &e) < 0)
@@ -329,7 +335,8 @@ int main(int argc, char **argv)
               !strcmp(o.mode, "inproc")  ? JOBS_INPROC
               : !strcmp(o.mode, "split") ? JOBS_SPLIT
                                          : JOBS_AUTO);
-    if ((in ? jobs_read(&w.jobs, in, bad_line, &e) : jobs_canonical(&w.jobs, &e)) < 0 ||
+    if ((o.inputs && jobs_inputs(&w.jobs, o.inputs, &e) < 0) ||
+        (in ? jobs_read(&w.jobs, in, bad_line, &e) : jobs_canonical(&w.jobs, &e)) < 0 ||
         (o.resume && earlier_load(&w.earlier, o.resume, &e) < 0))
         cli_die(&e);
     if (w.jobs.n == 0 && w.jobs.n_bad)

@@ -26,6 +26,10 @@ def run():
                 test, peer = Expected(job, payload[end + 1:]), None
                 report = test.judge()
                 stays = True
+            elif 'inputs' in job:
+                test, peer = Behaviour(job), Remote()
+                report = test.judge(peer)
+                stays = True
             elif 'io' in job:
                 test, peer = Outputs(job), Remote()
                 report = test.judge(peer)

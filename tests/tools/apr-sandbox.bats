@@ -159,6 +159,29 @@ ceiling() { # bench, passes, tasks
     [ -z "$(ls -d "$BATS_TEST_TMPDIR"/apr-expected.* 2>/dev/null)" ]
 }
 
+@test "--inputs: what programs do, as digests; equal results are equal whatever their type" {
+    jq -cn '{schema: "inputs/1", task_id: "Basic/0", bench: "basic", inputs: ["1", "2.0", "True", "\u0027x\u0027", "", "-1"]}' >in.jsonl
+    {
+        cat right.jsonl
+        jq -cn '{task_id: "Basic/0", code: "def f(n):\n    if n == 1: return 3.0000000001\n    while n == -1: pass\n    return n * 3\n"}'
+        jq -cn '{task_id: "Basic/0", code: ""}'
+        jq -cn '{task_id: "Basic/0", code: "def f(n:"}'
+        jq -cn '{task_id: "Basic/0", code: "import os\ndef f(n):\n    if n == 2: os._exit(0)\n    return object()"}'
+    } >many.jsonl
+    "$s" --bench basic -t 1 --inputs in.jsonl many.jsonl >b.jsonl
+    [ "$("$s" --bench basic -t 1 -j 1 --inputs in.jsonl many.jsonl | cmp - b.jsonl)" = "" ]
+    [ "$(jq -sr '.[0].outputs[0] == .[1].outputs[0] and .[0].outputs[0] == .[0].outputs[2]' b.jsonl)" = true ]
+    [ "$(jq -sr '[.[0].outputs[4], .[1].outputs[5], .[2].outputs[0], .[3].outputs[5], .[4].outputs[0], .[4].outputs[1]] | join(" ")' b.jsonl)" = \
+      "!TypeError !timeout_cpu !no_code !syntax_error !not plain data !early_exit" ]
+    [ "$(jq -s 'map(.ran) | join(" ")' b.jsonl)" = '"6 5 0 0 1"' ]
+    # the mark of a choice stays on the verdict
+    [ "$(jq -c '.rank = {label: "best of 4"}' right.jsonl | "$s" --bench basic | jq -r .rank.label)" = "best of 4" ]
+    run --separate-stderr -65 "$s" --bench basic --inputs many.jsonl right.jsonl
+    sed 's,Basic/0,Basic/1,' in.jsonl >other.jsonl
+    run --separate-stderr -65 "$s" --bench basic --inputs other.jsonl right.jsonl
+    [[ "$stderr" == *"right.jsonl:1: task_id Basic/0 has no inputs"* ]]
+}
+
 @test "limits: the option, else the benchmark's, else a profile, else ours" {
     printf 'cpu_s: 1\nmemory_mib: 200\n' >p.yaml
     hash() { "$s" --bench basic "$@" right.jsonl | jq -r .job; }
