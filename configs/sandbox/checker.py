@@ -3,11 +3,27 @@
 # Descriptor 4 is the supervisor's socket; each job brings the candidate's socket (3) and a pipe for the report (5),
 # on which the verdict leaves with the nonce of the job.
 WARM = 'ast json random reprlib'
+KEEP, SHORT = 64, 20000   # tests that are ready for the next sample of their task; bytes of one
 GROWN = 64 << 10   # KiB: what a job may have added to the process that judges the next
 
 
 def warm_role():
     warm_judge()
+
+
+_ready = {}
+
+
+def _test(job):
+    key = job.get('check'), job.get('prompt'), job.get('test'), job.get('setup'), tuple(job.get('tests', ()))
+    test = _ready.get(key)
+    if test is None:
+        test = Test(job)
+        if sum(map(len, test.texts)) < SHORT:
+            if len(_ready) == KEEP:
+                _ready.clear()
+            _ready[key] = test
+    return test
 
 
 def run():
@@ -35,7 +51,7 @@ def run():
                 report = test.judge(peer)
                 stays = True
             else:
-                test, peer = Test(job), Remote()
+                test, peer = _test(job), Remote()
                 report = test.judge(peer)
                 stays = test.stays
         except MemoryError:

@@ -417,10 +417,9 @@ def stand_in_for_numpy():
 
 
 class Test:
-    """One test of one task: what it needs is found out, then it runs."""
+    """One test of one task: what it needs is found out once; then it can run again and again."""
 
     def __init__(self, job):
-        self.job = job
         self.entry = job.get('check')   # what check() is given; else the asserts call what they name
         self.texts = [job['test']] if self.entry else [job['setup']] + job['tests']
         if any('numpy' in t for t in self.texts):
@@ -431,7 +430,34 @@ class Test:
             self.seen.look(t, i)
         self.seen.asserts.sort(key=lambda a: a[:2])
         self.codes = [compile(t, 'test %d' % i, 'exec') for i, t in enumerate(self.texts)]
-        self.stays = True   # the process can judge another job after this one
+        self.prompt, wanted = self.names(job)
+        self.wanted = sorted(wanted)
+        # can the process judge another job after this one?
+        self.stays = self.prompt is None and all(leaves_nothing(c, wanted | {'check', 'candidate', 'METADATA'}) for c in self.codes)
+        self.calls = self.plan(wanted)
+
+    def names(self, job):
+        """The prompt's code if the test uses its helpers (HumanEval 32, 38, 50), else None; the names that are the
+        candidate's."""
+        seen, prompt = self.seen, None
+        ours = BUILTINS | MODULES
+        wanted = seen.read - seen.bound - ours
+        # a name that is local in one function and what is under test elsewhere (MbppPlus-OriginFmt 88)
+        for name in seen.called & seen.bound:
+            if not any(name in _bound_at_top(t) for t in self.trees) and any(name in _global_reads(t) for t in self.texts):
+                wanted.add(name)
+        if self.entry and wanted - {self.entry}:
+            try:
+                prompt, ns = compile(job['prompt'], 'prompt', 'exec'), {'__name__': 'test'}
+                exec(prompt, ns)
+                wanted -= set(ns)
+            except SyntaxError:
+                prompt = None
+        if self.entry:
+            wanted.add(self.entry)
+        elif not wanted:  # MBPP 126 tests a function called sum: a built-in name is the candidate's only if
+            wanted = seen.called & ours  # nothing else is under test
+        return prompt, wanted
 
     def plan(self, wanted):
         if not self.entry:
@@ -443,36 +469,18 @@ class Test:
 
     def run(self, peer):
         """(verdict, detail).  Returns "pass" only at the end of the test."""
-        seen, entry = self.seen, self.entry
+        entry = self.entry
         ns = {'__name__': 'test'}
-        ours = BUILTINS | MODULES
-        wanted = seen.read - seen.bound - ours
-        # a name that is local in one function and what is under test elsewhere (MbppPlus-OriginFmt 88)
-        for name in seen.called & seen.bound:
-            if not any(name in _bound_at_top(t) for t in self.trees) and any(name in _global_reads(t) for t in self.texts):
-                wanted.add(name)
-        if entry and wanted - {entry}:
-            try:   # the test uses helpers of the prompt (HumanEval 32, 38, 50)
-                exec(compile(self.job['prompt'], 'prompt', 'exec'), ns)
-                self.stays = False
-            except SyntaxError:
-                pass
-            wanted -= set(ns)
-        if entry:
-            wanted.add(entry)
-        elif not wanted:  # MBPP 126 tests a function called sum: a built-in name is the candidate's only if
-            wanted = seen.called & ours  # nothing else is under test
-        if self.stays:
-            own = wanted | {'check', 'candidate', 'METADATA'}
-            self.stays = all(leaves_nothing(c, own) for c in self.codes)
-        found = peer.begin(sorted(wanted), self.plan(wanted))
+        if self.prompt:
+            exec(self.prompt, ns)
+        found = peer.begin(self.wanted, self.calls)
         for name, value, _ in found:
             ns[name] = value
         if entry and not any(name == entry and called for name, _, called in found):
             return 'no_entry_point', 'nothing defines %s' % entry
-        for m in seen.read & MODULES:
+        for m in self.seen.read & MODULES:
             ns.setdefault(m, importlib.import_module(m))
-        missing = sorted(n for n in wanted if n not in ns and n not in ours)
+        missing = [n for n in self.wanted if n not in ns and n not in BUILTINS and n not in MODULES]
         if missing and not entry:
             return 'no_entry_point', 'nothing defines %s' % missing[0]
         peer.last = None
@@ -542,7 +550,6 @@ def warm_judge():
             '    assert f(1, [2.5, -1]) == 3 and abs(f(2) - 1.0) < 1e-6\n')
     v, _ = zygote.decode(zygote.encode([1, {'a': (1.5, None)}, 'x', {2}], _handle), 0, Opaque)
     t = Test({'check': 'f', 'test': text, 'prompt': 'def f(x):\n    pass\n', 'task_id': 'warm/0'})
-    t.plan({'f'})
     t.judge(Local({'f': lambda i: [i, {'a': (1.5, None)}]}, None))
     json.loads(json.dumps({'nonce': 'x', 'run': 1, 'detail': 'y'}))
     random.seed('warm')
