@@ -28,35 +28,89 @@ static struct request *grow(struct requests *p, struct err *e)
     return &p->v[p->n++];
 }
 
-/* The ids of a prompt: the model's chat format around it, or the text as it stands. */
-static int encode(struct request *q, const char *system, const char *text, int raw,
-                  const struct model *m, struct err *e)
+static int encode_raw(struct request *q, const char *text, const struct model *m, struct err *e)
 {
-    struct chat_msg msg[2] = {{"system", system}, {"user", text}};
-    long n;
-    if (raw) {
-        size_t a = strlen(text), b = q->prefill ? strlen(q->prefill) : 0;
-        char *s = malloc(a + b + 1);
-        if (!s)
-            return err_set(e, ERR_NOMEM, "out of memory");
-        memcpy(s, text, a);
-        memcpy(s + a, q->prefill ? q->prefill : "", b + 1);
-        n = bpe_encode(m->tok, s, a + b, BPE_SPECIAL | BPE_BOS, &q->ids, e);
-        free(s);
-    } else if (!m->chat_format) {
+    size_t a = strlen(text), b = q->prefill ? strlen(q->prefill) : 0;
+    char *s = malloc(a + b + 1);
+    if (!s)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    memcpy(s, text, a);
+    memcpy(s + a, q->prefill ? q->prefill : "", b + 1);
+    long n = bpe_encode(m->tok, s, a + b, BPE_SPECIAL | BPE_BOS, &q->ids, e);
+    free(s);
+    q->n_ids = n > INT32_MAX / 2 ? INT32_MAX : (int)n;
+    return n < 0 ? (int)n : 0;
+}
+
+/* The turns of a record: system, messages, and the prompt as the last user turn. */
+static int take_turns(struct chat_msg **out, int *n, const cJSON *v, const char *system,
+                      const char *text, struct err *e)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(v, "messages"), *m;
+    int k = 0, i = 0;
+    if (list && !cJSON_IsNull(list) && !cJSON_IsArray(list))
+        return err_set(e, ERR_DATA, "messages: expected an array");
+    struct chat_msg *msg = calloc((size_t)cJSON_GetArraySize(list) + 2, sizeof *msg);
+    if (!msg)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    *out = msg;
+    if (system)
+        msg[k++] = (struct chat_msg){"system", system};
+    cJSON_ArrayForEach(m, list)
+    {
+        const char *role = cJSON_IsObject(m) ? json_get_str(m, "role", NULL, e) : NULL,
+                   *content = cJSON_IsObject(m) ? json_get_str(m, "content", NULL, e) : NULL;
+        if (!role || !content || e->code)
+            return err_set(e, ERR_DATA, "messages: %d: expected role and content", i);
+        if (strcmp(role, "user") && strcmp(role, "assistant") && strcmp(role, "system"))
+            return err_set(e, ERR_DATA,
+                           "messages: %d: role: expected system, user or assistant, found '%.40s'",
+                           i, role);
+        msg[k++] = (struct chat_msg){role, content};
+        i++;
+    }
+    if (text)
+        msg[k++] = (struct chat_msg){"user", text};
+    *n = k;
+    if (k == 0)
+        return err_set(e, ERR_DATA, "the record has no prompt");
+    if (strcmp(msg[k - 1].role, "user"))
+        return err_set(e, ERR_DATA, "the last turn is the %s's: expected the user's",
+                       msg[k - 1].role);
+    return 0;
+}
+
+/* The ids of a conversation in the model's chat format. */
+static int encode_chat(struct request *q, const struct chat_msg *msg, int n_msg,
+                       const struct model *m, struct err *e)
+{
+    if (!m->chat_format)
         return err_set(e, ERR_DATA, "%s has no chat format: give raw prompts (--raw)",
                        m->file.path);
-    } else {
-        n = chat_encode(m->tok, m->chat_format, system ? msg : msg + 1, system ? 2 : 1,
-                        m->chat_system, q->prefill, &q->ids, e);
-    }
-    if (n < 0)
-        return (int)n;
-    if (n == 0)
+    long n =
+        chat_encode(m->tok, m->chat_format, msg, n_msg, m->chat_system, q->prefill, &q->ids, e);
+    q->n_ids = n > INT32_MAX / 2 ? INT32_MAX : (int)n;
+    return n < 0 ? (int)n : 0;
+}
+
+/* The ids of a prompt: the model's chat format around it, or the text as it stands. */
+static int encode(struct request *q, const cJSON *v, const char *text, int raw,
+                  const struct model *m, struct err *e)
+{
+    const char *system = json_get_str(v, "system", NULL, e);
+    struct chat_msg *msg = NULL;
+    int n_msg = 0, rc = e->code ? e->code : take_turns(&msg, &n_msg, v, system, text, e);
+    if (rc == 0 && raw && (!text || n_msg != 1 + !!system))
+        rc = err_set(e, ERR_DATA, "a raw prompt is one text: no messages");
+    if (rc == 0)
+        rc = raw ? encode_raw(q, text, m, e) : encode_chat(q, msg, n_msg, m, e);
+    free(msg);
+    if (rc < 0)
+        return rc;
+    if (q->n_ids == 0)
         return err_set(e, ERR_DATA, "the prompt has no tokens");
-    if (n > INT32_MAX / 2)
-        return err_set(e, ERR_DATA, "the prompt has %ld tokens", n);
-    q->n_ids = (int)n;
+    if (q->n_ids > INT32_MAX / 2)
+        return err_set(e, ERR_DATA, "the prompt has more than %d tokens", INT32_MAX / 2);
     return 0;
 }
 
@@ -119,14 +173,11 @@ static int take_record(struct requests *p, const cJSON *v, long line, const stru
     text = json_get_str(v, "prompt", NULL, e);
     template = json_get_str(v, "template", "chat", e);
     prefill = json_get_str(v, "prefill", d->prefill, e);
-    const char *system = json_get_str(v, "system", NULL, e),
-               *bench = json_get_str(v, "bench", NULL, e);
+    const char *bench = json_get_str(v, "bench", NULL, e);
     long max_tokens = json_get_int(v, "max_tokens", d->max_tokens, e);
     q->sample = json_get_int(v, "sample", 0, e);
     if (e->code)
         return e->code;
-    if (!text)
-        return err_set(e, ERR_DATA, "the record has no prompt");
     if (strcmp(template, "chat") && strcmp(template, "raw"))
         return err_set(e, ERR_DATA, "template: expected chat or raw, found '%s'", template);
     if (max_tokens < 1 || max_tokens > INT32_MAX / 2)
@@ -137,7 +188,7 @@ static int take_record(struct requests *p, const cJSON *v, long line, const stru
     if ((rc = take_id(q, v, line, e)) < 0 || (rc = copy(&q->bench, bench, e)) < 0 ||
         (rc = copy(&q->prefill, prefill && *prefill ? prefill : NULL, e)) < 0 ||
         (rc = take_stops(q, cJSON_GetObjectItemCaseSensitive(v, "stop"), d, e)) < 0 ||
-        (rc = encode(q, system, text, d->raw || strcmp(template, "raw") == 0, m, e)) < 0)
+        (rc = encode(q, v, text, d->raw || strcmp(template, "raw") == 0, m, e)) < 0)
         return rc;
     return fits(p, q, d->n_ctx, e);
 }

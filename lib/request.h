@@ -1,5 +1,7 @@
 /* request.h - prompt records (prompt/1, or bare {prompt, task_id, max_tokens}) as token ids
  *
+ * A chat prompt is the conversation of `system`, `messages` and `prompt`, as far as they are there.
+ *
  * The set owns everything; prompts are in the order of the file. */
 #ifndef REQUEST_H
 #define REQUEST_H

@@ -150,3 +150,42 @@ setup() {
     "$x" -m "$m" <(true) -o s.jsonl
     [ -f s.jsonl ] && [ ! -s s.jsonl ]
 }
+
+@test "a conversation: system, messages and prompt are its turns" {
+    turns='{"role":"user","content":"a"},{"role":"assistant","content":"b"}'
+    one() { "$x" -m "$m" -n 6 <<<"$1" | jq -r '[.text,.prompt_tokens]|@json'; }
+    want=$(one '{"system":"s","messages":['"$turns"'],"prompt":"c"}')
+    [ "$(one '{"messages":[{"role":"system","content":"s"},'"$turns"'],"prompt":"c"}')" = "$want" ]
+    [ "$(one '{"messages":[{"role":"system","content":"s"},'"$turns"',{"role":"user","content":"c"}]}')" = "$want" ]
+    [ "$(one '{"system":"s","messages":[],"prompt":"c"}')" = "$(one '{"system":"s","messages":null,"prompt":"c"}')" ]
+    [ "$(one '{"system":"s","prompt":"c"}')" != "$want" ]
+    # the ids are those of the text that the template makes of it
+    text=$'<|im_start|>system\ns<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n'
+    [ "$(jq -cn --arg t "$text" '{prompt:$t,template:"raw"}' | "$x" -m "$m" -n 6 | jq -r '[.text,.prompt_tokens]|@json')" = "$want" ]
+    for bad in '{"messages":7}' '{"messages":[7]}' '{"messages":[{"role":"user"}]}' '{"messages":[{"role":"tool","content":"a"}]}' \
+        '{"messages":['"$turns"']}' '{"system":"s"}' '{"system":7,"prompt":"c"}' '{"messages":['"$turns"'],"prompt":"c","template":"raw"}'; do
+        run --separate-stderr -65 "$x" -m "$m" <<<"$bad"
+        [[ "$stderr" == *"standard input:1: "* || "$stderr" == *"-:1: "* ]] || { echo "$bad: $stderr"; return 1; }
+    done
+}
+
+@test "samples: numbered from the prompt's number, one computation of the prompt, the same alone and together" {
+    head -2 "$p" >two
+    "$x" -m "$m" two --samples 4 --temperature 0.8 --seed 5 -v >four 2>err
+    [ "$(jq -c '[.task_id,.sample]' four | tr -d '\n')" = \
+      '["Basic/0",0]["Basic/0",1]["Basic/0",2]["Basic/0",3]["Basic/1",0]["Basic/1",1]["Basic/1",2]["Basic/1",3]' ]
+    [ "$(jq -r 'select(.task_id=="Basic/0") | .text | @json' four | sort -u | wc -l)" -gt 1 ]
+    # of 4 prompts each 3 take all but the last token from the first
+    n=($(jq 'select(.sample==0).prompt_tokens' four))
+    [[ "$(cat err)" =~ ([0-9]+)" prompt tokens of which "([0-9]+)" shared" ]]
+    [ "${BASH_REMATCH[1]}" = $((4 * (n[0] + n[1]))) ]
+    [ "${BASH_REMATCH[2]}" -ge $((3 * (n[0] - 1 + n[1] - 1))) ]
+    for b in 1 8; do cmp four <("$x" -m "$m" two --samples 4 --temperature 0.8 --seed 5 --batch $b); done
+    # prompts that carry the numbers, in any order, give the same
+    jq -c '.sample = (3, 1, 0, 2)' two >numbered
+    cmp <(sort four) <("$x" -m "$m" numbered --temperature 0.8 --seed 5 | sort)
+    # and N samples of prompt s are s*N to s*N+N-1
+    "$x" -m "$m" <(jq -c '.sample = (0, 1)' two) --samples 2 --temperature 0.8 --seed 5 >pairs
+    cmp four pairs
+    cmp <(jq -c 'select(.sample==2)' four) <("$x" -m "$m" <(jq -c '.sample = 2' two) --temperature 0.8 --seed 5)
+}
