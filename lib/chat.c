@@ -90,6 +90,24 @@ long chat_encode(const struct bpe *b, const char *chat_format, const struct chat
     return (long)t.n;
 }
 
+long chat_no_think(const struct bpe *b, const char *prefill, int32_t **ids, long n, struct err *e)
+{
+    int32_t think = bpe_id(b, "<think>"), end = bpe_id(b, "</think>");
+    struct ids t = {.v = *ids, .n = (size_t)n};
+    int rc;
+    if (think < 0 || end < 0)
+        return err_set(e, ERR_DATA, "the tokenizer has no %s", think < 0 ? "<think>" : "</think>");
+    put(&t, &think, 1);
+    rc = put_text(&t, b, "\n\n", "", "", 0, e);
+    put(&t, &end, 1);
+    if (rc == 0)
+        rc = put_text(&t, b, "\n\n", prefill ? prefill : "", "", 0, e);
+    if (rc == 0 && t.failed)
+        rc = err_set(e, ERR_NOMEM, "out of memory for a prompt");
+    *ids = t.v;
+    return rc ? rc : (long)t.n;
+}
+
 /* The literal after "<|im_start|>system\n" up to "<|im_end|>" inside one Jinja string. */
 static char *system_text(const char *jinja)
 {

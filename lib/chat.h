@@ -17,6 +17,10 @@ struct chat_msg {
  * chat_format "raw": one message, its content and the prefill as one text after the model's bos. */
 long chat_encode(const struct bpe *b, const char *chat_format, const struct chat_msg *m, int n_msg,
                  const char *default_system, const char *prefill, int32_t **ids, struct err *e);
+/* Append to ids (n of them, as chat_encode returned them) the empty thinking block that Qwen3's template
+ * puts behind the assistant's header when enable_thinking is false, and the prefill (may be NULL). The
+ * new count, or ERR_DATA if the tokenizer has no <think> and </think>. */
+long chat_no_think(const struct bpe *b, const char *prefill, int32_t **ids, long n, struct err *e);
 /* "chatml" if the Jinja template is ChatML (with its default system text into *system, malloc or NULL),
  * else NULL. */
 const char *chat_detect(const char *jinja, char **system);

@@ -409,6 +409,7 @@ static void finish(struct engine *g, int i)
                                     .n_text = a->text.n,
                                     .thinking = a->thought.n ? a->thought.p : NULL,
                                     .n_thinking = a->thought.n,
+                                    .thinking_open = a->thinking,
                                     .seconds = now() - s->start};
     s->finished = 1;
     *(g->fin_end ? &g->fin_end->newer : &g->fin) = s;

@@ -43,7 +43,8 @@ struct engine_result {
     const double *logprob; /* (n_ids) or NULL */
     const char *text, *thinking;
     size_t n_text, n_thinking;
-    double seconds; /* from admission to the end */
+    int thinking_open; /* it ended inside its thinking */
+    double seconds;    /* from admission to the end */
 };
 int engine_new(struct engine **g, const struct model *m, const struct engine_opts *o,
                struct err *e);

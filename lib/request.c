@@ -80,22 +80,39 @@ static int take_turns(struct chat_msg **out, int *n, const cJSON *v, const char 
     return 0;
 }
 
+/* 1 if the model can think aloud: it has the marks, and its template, if we know it, speaks of them. */
+static int can_think(const struct model *m)
+{
+    const cJSON *t = cJSON_GetObjectItemCaseSensitive(m->file.meta, "chat_template");
+    return bpe_id(m->tok, "<think>") >= 0 && bpe_id(m->tok, "</think>") >= 0 &&
+           (!cJSON_IsString(t) || strstr(t->valuestring, "think>"));
+}
+
 /* The ids of a conversation in the model's chat format. */
 static int encode_chat(struct request *q, const struct chat_msg *msg, int n_msg,
-                       const struct model *m, struct err *e)
+                       const struct model *m, const struct request_defaults *d, struct err *e)
 {
+    int no_think = d->thinking == REQUEST_THINK_OFF && can_think(m);
     if (!m->chat_format)
         return err_set(e, ERR_DATA, "%s has no chat format: give raw prompts (--raw)",
                        m->file.path);
-    long n =
-        chat_encode(m->tok, m->chat_format, msg, n_msg, m->chat_system, q->prefill, &q->ids, e);
+    if (d->thinking == REQUEST_THINK_ON && !can_think(m))
+        return err_set(e, ERR_DATA,
+                       "%s cannot think: its tokenizer and template have no <think> and </think>",
+                       m->file.path);
+    if (d->thinking == REQUEST_THINK_ON && q->prefill)
+        return err_set(e, ERR_DATA, "an answer that has a prefill cannot begin with thinking");
+    long n = chat_encode(m->tok, m->chat_format, msg, n_msg, m->chat_system,
+                         no_think ? NULL : q->prefill, &q->ids, e);
+    if (n > 0 && no_think)
+        n = chat_no_think(m->tok, q->prefill, &q->ids, n, e);
     q->n_ids = n > INT32_MAX / 2 ? INT32_MAX : (int)n;
     return n < 0 ? (int)n : 0;
 }
 
 /* The ids of a prompt: the model's chat format around it, or the text as it stands. */
 static int encode(struct request *q, const cJSON *v, const char *text, int raw,
-                  const struct model *m, struct err *e)
+                  const struct model *m, const struct request_defaults *d, struct err *e)
 {
     const char *system = json_get_str(v, "system", NULL, e);
     struct chat_msg *msg = NULL;
@@ -103,7 +120,7 @@ static int encode(struct request *q, const cJSON *v, const char *text, int raw,
     if (rc == 0 && raw && (!text || n_msg != 1 + !!system))
         rc = err_set(e, ERR_DATA, "a raw prompt is one text: no messages");
     if (rc == 0)
-        rc = raw ? encode_raw(q, text, m, e) : encode_chat(q, msg, n_msg, m, e);
+        rc = raw ? encode_raw(q, text, m, e) : encode_chat(q, msg, n_msg, m, d, e);
     free(msg);
     if (rc < 0)
         return rc;
@@ -188,7 +205,7 @@ static int take_record(struct requests *p, const cJSON *v, long line, const stru
     if ((rc = take_id(q, v, line, e)) < 0 || (rc = copy(&q->bench, bench, e)) < 0 ||
         (rc = copy(&q->prefill, prefill && *prefill ? prefill : NULL, e)) < 0 ||
         (rc = take_stops(q, cJSON_GetObjectItemCaseSensitive(v, "stop"), d, e)) < 0 ||
-        (rc = encode(q, v, text, d->raw || strcmp(template, "raw") == 0, m, e)) < 0)
+        (rc = encode(q, v, text, d->raw || strcmp(template, "raw") == 0, m, d, e)) < 0)
         return rc;
     return fits(p, q, d->n_ctx, e);
 }

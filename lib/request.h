@@ -24,15 +24,18 @@ struct requests {
     const char *path;
     char sha256[65]; /* of the records as they were read */
 };
+enum request_thinking { REQUEST_THINK_AUTO, REQUEST_THINK_ON, REQUEST_THINK_OFF };
 struct request_defaults {
     const char *prefill;     /* where a record has none; NULL */
     const char *const *stop; /* (n_stop) added to every record's */
     int n_stop, raw;         /* raw: every prompt is raw text */
     int max_tokens, n_ctx;
+    enum request_thinking thinking; /* of chat prompts; auto adds nothing, as on does */
 };
 /* Read all records of path ("-" is stdin). A chat prompt is rendered by the model's chat format; a
  * raw one is encoded as it stands, special tokens in it included. Errors name path:line: a model
- * without chat format, a prompt that leaves no room in n_ctx, (task_id, sample) twice. */
+ * without chat format, a prompt that leaves no room in n_ctx, (task_id, sample) twice, thinking asked
+ * of a model that has no such tokens. */
 int requests_read(struct requests *p, const char *path, const struct model *m,
                   const struct request_defaults *d, struct err *e);
 /* One text, as if it were a record. */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 static struct {
-    const char *model, *prompts, *prompt, *out, *prefill, *device, *kv_type;
+    const char *model, *prompts, *prompt, *out, *prefill, *device, *kv_type, *thinking;
     long max_tokens, top_k, samples, seed, batch, ctx, think_budget, threads, chunk, repeat_last;
     double temperature, top_p, min_p, repeat_penalty;
     int raw, logprobs, ids, timings, unordered, text;
@@ -20,6 +20,7 @@ static struct {
        .samples = 1,
        .batch = 8,
        .think_budget = -1,
+       .thinking = "auto",
        .top_p = 1,
        .repeat_penalty = 1,
        .repeat_last = 64,
@@ -52,6 +53,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "timings", &o.timings, "add tok_per_sec and inference_ms"),
     CLI_FLAG(0, "text", &o.text, "write the text alone, not JSON"),
     CLI_FLAG(0, "unordered", &o.unordered, "write samples as they finish"),
+    CLI_CHOICE(0, "thinking", &o.thinking, "auto|on|off", "whether a model that can think does"),
     CLI_INT(0, "think-budget", &o.think_budget, "N", "tokens of thinking; -1 = no limit", -1, 1e9),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16", "numbers of the KV cache"),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
@@ -66,7 +68,7 @@ static const struct cli cli = {.name = "apr-gen",
                                    "apr-prompt --bench basic | apr-gen -m m.apr -o samples.jsonl",
                                .opts = opts,
                                .see = "apr-prompt(1), apr-extract(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 /* One answer to make: sample k of prompt p. */
 struct job {
@@ -101,10 +103,10 @@ static long sample_of(const struct job *job)
 static char *part_key(struct run *r)
 {
     static const char *const names[] = {
-        "max-tokens",     "temperature", "top-k",        "top-p",   "min-p",
-        "repeat-penalty", "repeat-last", "samples",      "seed",    "ctx",
-        "prefill",        "raw",         "logprobs",     "ids",     "timings",
-        "text",           "unordered",   "think-budget", "kv-type", "device"};
+        "max-tokens",  "temperature", "top-k",   "top-p", "min-p",     "repeat-penalty",
+        "repeat-last", "samples",     "seed",    "ctx",   "prefill",   "raw",
+        "logprobs",    "ids",         "timings", "text",  "unordered", "think-budget",
+        "kv-type",     "device",      "thinking"};
     struct hash_sha256 sha;
     char hex[65], value[4096], *meta = cJSON_PrintUnformatted(r->m.file.meta),
                                *key = cli_malloc(100);
@@ -157,6 +159,8 @@ static void record(struct json_out *j, const struct job *job, const struct engin
         json_key(j, "thinking");
         json_strn(j, s->thinking, s->n_thinking);
     }
+    if (s->thinking_open)
+        json_kv_bool(j, "thinking_open", 1);
     json_kv_int(j, "tokens_generated", s->n_ids);
     json_kv_int(j, "prompt_tokens", s->prompt_tokens);
     json_kv_str(j, "finish", engine_finish_name(s->finish));
@@ -299,7 +303,10 @@ static void load(struct run *r, const char *prompts)
                                  .n_stop = o.stop.n,
                                  .raw = o.raw,
                                  .max_tokens = (int)o.max_tokens,
-                                 .n_ctx = r->m.n_ctx};
+                                 .n_ctx = r->m.n_ctx,
+                                 .thinking = !strcmp(o.thinking, "on")    ? REQUEST_THINK_ON
+                                             : !strcmp(o.thinking, "off") ? REQUEST_THINK_OFF
+                                                                          : REQUEST_THINK_AUTO};
     if ((o.prompt ? requests_add_text(&r->prompts, o.prompt, &r->m, &d, &r->e)
                   : requests_read(&r->prompts, prompts, &r->m, &d, &r->e)) < 0)
         cli_die(&r->e);

@@ -169,6 +169,43 @@ setup() {
     done
 }
 
+# the tiny model with Qwen3's two marks and the end of its template
+think_model() {
+    cp -r "$top/tests/vectors/tiny-hf" hf
+    jq '.added_tokens += [["<think>",275],["</think>",276] | {id: .[1], content: .[0], single_word: false, lstrip: false,
+        rstrip: false, normalized: false, special: false}]' hf/tokenizer.json >t && mv t hf/tokenizer.json
+    jq '.chat_template += "{%- if enable_thinking is false %}{{- \u0027<think>\\n\\n</think>\\n\\n\u0027 }}{%- endif %}"' \
+        hf/tokenizer_config.json >t && mv t hf/tokenizer_config.json
+    "$APR_BIN/st2apr" hf -o think.apr
+}
+
+@test "thinking off is the template's empty block, on and auto add nothing" {
+    think_model
+    for t in auto on off; do "$x" -m think.apr -p hi -n 6 --thinking $t >$t; done
+    cmp auto on
+    frame=$'<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n'
+    cmp on <("$x" -m think.apr --raw -p "$frame" -n 6)
+    cmp off <("$x" -m think.apr --raw -p "$frame"$'<think>\n\n</think>\n\n' -n 6)
+    cmp <("$x" -m think.apr -p hi --prefill 'ab' -n 6 --thinking off) \
+        <("$x" -m think.apr --raw -p "$frame"$'<think>\n\n</think>\n\n' --prefill ab -n 6)
+    run --separate-stderr -65 "$x" -m think.apr -p hi --prefill ab --thinking on
+    [[ "$stderr" == *"an answer that has a prefill cannot begin with thinking" ]]
+    cmp <("$x" -m "$m" -p hi -n 6 --thinking off) <("$x" -m "$m" -p hi -n 6)
+    run --separate-stderr -65 "$x" -m "$m" -p hi --thinking on
+    [[ "$stderr" == *"m.apr cannot think: its tokenizer and template have no <think> and </think>" ]]
+    run -64 "$x" -m "$m" -p hi --thinking maybe
+}
+
+@test "an answer that ends inside its thinking says so" {
+    think_model
+    run -0 "$x" -m think.apr --raw -p 'hi<think>' -n 5
+    [ "$(jq -c '[.text,(.thinking|length),.thinking_open,.tokens_generated]' <<<"$output")" = '["",5,true,5]' ]
+    run -0 "$x" -m think.apr --raw -p 'hi<think>' -n 8 --think-budget 3
+    [ "$(jq -c '[(.text|length),(.thinking|length),.thinking_open,.tokens_generated]' <<<"$output")" = '[4,3,null,8]' ]
+    run -0 "$x" -m think.apr --raw -p 'hi' -n 5
+    [ "$(jq -c '[(.text|length),.thinking,.thinking_open]' <<<"$output")" = '[5,null,null]' ]
+}
+
 @test "samples: numbered from the prompt's number, one computation of the prompt, the same alone and together" {
     head -2 "$p" >two
     "$x" -m "$m" two --samples 4 --temperature 0.8 --seed 5 -v >four 2>err

@@ -52,10 +52,30 @@ int main(void)
     ok(n > 3 && ids[3] == 151667,
        "an added token that is not special is itself in content, as in HF");
     free(ids);
+    static const char *const prefill[] = {NULL, "```python\n", "\n\ndef"};
+    for (int i = 0; i < 3; i++) { /* Qwen3's template with enable_thinking false */
+        char text[200];
+        int32_t *y;
+        snprintf(
+            text, sizeof text,
+            "<|im_start|>user\n  Q2<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n%s",
+            prefill[i] ? prefill[i] : "");
+        n = chat_encode(b, "chatml", talk + 3, 1, NULL, NULL, &ids, &e);
+        n = chat_no_think(b, prefill[i], &ids, n, &e);
+        long want = bpe_encode(b, text, strlen(text), BPE_SPECIAL, &y, &e);
+        ok(n == want && n > 0 && !memcmp(ids, y, (size_t)n * sizeof *y),
+           "the empty thinking block, prefill %d: %ld and %ld ids", i, n, want);
+        free(ids);
+        free(y);
+    }
     struct chat_msg hello = {"user", "Hello world"};
     n = chat_encode(llama, "raw", &hello, 1, NULL, NULL, &ids, &e);
     ok(n == 3 && ids[0] == 128000 && ids[1] == 9906, "raw: the text alone, after the model's bos");
     free(ids);
+    n = chat_encode(llama, "raw", &hello, 1, NULL, NULL, &ids, &e);
+    ok(chat_no_think(llama, NULL, &ids, n, &e) == ERR_DATA && ids[1] == 9906, "%s", e.msg);
+    free(ids);
+    e.code = 0;
     ok(chat_encode(llama, "chatml", &hello, 1, NULL, NULL, &ids, &e) == ERR_DATA, "%s", e.msg);
     e.code = 0;
     ok(chat_encode(b, NULL, &hello, 1, NULL, NULL, &ids, &e) == ERR_DATA, "%s", e.msg);
