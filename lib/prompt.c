@@ -1,7 +1,7 @@
-/* prompt - fill a strategy's text with a problem */
+/* prompt - read a strategy, fill its texts with a problem */
 #include "prompt.h"
-#include "json.h"
 #include "paths.h"
+#include "pycall.h"
 #include "yaml.h"
 #include <ctype.h>
 #include <limits.h>
@@ -9,20 +9,162 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *dup(const char *s)
+enum {
+    MAX_CODE = 16384, /* bytes of a first answer's code that a second round quotes */
+    MAX_NAME = 256
+};
+
+/* Upstream's other names (its scripts/eval-helpers.sh). */
+static const struct {
+    const char *theirs, *ours;
+} names[] = {{"default", "standard"},
+             {"structured-cot", "scot"},
+             {"fewshot", "few-shot"},
+             {"code-gen-opt", "cgo"},
+             {"reflect", "reflexion"}};
+
+/* ---- the yaml ---- */
+
+static int take(char **to, const struct yaml_doc *d, const struct yaml *map, const char *key,
+                struct err *e)
 {
-    return s ? strdup(s) : NULL;
+    const char *s = yaml_str(d, map, key, NULL, e);
+    if (!s)
+        return e->code;
+    free(*to);
+    return (*to = strdup(s)) ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
+}
+
+static int take_stops(struct prompt_form *f, const struct yaml_doc *d, const struct yaml *list,
+                      struct err *e)
+{
+    int n = 0;
+    if (list->kind != YAML_K_LIST)
+        return yaml_err(d, list, e, "stop: expected a list of texts");
+    for (const struct yaml *m = list->child; m; m = m->next)
+        n++;
+    if (!(f->stop = calloc((size_t)n + 1, sizeof *f->stop)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
+    for (const struct yaml *m = list->child; m; m = m->next) {
+        if (m->kind != YAML_K_SCALAR || !*m->text)
+            return yaml_err(d, m, e, "stop: expected a text that is not empty");
+        if (!(f->stop[f->n_stop++] = strdup(m->text)))
+            return err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
+    }
+    return 0;
+}
+
+static int take_turns(struct prompt_form *f, const struct yaml_doc *d, const struct yaml *list,
+                      struct err *e)
+{
+    static const char *const keys[] = {"user", "assistant", NULL};
+    int n = 0;
+    if (list->kind != YAML_K_LIST)
+        return yaml_err(d, list, e, "turns: expected a list");
+    for (const struct yaml *m = list->child; m; m = m->next)
+        n++;
+    if (!(f->turn = calloc((size_t)n + 1, sizeof *f->turn)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
+    for (const struct yaml *m = list->child; m; m = m->next) {
+        struct prompt_turn *t = &f->turn[f->n_turn++];
+        if (m->kind != YAML_K_MAP)
+            return yaml_err(d, m, e, "turns: expected user and assistant");
+        if (yaml_only(d, m, keys, e) < 0 || take(&t->user, d, m, "user", e) < 0 ||
+            take(&t->assistant, d, m, "assistant", e) < 0)
+            return e->code;
+        if (!t->user || !t->assistant)
+            return yaml_err(d, m, e, "turns: expected user and assistant");
+    }
+    return 0;
+}
+
+/* What a map says of a form, be it the whole strategy or one format of it. */
+static int take_form(struct prompt_form *f, const struct yaml_doc *d, const struct yaml *map,
+                     struct err *e)
+{
+    const struct yaml *stop = yaml_get(map, "stop"), *turns = yaml_get(map, "turns");
+    const char *template = yaml_str(d, map, "template", "chat", e);
+    f->max_tokens = yaml_int(d, map, "max_tokens", 0, e);
+    if (take(&f->system, d, map, "system", e) < 0 || take(&f->prefill, d, map, "prefill", e) < 0 ||
+        (stop && take_stops(f, d, stop, e) < 0) || (turns && take_turns(f, d, turns, e) < 0))
+        return e->code;
+    if (strcmp(template, "chat") && strcmp(template, "raw"))
+        return yaml_err(d, yaml_get(map, "template"), e, "template: expected chat or raw");
+    f->raw = !strcmp(template, "raw");
+    if (f->raw && (f->system || f->n_turn))
+        return yaml_err(d, map, e, "a raw prompt is one text: no system, no turns");
+    if (f->max_tokens < 0 || f->max_tokens > 1 << 24)
+        return yaml_err(d, yaml_get(map, "max_tokens"), e, "max_tokens: expected 0 to 16777216");
+    return 0;
+}
+
+/* One format: a text alone, or a map of the text and what goes with it. */
+static int take_format(struct prompt_form *f, const struct yaml_doc *d, const char *key,
+                       struct err *e)
+{
+    static const char *const keys[] = {"text",     "system", "prefill",    "turns",
+                                       "template", "stop",   "max_tokens", NULL};
+    const struct yaml *node = yaml_get(d->root, key);
+    int rc;
+    if (!node)
+        return 0;
+    if (node->kind == YAML_K_SCALAR)
+        return take(&f->text, d, d->root, key, e);
+    if (node->kind != YAML_K_MAP)
+        return yaml_err(d, node, e, "%s: expected a text, or a map with one", key);
+    if ((rc = yaml_only(d, node, keys, e)) < 0 || (rc = take(&f->text, d, node, "text", e)) < 0)
+        return rc;
+    if (!f->text)
+        return yaml_err(d, node, e, "%s: text is missing", key);
+    return take_form(f, d, node, e);
+}
+
+static int mentions(const struct prompt_form *f, const char *field)
+{
+    int yes = f->text && strstr(f->text, field);
+    for (int i = 0; i < f->n_turn && !yes; i++)
+        yes = strstr(f->turn[i].user, field) || strstr(f->turn[i].assistant, field);
+    return yes;
+}
+
+static int read_strategy(struct prompt *p, const struct yaml_doc *d, const char *name,
+                         struct err *e)
+{
+    static const char *const keys[] = {"strategy", "humaneval", "mbpp", "system", NULL};
+    struct prompt_form *form[] = {&p->humaneval, &p->mbpp};
+    int rc;
+    if (!d->root || d->root->kind != YAML_K_MAP)
+        return yaml_err(d, d->root, e, "expected a map");
+    if ((rc = yaml_only(d, d->root, keys, e)) < 0)
+        return rc;
+    name = yaml_str(d, d->root, "strategy", name, e);
+    if (e->code)
+        return e->code;
+    if (!(p->strategy = strdup(name)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
+    for (int i = 0; i < 2; i++) {
+        if ((rc = take_format(form[i], d, keys[1 + i], e)) < 0)
+            return rc;
+        if (form[i]->text && !form[i]->system && !form[i]->raw &&
+            (rc = take(&form[i]->system, d, d->root, "system", e)) < 0)
+            return rc;
+        form[i]->shows_tests = mentions(form[i], "{tests}");
+        p->second |= mentions(form[i], "{code}") || mentions(form[i], "{feedback}");
+    }
+    return 0;
 }
 
 int prompt_load(struct prompt *p, const char *strategy, struct err *e)
 {
-    static const char *const keys[] = {"strategy", "humaneval", "mbpp", "system", NULL};
     char file[PATH_MAX], path[PATH_MAX];
-    const char *name, *he, *mbpp, *sys;
     struct yaml_doc d;
-    size_t n = strlen(strategy);
+    size_t n;
     int rc;
     memset(p, 0, sizeof *p);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(strategy, names[i].theirs))
+            strategy = names[i].ours;
+    n = strlen(strategy);
     if (n > 5 && !strcmp(strategy + n - 5, ".yaml"))
         snprintf(file, sizeof file, "%s", strategy);
     else if (strchr(strategy, '/'))
@@ -31,40 +173,46 @@ int prompt_load(struct prompt *p, const char *strategy, struct err *e)
         snprintf(file, sizeof file, "configs/prompts/%.200s.yaml", strategy);
     if ((rc = paths_find(file, path, sizeof path, e)) < 0 || (rc = yaml_load(&d, path, e)) < 0)
         return rc;
-    if (!d.root || d.root->kind != YAML_K_MAP)
-        rc = yaml_err(&d, d.root, e, "expected a map");
-    else
-        rc = yaml_only(&d, d.root, keys, e);
-    if (rc == 0) {
-        name = yaml_str(&d, d.root, "strategy", strategy, e);
-        he = yaml_str(&d, d.root, "humaneval", NULL, e);
-        mbpp = yaml_str(&d, d.root, "mbpp", NULL, e);
-        sys = yaml_str(&d, d.root, "system", NULL, e);
-        rc = e->code;
-        if (rc == 0) {
-            p->strategy = dup(name);
-            p->humaneval = dup(he);
-            p->mbpp = dup(mbpp);
-            p->system = dup(sys);
-            if (!p->strategy || !p->humaneval != !he || !p->mbpp != !mbpp || !p->system != !sys)
-                rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
-        }
-    }
+    rc = read_strategy(p, &d, strategy, e);
     yaml_free(&d);
     if (rc < 0)
         prompt_free(p);
     return rc;
 }
 
+static void free_form(struct prompt_form *f)
+{
+    for (int i = 0; i < f->n_turn; i++) {
+        free(f->turn[i].user);
+        free(f->turn[i].assistant);
+    }
+    for (int i = 0; i < f->n_stop; i++)
+        free(f->stop[i]);
+    free(f->turn);
+    free(f->stop);
+    free(f->text);
+    free(f->system);
+    free(f->prefill);
+}
+
 void prompt_free(struct prompt *p)
 {
     free(p->strategy);
-    free(p->humaneval);
-    free(p->mbpp);
-    free(p->system);
+    free_form(&p->humaneval);
+    free_form(&p->mbpp);
     memset(p, 0, sizeof *p);
 }
 
+/* ---- filling ---- */
+
+struct field {
+    const char *name;
+    const char *s; /* (n) what it stands for; NULL = this task or round has none */
+    size_t n;
+};
+enum { FIELDS = 6 };
+
+/* The asserts one a line (malloc). */
 static char *tests_text(const struct bench_task *t)
 {
     size_t n = 1;
@@ -79,42 +227,149 @@ static char *tests_text(const struct bench_task *t)
     return s;
 }
 
-char *prompt_text(const struct prompt *p, const struct bench *b, const struct bench_task *t,
+/* The values of a task's placeholders. tests and name must outlive them. */
+static void fields(struct field f[FIELDS], const struct bench *b, const struct bench_task *t,
+                   const struct prompt_first *first, const char *tests, char name[MAX_NAME])
+{
+    const char *entry = pycall_entry(t, name, MAX_NAME), *code = first ? first->code : NULL;
+    size_t n = strlen(t->prompt), n_code = code ? strlen(code) : 0;
+    if (!b->mbpp)
+        while (n && isspace((unsigned char)t->prompt[n - 1]))
+            n--;
+    if (n_code > MAX_CODE) /* whole lines */
+        for (n_code = MAX_CODE; n_code && code[n_code - 1] != '\n';)
+            n_code--;
+    while (n_code && isspace((unsigned char)code[n_code - 1]))
+        n_code--;
+    f[0] = (struct field){b->mbpp ? "{text}" : "{prompt}", t->prompt, n};
+    f[1] = (struct field){"{tests}", tests, strlen(tests)};
+    f[2] = (struct field){"{entry}", entry, entry ? strlen(entry) : 0};
+    f[3] = (struct field){"{code}", code, n_code};
+    f[4] = (struct field){"{feedback}", first ? first->feedback : NULL, 0};
+    f[4].n = f[4].s ? strlen(f[4].s) : 0;
+    f[5] = (struct field){0};
+}
+
+/* Text with its placeholders filled (malloc). */
+static char *fill(const char *text, const struct field *fields, const struct bench_task *t,
                   struct err *e)
 {
-    const char *text = b->mbpp ? p->mbpp : p->humaneval;
-    size_t n_prompt = strlen(t->prompt), len = 0;
-    char *tests, *out = NULL;
-    FILE *f;
-    if (!text) {
-        err_set(e, ERR_CONFIG, "strategy %s has no text for the format %s", p->strategy,
-                b->mbpp ? "mbpp" : "humaneval");
-        return NULL;
-    }
-    if (!b->mbpp)
-        while (n_prompt && isspace((unsigned char)t->prompt[n_prompt - 1]))
-            n_prompt--;
-    tests = tests_text(t);
-    f = open_memstream(&out, &len);
-    if (tests && f) {
-        for (const char *s = text; *s;) {
-            const char *field = b->mbpp ? "{text}" : "{prompt}";
-            if (!strncmp(s, field, strlen(field))) {
-                fwrite(t->prompt, 1, n_prompt, f);
-                s += strlen(field);
-            } else if (!strncmp(s, "{tests}", 7)) {
-                fputs(tests, f);
-                s += 7;
-            } else {
-                fputc(*s++, f);
-            }
+    size_t len = 0;
+    char *out = NULL;
+    FILE *f = open_memstream(&out, &len);
+    while (f && *text && !e->code) {
+        const struct field *x = fields;
+        while (x->name && strncmp(text, x->name, strlen(x->name)))
+            x++;
+        if (!x->name) {
+            fputc(*text++, f);
+        } else if (!x->s) {
+            err_set(e, ERR_DATA, "%s: nothing to put for %s", t->task_id, x->name);
+        } else {
+            fwrite(x->s, 1, x->n, f);
+            text += strlen(x->name);
         }
     }
-    free(tests);
-    if (!f || fclose(f) != 0 || !tests) {
-        free(out);
+    if (!f || fclose(f) != 0)
         err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id);
+    if (e->code) {
+        free(out);
         return NULL;
     }
     return out;
+}
+
+static const struct prompt_form *form_of(const struct prompt *p, const struct bench *b,
+                                         struct err *e)
+{
+    const struct prompt_form *f = b->mbpp ? &p->mbpp : &p->humaneval;
+    if (f->text)
+        return f;
+    err_set(e, ERR_CONFIG, "strategy %s has no text for the format %s", p->strategy,
+            b->mbpp ? "mbpp" : "humaneval");
+    return NULL;
+}
+
+char *prompt_text(const struct prompt *p, const struct bench *b, const struct bench_task *t,
+                  struct err *e)
+{
+    const struct prompt_form *form = form_of(p, b, e);
+    struct field f[FIELDS];
+    char *tests, *text = NULL, name[MAX_NAME];
+    if (!form)
+        return NULL;
+    if (!(tests = tests_text(t))) {
+        err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id);
+        return NULL;
+    }
+    fields(f, b, t, NULL, tests, name);
+    text = fill(form->text, f, t, e);
+    free(tests);
+    return text;
+}
+
+/* A filled text as a string, or null. */
+static void put(struct json_out *j, const char *key, const char *text, const struct field *f,
+                const struct bench_task *t, struct err *e)
+{
+    char *s = text && !e->code ? fill(text, f, t, e) : NULL;
+    json_key(j, key);
+    if (s)
+        json_str(j, s);
+    else
+        json_raw(j, "null");
+    free(s);
+}
+
+static void put_turns(struct json_out *j, const struct prompt_form *form, const struct field *f,
+                      const struct bench_task *t, struct err *e)
+{
+    json_key(j, "messages");
+    json_begin(j, '[');
+    for (int i = 0; i < 2 * form->n_turn; i++) {
+        const struct prompt_turn *turn = &form->turn[i / 2];
+        json_begin(j, '{');
+        json_kv_str(j, "role", i % 2 ? "assistant" : "user");
+        put(j, "content", i % 2 ? turn->assistant : turn->user, f, t, e);
+        json_end(j, '}');
+    }
+    json_end(j, ']');
+}
+
+int prompt_record(struct json_out *j, const struct prompt *p, const struct bench *b,
+                  const struct bench_task *t, long sample, long max_tokens,
+                  const struct prompt_first *first, struct err *e)
+{
+    const struct prompt_form *form = form_of(p, b, e);
+    struct field f[FIELDS];
+    char *tests, name[MAX_NAME];
+    if (!form)
+        return e->code;
+    if (!(tests = tests_text(t)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id);
+    fields(f, b, t, first, tests, name);
+    json_begin(j, '{');
+    json_kv_str(j, "schema", "prompt/1");
+    json_kv_str(j, "task_id", t->task_id);
+    json_kv_int(j, "sample", sample);
+    json_kv_str(j, "bench", b->name);
+    json_kv_str(j, "strategy", p->strategy);
+    put(j, "system", form->system, f, t, e);
+    if (form->n_turn)
+        put_turns(j, form, f, t, e);
+    put(j, "prompt", form->text, f, t, e);
+    put(j, "prefill", form->prefill, f, t, e);
+    json_kv_str(j, "template", form->raw ? "raw" : "chat");
+    json_key(j, "stop");
+    json_begin(j, '[');
+    for (int i = 0; i < form->n_stop; i++)
+        json_str(j, form->stop[i]);
+    json_end(j, ']');
+    json_kv_int(j, "max_tokens",
+                max_tokens                         ? max_tokens
+                : form->max_tokens > b->max_tokens ? form->max_tokens
+                                                   : b->max_tokens);
+    json_end(j, '}');
+    free(tests);
+    return j->failed ? err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id) : e->code;
 }

@@ -1,21 +1,46 @@
-/* prompt.h - a prompting strategy: how a benchmark's problem becomes the text that a model is asked
+/* prompt.h - a prompting strategy: how a benchmark's problem becomes what a model is asked
  *
- * configs/prompts/NAME.yaml holds one text a format, with placeholders in braces: {prompt} (white
- * space at its end removed), {text}, {tests} (asserts, one a line).  Other braces stand for
- * themselves. */
+ * configs/prompts/NAME.yaml holds one text a format of benchmark, with placeholders in braces:
+ * {prompt} (humaneval; white space at its end removed), {text} and {tests} (mbpp; asserts, one a
+ * line), {entry} (the function's name), and in a second round {code} and {feedback}.  Other braces
+ * stand for themselves.  Beside the text: a system turn, turns before the question (exemplars), a
+ * prefill of the answer, raw text instead of chat, stop strings, tokens. */
 #ifndef PROMPT_H
 #define PROMPT_H
 #include "bench.h"
+#include "json.h"
 
+struct prompt_turn { /* one exchange before the question */
+    char *user, *assistant;
+};
+struct prompt_form { /* how problems of one format are put */
+    char *text;      /* NULL = not at all */
+    char *system, *prefill;
+    struct prompt_turn *turn; /* (n_turn) */
+    char **stop;              /* (n_stop) */
+    int n_turn, n_stop, raw;
+    int shows_tests; /* {tests} is in its texts */
+    long max_tokens; /* the answer needs at least so many; 0 = what the benchmark says */
+};
 struct prompt {
     char *strategy;
-    char *humaneval, *mbpp; /* texts; NULL = the strategy has none for that format */
-    char *system;           /* system turn or NULL */
+    struct prompt_form humaneval, mbpp;
+    int second; /* 1: its texts need a first answer */
 };
-/* A strategy's name, or the path of its .yaml. ERR_NOINPUT, ERR_CONFIG. */
+struct prompt_first { /* what a second round builds on */
+    const char *code, *feedback;
+};
+/* A strategy's name, upstream's other name for it (structured-cot, fewshot, code-gen-opt, reflect),
+ * or the path of its .yaml. ERR_NOINPUT, ERR_CONFIG. */
 int prompt_load(struct prompt *p, const char *strategy, struct err *e);
 void prompt_free(struct prompt *p);
-/* The text for a task (malloc). NULL with ERR_CONFIG if the strategy does not know the format. */
+/* The question for a task of a first round (malloc). NULL with ERR_CONFIG if the strategy does not
+ * know the format, ERR_DATA if the task lacks what the text asks for. */
 char *prompt_text(const struct prompt *p, const struct bench *b, const struct bench_task *t,
                   struct err *e);
+/* Append the prompt/1 record of a task. max_tokens 0: the benchmark's, or the strategy's if that is
+ * more. first: NULL in a first round. */
+int prompt_record(struct json_out *j, const struct prompt *p, const struct bench *b,
+                  const struct bench_task *t, long sample, long max_tokens,
+                  const struct prompt_first *first, struct err *e);
 #endif

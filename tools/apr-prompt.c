@@ -1,14 +1,16 @@
-/* apr-prompt - a benchmark's problems as prompts (prompt/1) */
+/* apr-prompt - a benchmark's problems as prompts (prompt/1), for a first or a second round */
 #include "bench.h"
 #include "cli.h"
+#include "feedback.h"
 #include "json.h"
+#include "keyed.h"
 #include "outfile.h"
 #include "prompt.h"
 #include <stdlib.h>
 #include <string.h>
 
 static struct {
-    const char *bench, *strategy, *out;
+    const char *bench, *strategy, *code, *verdicts, *out;
     long max_tokens, limit, samples;
 } o = {.strategy = "standard", .out = "-", .samples = 1};
 
@@ -16,7 +18,9 @@ static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('b', "bench", &o.bench, "NAME", "benchmark of configs/bench, or a .jsonl[.gz] file"),
     CLI_STR(0, "strategy", &o.strategy, "NAME", "strategy of configs/prompts, or a .yaml file"),
-    CLI_INT(0, "max-tokens", &o.max_tokens, "N", "bound answers by N tokens (0: what the benchmark says)", 0, 1 << 24),
+    CLI_STR(0, "samples-from", &o.code, "FILE", "second round: the code of the first (code/1)"),
+    CLI_STR(0, "verdicts", &o.verdicts, "FILE", "second round: the verdicts on it (verdict/1)"),
+    CLI_INT(0, "max-tokens", &o.max_tokens, "N", "bound answers by N tokens (0: what benchmark and strategy say)", 0, 1 << 24),
     CLI_INT(0, "samples", &o.samples, "N", "write each problem N times, as samples 0..N-1", 1, 100000),
     CLI_INT(0, "limit", &o.limit, "N", "only the first N problems (0: all)", 0, 1 << 24),
     CLI_STR('o', "output", &o.out, "FILE", "write here (- is stdout)"),
@@ -31,79 +35,134 @@ static const struct cli cli = {.name = "apr-prompt",
                                .see = "apr-gen(1), schema(7)",
                                .output_version = 1};
 
-static void record(struct json_out *j, const struct bench *b, const struct bench_task *t,
-                   const struct prompt *p, const char *text, long sample)
+struct run {
+    struct bench b;
+    struct prompt p;
+    struct outfile f;
+    struct json_out j;
+};
+
+static int put(struct run *r, const struct bench_task *t, long sample,
+               const struct prompt_first *first, struct err *e)
 {
-    json_begin(j, '{');
-    json_kv_str(j, "schema", "prompt/1");
-    json_kv_str(j, "task_id", t->task_id);
-    json_kv_int(j, "sample", sample);
-    json_kv_str(j, "bench", b->name);
-    json_kv_str(j, "strategy", p->strategy);
-    json_key(j, "system");
-    if (p->system)
-        json_str(j, p->system);
-    else
-        json_raw(j, "null");
-    json_kv_str(j, "prompt", text);
-    json_key(j, "prefill");
-    json_raw(j, "null");
-    json_kv_str(j, "template", "chat");
-    json_key(j, "stop");
-    json_begin(j, '[');
-    json_end(j, ']');
-    json_kv_int(j, "max_tokens", o.max_tokens ? o.max_tokens : b->max_tokens);
-    json_end(j, '}');
+    int rc = prompt_record(&r->j, &r->p, &r->b, t, sample, o.max_tokens, first, e);
+    if (rc == 0 && (rc = outfile_write(&r->f, r->j.buf, r->j.len, e)) == 0)
+        rc = outfile_write(&r->f, "\n", 1, e);
+    json_reset(&r->j);
+    return rc;
 }
 
-static int write_all(const struct bench *b, const struct prompt *p, struct outfile *f,
-                     struct err *e)
+static int in_limit(const struct run *r, const struct bench_task *t)
 {
-    struct json_out j = {0};
+    return o.limit == 0 || t - r->b.task < o.limit;
+}
+
+static int first_round(struct run *r, struct err *e)
+{
     int rc = 0;
-    for (int i = 0; i < b->n && rc == 0 && (o.limit == 0 || i < o.limit); i++) {
-        char *text = prompt_text(p, b, &b->task[i], e);
-        if (!text)
-            rc = e->code;
-        for (long s = 0; s < o.samples && rc == 0; s++) {
-            record(&j, b, &b->task[i], p, text, s);
-            if (j.failed)
-                rc = err_set(e, ERR_NOMEM, "out of memory");
-            else if ((rc = outfile_write(f, j.buf, j.len, e)) == 0)
-                rc = outfile_write(f, "\n", 1, e);
-            json_reset(&j);
-        }
-        free(text);
-    }
-    free(j.buf);
+    for (int i = 0; i < r->b.n && in_limit(r, &r->b.task[i]); i++)
+        for (long s = 0; s < o.samples && rc == 0; s++)
+            rc = put(r, &r->b.task[i], s, NULL, e);
     return rc;
+}
+
+/* The prompt for an answer that failed; nothing for one that passed, or whose failure is ours. */
+static int second(struct run *r, const struct keyed_record *c, const struct keyed *verdicts,
+                  struct err *e)
+{
+    const struct bench_task *t = bench_find(&r->b, c->task_id);
+    const struct keyed_record *v = keyed_find(verdicts, r->b.name, c->task_id, c->sample);
+    struct prompt_first first;
+    char *feedback;
+    int rc;
+    if (!t)
+        return err_set(e, ERR_DATA, "%s:%ld: task_id %.60s is not in the benchmark %s", o.code,
+                       c->line, c->task_id, r->b.name);
+    if (!v)
+        return err_set(e, ERR_DATA, "%s:%ld: %s has no verdict on %.60s, sample %ld", o.code,
+                       c->line, o.verdicts, c->task_id, c->sample);
+    const cJSON *tests = cJSON_GetObjectItemCaseSensitive(v->v, "tests");
+    const char *kind = json_get_str(v->v, "verdict", "fail", e),
+               *detail = json_get_str(v->v, "detail", NULL, e);
+    long run = cJSON_IsObject(tests) ? json_get_int(tests, "run", 0, e) : 0,
+         total = cJSON_IsObject(tests) ? json_get_int(tests, "total", 0, e) : 0;
+    int passed = json_get_bool(v->v, "passed", 0, e);
+    if (e->code)
+        return err_prefix(e, "%s:%ld", o.verdicts, v->line);
+    first.code = json_get_str(c->v, "code", NULL, e);
+    if (!first.code && !e->code)
+        first.code = json_get_str(c->v, "completion", NULL, e);
+    if (!first.code && !e->code)
+        err_set(e, ERR_DATA, "code is missing");
+    if (e->code)
+        return err_prefix(e, "%s:%ld", o.code, c->line);
+    if (passed || !strcmp(kind, "harness_error") || !in_limit(r, t))
+        return 0;
+    if (!(feedback = feedback_text(t, first.code, kind, detail, run, total,
+                                   r->b.mbpp && r->p.mbpp.shows_tests)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    first.feedback = feedback;
+    rc = put(r, t, c->sample, &first, e);
+    free(feedback);
+    return rc;
+}
+
+static int second_round(struct run *r, struct err *e)
+{
+    struct keyed code = {0}, verdicts = {0};
+    int rc;
+    if ((rc = keyed_read(&verdicts, o.verdicts, "verdict/1", NULL, e)) == 0 &&
+        (rc = keyed_read(&code, o.code, "code/1", NULL, e)) == 0)
+        for (int i = 0; i < code.n && rc == 0; i++)
+            rc = second(r, &code.v[i], &verdicts, e);
+    if (rc == 0 && verdicts.n > code.n)
+        rc = err_set(e, ERR_DATA, "%s has %d verdicts, %s %d answers", o.verdicts, verdicts.n,
+                     o.code, code.n);
+    keyed_free(&code);
+    keyed_free(&verdicts);
+    return rc;
+}
+
+static void write_meta(const struct run *r, double seconds)
+{
+    const char *in[] = {r->b.path, o.code, o.verdicts, NULL};
+    struct err e = {0};
+    if (meta_write(o.out, r->f.hex, r->f.bytes, in, "cpu", seconds, &e) < 0)
+        cli_die(&e);
 }
 
 int main(int argc, char **argv)
 {
     double start = cli_now();
     struct err e = {0};
-    struct bench b;
-    struct prompt p;
-    struct outfile f = {0};
+    static struct run r;
     cli_parse(&cli, &argc, &argv);
     if (argc > 0)
         cli_usage("unexpected operand %s", argv[0]);
     if (!o.bench)
         cli_usage("--bench is needed");
-    if (bench_load(&b, o.bench, &e) < 0 || prompt_load(&p, o.strategy, &e) < 0 ||
-        outfile_open(&f, o.out, &e) < 0)
+    if (!o.code != !o.verdicts)
+        cli_usage("--samples-from and --verdicts go together");
+    if (o.code && o.samples > 1)
+        cli_usage("--samples: a second round has the samples of the first");
+    if (prompt_load(&r.p, o.strategy, &e) < 0)
         cli_die(&e);
-    if (write_all(&b, &p, &f, &e) < 0 || outfile_commit(&f, &e) < 0) {
-        outfile_abort(&f);
+    if (r.p.second && !o.code)
+        cli_usage("strategy %s is for a second round: give --samples-from and --verdicts",
+                  r.p.strategy);
+    if (o.code && !r.p.second)
+        cli_usage("strategy %s is for a first round: --samples-from is of no use to it",
+                  r.p.strategy);
+    if (bench_load(&r.b, o.bench, &e) < 0 || outfile_open(&r.f, o.out, &e) < 0)
+        cli_die(&e);
+    if ((o.code ? second_round(&r, &e) : first_round(&r, &e)) < 0 || outfile_commit(&r.f, &e) < 0) {
+        outfile_abort(&r.f);
         cli_die(&e);
     }
-    if (strcmp(o.out, "-")) {
-        const char *in[] = {b.path, NULL};
-        if (meta_write(o.out, f.hex, f.bytes, in, "cpu", cli_now() - start, &e) < 0)
-            cli_die(&e);
-    }
-    bench_free(&b);
-    prompt_free(&p);
+    if (strcmp(o.out, "-"))
+        write_meta(&r, cli_now() - start);
+    free(r.j.buf);
+    bench_free(&r.b);
+    prompt_free(&r.p);
     return cli_exit(0);
 }

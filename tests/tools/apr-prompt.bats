@@ -42,6 +42,211 @@ setup() {
     [ "$("$p" --bench m.jsonl.gz | jq -r .prompt | tail -1)" = "assert g()" ]
 }
 
+strategies="standard few-shot few-shot-trivial scot cgo completion prefill system"
+
+@test "every strategy for every shipped benchmark: whole prompts, no placeholder left" {
+    for s in $strategies; do
+        for b in basic:164 basic-mbpp:100 humaneval:164 mbpp:500; do
+            run --separate-stderr -0 "$p" --bench "${b%:*}" --strategy "$s"
+            [ "${#lines[@]}" = "${b#*:}" ]
+            [ "$(jq -s --arg s "$s" 'map(select(.schema != "prompt/1" or .strategy != $s or .prompt == "" or .max_tokens < 320
+                or ([.system, .prompt, .prefill, (.messages // [])[].content] | map(select(. != null)) | join(" ")
+                    | test("[{](prompt|text|tests|entry|code|feedback)[}]")))) | length' <<<"$output")" = 0 ] || { echo "$s $b"; return 1; }
+        done
+    done
+}
+
+@test "the name of the function and all asserts are in each mbpp prompt" {
+    for s in $strategies; do
+        for b in mbpp basic-mbpp; do
+            "$p" --bench $b --strategy "$s" >out.jsonl
+            python3 - out.jsonl "$BATS_TEST_DIRNAME/../../data/bench/$b.jsonl.gz" <<'EOF'
+import ast, gzip, json, sys
+task = {str(t['task_id']): t for t in map(json.loads, gzip.open(sys.argv[2], 'rt'))}
+for r in map(json.loads, open(sys.argv[1])):
+    t = task[r['task_id']]
+    assert all(a in r['prompt'] for a in t['test_list']), r['task_id']
+    called = [n.func.id for n in ast.walk(ast.parse(t['test_list'][0])) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    if r['strategy'] not in ('standard', 'completion'):
+        name = r['prompt'].split('The function is called ')[-1].split('.')[0]
+        assert name in called, (r['task_id'], name)
+EOF
+        done
+    done
+}
+
+@test "turns before the question, a system turn, a begun answer, raw text" {
+    run -0 "$p" --bench humaneval --strategy few-shot --limit 1
+    [ "$(jq -c '[.messages[].role]' <<<"$output")" = '["user","assistant","user","assistant","user","assistant"]' ]
+    [ "$(jq -r '.messages[0].content' <<<"$output" | head -1)" = "$(jq -r .prompt <<<"$output" | head -1)" ]
+    run -0 "$p" --bench mbpp --strategy system --limit 1
+    [[ "$(jq -r .system <<<"$output")" == "You are an expert"* ]]
+    run -0 "$p" --bench basic --strategy prefill --limit 1
+    [ "$(jq -c '[.prefill,.stop,.template]' <<<"$output")" = '["```python\n",["\n```"],"chat"]' ]
+    run -0 "$p" --bench humaneval --strategy completion --limit 1
+    [ "$(jq -c '[.template,.stop]' <<<"$output")" = '["raw",["\nclass","\ndef","\n#","\nif","\nprint"]]' ]
+    [ "$(jq .prompt <<<"$output")" = "$(gzip -dc "$BATS_TEST_DIRNAME/../../data/bench/HumanEval.jsonl.gz" | head -1 | jq .prompt)" ]
+}
+
+@test "a strategy that needs longer answers asks for them; --max-tokens has the last word" {
+    [ "$("$p" --bench humaneval --strategy scot --limit 1 | jq .max_tokens)" = 1024 ]
+    [ "$("$p" --bench humaneval --strategy scot --limit 1 --max-tokens 99 | jq .max_tokens)" = 99 ]
+    [ "$("$p" --bench humaneval --strategy system --limit 1 | jq .max_tokens)" = 400 ]
+}
+
+@test "upstream's names" {
+    for n in default:standard structured-cot:scot fewshot:few-shot code-gen-opt:cgo; do
+        [ "$("$p" --bench basic --limit 1 --strategy "${n%:*}" | jq -r .strategy)" = "${n#*:}" ]
+    done
+    run --separate-stderr -64 "$p" --bench basic --strategy reflect
+    [[ "$stderr" == *"reflexion is for a second round"* ]]
+}
+
+@test "the exemplars are right, and no problem of any benchmark" {
+    for b in humaneval mbpp; do
+        "$p" --bench $b --limit 1 --strategy few-shot
+        "$p" --bench $b --limit 1 --strategy few-shot-trivial
+    done >shots.jsonl
+    python3 - shots.jsonl "$BATS_TEST_DIRNAME/../../data/bench" <<'EOF'
+import doctest, gzip, json, re, sys
+names, words = set(), set()
+grams = lambda s: {tuple(w[i:i + 8]) for w in [re.findall(r'\w+', s.lower())] for i in range(len(w) - 7)}
+for f in 'HumanEval', 'basic', 'mbpp', 'basic-mbpp':
+    for t in map(json.loads, gzip.open(f'{sys.argv[2]}/{f}.jsonl.gz', 'rt')):
+        if f == 'mbpp' and not 11 <= t['task_id'] <= 510:
+            continue
+        code = t.get('canonical_solution') or t['code']
+        names.update([t['entry_point']] if 'entry_point' in t else re.findall(r'def (\w+)', code))
+        words |= grams(t['text'] if 'text' in t else t['prompt'])
+seen = 0
+for r in map(json.loads, open(sys.argv[1])):
+    text = ''.join(m['content'] + '\n' for m in r.get('messages', [])) or r['prompt'].split('in the same way')[0]
+    for code in re.findall(r'```python\n(.*?)```', text, re.S):
+        space = {}
+        exec(code, space)
+        name = re.search(r'def (\w+)', code)[1]
+        assert name not in names, name
+        for a in re.findall(r'^assert ' + name + r'.*$', text, re.M):
+            exec(a, space)
+        doc = re.search(r'def ' + name + r'\([^"`]*"""(.*?)"""', text, re.S)
+        if doc:
+            assert not grams(doc[1]) & words, name
+            test = doctest.DocTestParser().get_doctest(doc[1].replace('\n    ', '\n'), space, name, None, 0)
+            assert doctest.DocTestRunner().run(test).failed == 0
+        seen += 1
+assert seen == 10, seen
+EOF
+}
+
+@test "a strategy of one's own; what is wrong with it is named" {
+    printf 'strategy: mine\nmbpp:\n  text: "{entry} {nothing}: {text}"\n  stop:\n    - END\n' >mine.yaml
+    [ "$("$p" --bench mbpp --strategy ./mine.yaml --limit 1 | jq -c '[.prompt[:24],.stop]')" = '["remove_Occ {nothing}: Wr",["END"]]' ]
+    run --separate-stderr -78 "$p" --bench basic --strategy ./mine.yaml
+    [[ "$stderr" == *"strategy mine has no text for the format humaneval" ]]
+    bad() { # YAML PATTERN
+        printf "$1" >bad.yaml
+        run --separate-stderr -78 "$p" --bench basic --strategy ./bad.yaml
+        [[ "$stderr" == *"bad.yaml:"$2 ]] || { echo "$stderr"; return 1; }
+    }
+    bad 'humaneval: a\nother: b\n' "2:1:*"
+    bad 'humaneval:\n  stop:\n    - END\n' "2:3: humaneval: text is missing"
+    bad 'humaneval:\n  text: a\n  stop: b\n' "3:9: stop: expected a list of texts"
+    bad 'humaneval:\n  text: a\n  stop:\n    - ""\n' "4:7: stop: *"
+    bad 'humaneval:\n  text: a\n  turns:\n    - user: b\n' "4:7: turns: expected user and assistant"
+    bad 'humaneval:\n  text: a\n  template: jinja\n' "3:13: template: expected chat or raw"
+    bad 'humaneval:\n  text: a\n  template: raw\n  system: b\n' "*a raw prompt is one text*"
+    bad 'humaneval:\n  text: a\n  max_tokens: -1\n' "3:15: max_tokens: *"
+}
+
+# a second round: code that tries to carry the hidden tests' values out, seven ways
+leaky() {
+    gzip -dc "$BATS_TEST_DIRNAME/../../data/bench/HumanEval.jsonl.gz" | python3 -c '
+import json, sys
+bodies = ["raise Exception(repr(a))", "raise type(repr(a), (Exception,), {})()", "raise KeyError(a[0])", "return list(a)",
+          "int(str(a))", "raise SyntaxError(repr(a))", "raise TypeError(\"f() takes %s positional arguments but %s were given\" % (a[0], a))"]
+for t in map(json.loads, sys.stdin):
+    for i, b in enumerate(bodies):
+        print(json.dumps({"schema": "code/1", "task_id": t["task_id"], "sample": i, "code": "def f(): pass\n\n\ndef %s(*a):\n    %s\n" % (t["entry_point"], b)}))'
+}
+
+@test "second round: no prompt holds a value of a hidden test" {
+    leaky >code.jsonl
+    "$APR_BIN/apr-sandbox" --bench humaneval code.jsonl -o v.jsonl
+    "$p" --bench humaneval --strategy reflexion --samples-from code.jsonl --verdicts v.jsonl >second.jsonl
+    [ "$(wc -l <second.jsonl)" = "$(jq -c 'select(.passed | not)' v.jsonl | wc -l)" ]
+    [ "$(wc -l <second.jsonl)" -gt 1100 ]
+    python3 - second.jsonl "$BATS_TEST_DIRNAME/../../data/bench/HumanEval.jsonl.gz" v.jsonl <<'EOF'
+import ast, gzip, json, re, sys
+task = {t['task_id']: t for t in map(json.loads, gzip.open(sys.argv[2], 'rt'))}
+token = lambda s: set(re.findall(r'[A-Za-z_]\w*|\d[\w.]*', s))
+def hidden(test):
+    for n in ast.walk(ast.parse(test)):
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == 'candidate':
+            for a in n.args:
+                yield from (c.value for c in ast.walk(a) if isinstance(c, ast.Constant))
+        if isinstance(n, ast.Assert):
+            yield from (c.value for c in ast.walk(n.test) if isinstance(c, ast.Constant))
+checked = leaks_before = 0
+detail = {(r['task_id'], r['sample']): r['detail'] for r in map(json.loads, open(sys.argv[3]))}
+for r in map(json.loads, open(sys.argv[1])):
+    t = task[r['task_id']]
+    said = r['prompt'].split('Say in one or two')[0].removeprefix('This solution fails.')
+    seen = t['prompt'] + r['messages'][1]['content']
+    assert [m['role'] for m in r['messages']] == ['user', 'assistant'] and t['prompt'].rstrip() in r['messages'][0]['content']
+    for v in hidden(t['test']):
+        if isinstance(v, str) and len(v) > 1 and v not in seen:
+            assert not re.search(r'(?<!\w)' + re.escape(v) + r'(?!\w)', said), (r['task_id'], v, said)
+            leaks_before += v in detail[r['task_id'], r['sample']]
+        elif isinstance(v, (int, float)) and not isinstance(v, bool) and repr(v) not in token(seen):
+            assert repr(v) not in token(said), (r['task_id'], v, said)
+            leaks_before += repr(v) in token(detail[r['task_id'], r['sample']])
+        checked += 1
+assert checked > 10000 and leaks_before > 1000, (checked, leaks_before)  # the verdicts' details do hold them
+EOF
+}
+
+@test "second round: only answers that failed, in the order of the code, under the same sample numbers" {
+    printf '{"schema":"code/1","task_id":"Basic/%s","sample":%s,"code":"%s"}\n' 2 0 "x = 1" 0 1 "def f(n):\\n    return n" 0 0 "pass" 1 0 "" >c.jsonl
+    printf '{"schema":"verdict/1","task_id":"Basic/%s","sample":%s,"passed":%s,"verdict":"%s"}\n' 0 0 false wrong_answer \
+        0 1 true pass 1 0 false harness_error 2 0 false no_entry_point >v.jsonl
+    run --separate-stderr -0 "$p" --bench basic --strategy reflexion --samples-from c.jsonl --verdicts v.jsonl
+    [ "$(jq -c '[.task_id,.sample]' <<<"$output" | tr -d '\n')" = '["Basic/2",0]["Basic/0",0]' ]
+    [ "$(jq -r '.messages[1].content' <<<"${lines[0]}")" = $'```python\nx = 1\n```' ]
+    [ "$(jq -r .prompt <<<"${lines[1]}" | head -1)" = "This solution fails. It returns a wrong result." ]
+    run -0 "$p" --bench basic --strategy reflexion --samples-from c.jsonl --verdicts v.jsonl --limit 1
+    [ "${#lines[@]}" = 1 ]
+}
+
+@test "second round: code and verdicts must belong together" {
+    printf '{"schema":"code/1","task_id":"Basic/0","sample":0,"code":"pass"}\n' >c.jsonl
+    printf '{"schema":"verdict/1","task_id":"Basic/0","sample":1,"passed":false,"verdict":"crash"}\n' >v.jsonl
+    x() { run --separate-stderr "-$1" "$p" --bench "${4:-basic}" --strategy reflexion --samples-from "$2" --verdicts "$3" -o out; [ ! -e out ]; }
+    x 65 c.jsonl v.jsonl
+    [[ "$stderr" == *"c.jsonl:1: v.jsonl has no verdict on Basic/0, sample 0" ]]
+    sed 's/"sample":1/"sample":0/' v.jsonl >v1.jsonl
+    x 65 c.jsonl <(cat v.jsonl v1.jsonl)
+    [[ "$stderr" == *"has 2 verdicts, c.jsonl 1 answers" ]]
+    x 65 c.jsonl v1.jsonl humaneval
+    [[ "$stderr" == *"c.jsonl:1: task_id Basic/0 is not in the benchmark humaneval" ]]
+    x 65 <(sed 's/"code"/"cod"/' c.jsonl) v1.jsonl
+    [[ "$stderr" == *":1: code is missing" ]]
+    x 65 <(cat c.jsonl c.jsonl) v1.jsonl
+    [[ "$stderr" == *":2: Basic/0, sample 0 is on line 1 too" ]]
+    x 65 c.jsonl <(sed 's/"crash"/7/' v1.jsonl)
+    x 65 c.jsonl <(sed 's/verdict.1/verdict\/2/' v1.jsonl)
+    x 66 none.jsonl v1.jsonl
+    run -64 "$p" --bench basic --strategy reflexion --samples-from c.jsonl
+    run -64 "$p" --bench basic --samples-from c.jsonl --verdicts v1.jsonl
+    run -64 "$p" --bench basic --strategy reflexion --samples-from c.jsonl --verdicts v1.jsonl --samples 2
+}
+
+@test "second round: code of 100 MB is quoted in part" {
+    { printf '{"schema":"code/1","task_id":"Basic/0","sample":0,"code":"'; yes 'x = 1\n' | head -c 98000000 | tr -d '\n'; printf '"}\n'; } >c.jsonl
+    printf '{"schema":"verdict/1","task_id":"Basic/0","sample":0,"passed":false,"verdict":"memory"}\n' >v.jsonl
+    run -0 "$p" --bench basic --strategy reflexion --samples-from c.jsonl --verdicts v.jsonl
+    [ "${#output}" -lt 40000 ]
+}
+
 @test "exit codes" {
     run --separate-stderr -64 "$p"
     run --separate-stderr -64 "$p" --bench basic operand
