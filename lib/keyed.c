@@ -110,8 +110,8 @@ void keyed_free(struct keyed *k)
     memset(k, 0, sizeof *k);
 }
 
-const struct keyed_record *keyed_find(const struct keyed *k, const char *bench, const char *task_id,
-                                      long sample)
+const struct keyed_record *keyed_find(const struct keyed *k, int file, const char *bench,
+                                      const char *task_id, long sample)
 {
     const struct keyed_record *hit = NULL;
     int lo = 0, hi = k->n;
@@ -122,8 +122,37 @@ const struct keyed_record *keyed_find(const struct keyed *k, const char *bench, 
         else
             hi = mid;
     }
-    for (; lo < k->n && !compare(&k->v[k->index[lo]], task_id, sample); lo++)
-        if (keyed_same_bench(bench, k->v[k->index[lo]].bench))
-            hit = &k->v[k->index[lo]];
+    for (; lo < k->n && !compare(&k->v[k->index[lo]], task_id, sample); lo++) {
+        const struct keyed_record *x = &k->v[k->index[lo]];
+        if (keyed_same_bench(bench, x->bench) && (file < 0 || file == x->file))
+            hit = x;
+    }
     return hit;
+}
+
+static int by_task(const void *a, const void *b, void *records)
+{
+    const struct keyed_record *v = records, *x = &v[*(const int *)a], *y = &v[*(const int *)b];
+    int c = strcmp(x->task_id, y->task_id);
+    if (!c)
+        c = strcmp(x->bench ? x->bench : "", y->bench ? y->bench : "");
+    if (!c)
+        c = (x->sample > y->sample) - (x->sample < y->sample);
+    return c ? c : *(const int *)a - *(const int *)b;
+}
+
+int *keyed_by_task(const struct keyed *k)
+{
+    int *order = malloc(((size_t)k->n + 1) * sizeof *order);
+    for (int i = 0; order && i < k->n; i++)
+        order[i] = i;
+    if (order)
+        qsort_r(order, (size_t)k->n, sizeof *order, by_task, k->v);
+    return order;
+}
+
+int keyed_same_task(const struct keyed_record *a, const struct keyed_record *b)
+{
+    return !strcmp(a->task_id, b->task_id) &&
+           !strcmp(a->bench ? a->bench : "", b->bench ? b->bench : "");
 }

@@ -24,10 +24,14 @@ struct keyed {
 int keyed_read(struct keyed *k, const char *path, const char *schema, const char *const *drop,
                struct err *e);
 void keyed_free(struct keyed *k);
-/* The record; NULL if there is none. bench NULL, or a record without one, fits any. Of several files
- * the last that has it. */
-const struct keyed_record *keyed_find(const struct keyed *k, const char *bench, const char *task_id,
-                                      long sample);
+/* The record of a file (counted from 0), or with file -1 of the last that has it; NULL if there is
+ * none. bench NULL, or a record without one, fits any. */
+const struct keyed_record *keyed_find(const struct keyed *k, int file, const char *bench,
+                                      const char *task_id, long sample);
+/* Indices of all records (malloc; NULL if memory ran out), those of a task together, its samples by
+ * number. */
+int *keyed_by_task(const struct keyed *k);
+int keyed_same_task(const struct keyed_record *a, const struct keyed_record *b); /* and benchmark */
 /* 1 if two records belong to the same benchmark as far as they say. */
 int keyed_same_bench(const char *a, const char *b);
 #endif

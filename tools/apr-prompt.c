@@ -71,7 +71,7 @@ static int second(struct run *r, const struct keyed_record *c, const struct keye
                   struct err *e)
 {
     const struct bench_task *t = bench_find(&r->b, c->task_id);
-    const struct keyed_record *v = keyed_find(verdicts, r->b.name, c->task_id, c->sample);
+    const struct keyed_record *v = keyed_find(verdicts, -1, r->b.name, c->task_id, c->sample);
     struct prompt_first first;
     char *feedback;
     int rc;
