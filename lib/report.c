@@ -1,5 +1,7 @@
-/* report - scores, comparisons and training metrics as a short Markdown page */
+/* report - records of many kinds read and gathered by run, benchmark and task */
 #include "report.h"
+#include "html.h"
+#include "report_impl.h"
 #include "score.h"
 #include "stats.h"
 #include <math.h>
@@ -11,7 +13,12 @@ int report_init(struct report *r, struct err *e)
     memset(r, 0, sizeof *r);
     r->row = calloc(REPORT_ROWS, sizeof *r->row);
     r->compare = cJSON_CreateArray();
-    return r->row && r->compare ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    r->oracle = cJSON_CreateArray();
+    r->enforced = cJSON_CreateObject();
+    r->trust = cJSON_CreateObject();
+    return r->row && r->compare && r->oracle && r->enforced && r->trust
+               ? 0
+               : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 void report_free(struct report *r)
@@ -25,19 +32,34 @@ void report_free(struct report *r)
     for (int i = 0; i < r->n_run; i++)
         free(r->run[i]);
     for (int i = 0; i < r->n_training; i++) {
-        free(r->training[i].loss);
-        free(r->training[i].name);
+        struct report_training *t = &r->training[i];
+        free(t->loss.v);
+        free(t->val.v);
+        free(t->lr.v);
+        free(t->grad_norm.v);
+        free(t->name);
     }
+    for (int i = 0; i < r->n_file; i++) {
+        free(r->file[i].path);
+        free(r->file[i].schema);
+    }
+    report_free_tasks(r);
+    free(r->file);
     free(r->training);
     free(r->row);
     cJSON_Delete(r->compare);
+    cJSON_Delete(r->oracle);
+    cJSON_Delete(r->enforced);
+    cJSON_Delete(r->trust);
     memset(r, 0, sizeof *r);
 }
 
-/* "runs/x/base-score.basic.jsonl" with bench "basic": base. */
-static char *run_name(const char *path, const char *bench)
+/* ---- runs ---- */
+
+char *report_run_name(const char *path, const char *bench, int texts)
 {
     static const char *const stage[] = {"-score", "-scores", "-verdict", "-verdicts"};
+    static const char *const text[] = {"-sample", "-samples", "-code", "-prompt", "-prompts"};
     const char *slash = strrchr(path, '/'), *p = slash ? slash + 1 : path;
     char *s = strdup(p), *dot;
     if (!s)
@@ -47,9 +69,11 @@ static char *run_name(const char *path, const char *bench)
            (!strcmp(dot, ".jsonl") || !strcmp(dot, ".gz") || !strcmp(dot, ".score") ||
             !strcmp(dot, ".verdicts") || (nb && !strcmp(dot + 1, bench))))
         *dot = 0;
-    for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
-        size_t n = strlen(s), k = strlen(stage[i]);
-        if (n > k && !strcmp(s + n - k, stage[i]))
+    const char *const *end = texts ? text : stage;
+    for (size_t i = 0; i < (texts ? sizeof text / sizeof *text : sizeof stage / sizeof *stage);
+         i++) {
+        size_t n = strlen(s), k = strlen(end[i]);
+        if (n > k && !strcmp(s + n - k, end[i]))
             s[n - k] = 0;
     }
     size_t n = strlen(s);
@@ -58,9 +82,9 @@ static char *run_name(const char *path, const char *bench)
     return s;
 }
 
-static int run_of(struct report *r, const char *path, const char *bench, struct err *e)
+int report_run_of(struct report *r, const char *path, const char *bench, int texts, struct err *e)
 {
-    char *name = run_name(path, bench);
+    char *name = report_run_name(path, bench, texts);
     for (int i = 0; name && i < r->n_run; i++)
         if (strcmp(r->run[i], name) == 0) {
             free(name);
@@ -79,7 +103,7 @@ static int run_of(struct report *r, const char *path, const char *bench, struct 
 static struct report_cell *cell_of(struct report *r, const char *path, const char *bench,
                                    const char *metric, struct err *e)
 {
-    int run = run_of(r, path, bench, e), i = 0;
+    int run = report_run_of(r, path, bench, 0, e), i = 0;
     if (run < 0)
         return NULL;
     while (i < r->n_row && (strcmp(r->row[i].bench, bench) || strcmp(r->row[i].metric, metric)))
@@ -97,15 +121,11 @@ static struct report_cell *cell_of(struct report *r, const char *path, const cha
             return NULL;
         }
     }
-    if (r->row[i].cell[run].n_task) {
-        err_set(e, ERR_DATA, "%s: a second score %s of %s for run %s", path, metric, bench,
-                r->run[run]);
-        return NULL;
-    }
+    r->scored[run] = 1;
     return &r->row[i].cell[run];
 }
 
-static int number_pair(const cJSON *o, const char *key, double v[2])
+int report_pair(const cJSON *o, const char *key, double v[2])
 {
     const cJSON *a = cJSON_GetObjectItemCaseSensitive(o, key);
     const cJSON *x = cJSON_GetArrayItem(a, 0), *y = cJSON_GetArrayItem(a, 1);
@@ -116,46 +136,90 @@ static int number_pair(const cJSON *o, const char *key, double v[2])
     return 1;
 }
 
-/* ---- the four kinds of record ---- */
+/* ---- scores, comparisons, training ---- */
 
-static int add_score(struct report *r, const char *path, const cJSON *v, struct err *e)
+/* A score that was read and the verdicts it came from may both be there: then they must agree. */
+static int put_score(struct report *r, const char *path, const cJSON *v, int judged, struct err *e)
 {
     const char *bench = json_get_str(v, "bench", NULL, e),
                *metric = json_get_str(v, "metric", NULL, e);
     struct report_cell c = {.value = json_get_num(v, "value", NAN, e),
                             .level = json_get_num(v, "ci", 0.95, e),
+                            .ceiling = json_get_num(v, "ceiling", NAN, e),
                             .passed = json_get_int(v, "passed", 0, e),
                             .n_sample = json_get_int(v, "n_sample", 0, e),
-                            .n_task = json_get_int(v, "n_task", 0, e)};
+                            .n_task = json_get_int(v, "n_task", 0, e),
+                            .judged = judged};
     if (e->code)
         return e->code;
+    if (json_get_int(v, "ceiling_of", c.n_task, e) != c.n_task) /* of another number of tasks */
+        c.ceiling = NAN;
     if (!bench || !metric || isnan(c.value) || c.n_task < 1 ||
-        !(number_pair(v, "wilson", c.ci) || number_pair(v, "bootstrap", c.ci)))
+        !(report_pair(v, "wilson", c.ci) || report_pair(v, "bootstrap", c.ci)))
         return err_set(e, ERR_DATA,
                        "score/1: expected bench, metric, value, n_task and an interval");
     struct report_cell *to = cell_of(r, path, bench, metric, e);
     if (!to)
         return e->code;
+    if (to->n_task && to->judged == judged)
+        return err_set(e, ERR_DATA, "%s: a second score %s of %s for run %s", path, metric, bench,
+                       r->run[report_run_of(r, path, bench, 0, e)]);
+    if (to->n_task && (to->value != c.value || to->passed != c.passed || to->n_task != c.n_task ||
+                       to->n_sample != c.n_sample))
+        return err_set(e, ERR_DATA,
+                       "%s: %s of %s is %.17g for %ld tasks, but the %s for this run %s say %.17g "
+                       "for %ld",
+                       path, metric, bench, c.value, c.n_task, judged ? "scores" : "verdicts",
+                       r->run[report_run_of(r, path, bench, 0, e)], to->value, to->n_task);
+    if (to->n_task && judged) /* the score that was read has its own level */
+        return 0;
+    cJSON_Delete(to->verdicts);
     *to = c;
     const cJSON *verdicts = cJSON_GetObjectItemCaseSensitive(v, "verdicts");
     to->verdicts = cJSON_IsObject(verdicts) ? cJSON_Duplicate(verdicts, 1) : NULL;
     return 0;
 }
 
-static int add_compare(struct report *r, const cJSON *v, struct err *e)
+static int add_score(struct report *r, const char *path, const cJSON *v, long lineno, struct err *e)
+{
+    (void)lineno;
+    return put_score(r, path, v, 0, e);
+}
+
+static int add_compare(struct report *r, const char *path, const cJSON *v, long lineno,
+                       struct err *e)
 {
     double ci[2];
     const char *a = json_get_str(v, "a", NULL, e), *b = json_get_str(v, "b", NULL, e);
     double d = json_get_num(v, "difference", NAN, e);
     long n = json_get_int(v, "n_task", 0, e);
     double p = json_get_num(v, "mcnemar_p", json_get_num(v, "permutation_p", NAN, e), e);
+    (void)path, (void)lineno;
     if (!e->code && (!a || isnan(p) || !b || !json_get_str(v, "bench", NULL, e) || isnan(d) ||
-                     n < 1 || !number_pair(v, "bootstrap", ci)))
+                     n < 1 || !report_pair(v, "bootstrap", ci)))
         err_set(e, ERR_DATA,
                 "compare/1: expected bench, a, b, difference, n_task, bootstrap and a p");
     if (e->code)
         return e->code;
     cJSON_AddItemToArray(r->compare, cJSON_Duplicate(v, 1));
+    return 0;
+}
+
+static int add_oracle(struct report *r, const char *path, const cJSON *v, long lineno,
+                      struct err *e)
+{
+    static const char *const number[] = {"value",  "n_run",     "n_task", "solved",
+                                         "always", "sometimes", "never"};
+    int whole = json_get_str(v, "bench", NULL, e) && json_get_str(v, "metric", NULL, e);
+    (void)path, (void)lineno;
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        whole &= !isnan(json_get_num(v, number[i], NAN, e));
+    if (!whole)
+        return err_set(e, ERR_DATA, "oracle/1: expected bench, metric, value and its counts");
+    cJSON *copy = cJSON_Duplicate(v, 1);
+    if (!copy)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    cJSON_AddItemToArray(r->oracle, copy);
     return 0;
 }
 
@@ -169,41 +233,155 @@ static struct report_training *training_of(struct report *r, const char *path)
         return NULL;
     r->training = t;
     t += r->n_training;
-    *t = (struct report_training){.first_val = NAN, .last_val = NAN};
+    *t = (struct report_training){.epoch = 0};
     t->name = strdup(slash ? slash + 1 : path);
     return t->name ? (r->n_training++, t) : NULL;
 }
 
-static int add_metric(struct report *r, const char *path, const cJSON *v, struct err *e)
+static int push(struct report_curve *c, double step, double value, struct err *e)
+{
+    if (c->n == c->cap) {
+        long cap = 2 * c->cap + 256;
+        struct report_point *p = realloc(c->v, (size_t)cap * sizeof *p);
+        if (!p)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        c->v = p;
+        c->cap = cap;
+    }
+    c->v[c->n++] = (struct report_point){step, value};
+    return 0;
+}
+
+static int add_metric(struct report *r, const char *path, const cJSON *v, long lineno,
+                      struct err *e)
 {
     struct report_training *t = training_of(r, path);
     const char *event = json_get_str(v, "event", "", e);
-    double loss = json_get_num(v, "loss", NAN, e), epoch = json_get_num(v, "epoch", 0, e);
+    double loss = json_get_num(v, "loss", NAN, e), epoch = json_get_num(v, "epoch", 0, e),
+           lr = json_get_num(v, "lr", NAN, e), norm = json_get_num(v, "grad_norm", NAN, e);
+    (void)lineno;
     if (!t)
         return err_set(e, ERR_NOMEM, "out of memory");
+    double step = json_get_num(v, "step", (double)t->loss.n + 1, e);
     if (e->code)
         return e->code;
     if (strcmp(event, "epoch") == 0) {
-        if (isnan(t->first_val))
-            t->first_val = loss;
-        t->last_val = loss;
         t->epoch = epoch;
-    } else if (strcmp(event, "step") == 0) {
-        if (t->n_step == t->cap) {
-            long cap = 2 * t->cap + 256;
-            double *p = realloc(t->loss, (size_t)cap * sizeof *p);
-            if (!p)
-                return err_set(e, ERR_NOMEM, "out of memory");
-            t->loss = p;
-            t->cap = cap;
-        }
-        t->loss[t->n_step++] = loss;
+        return push(&t->val, step, loss, e);
     }
-    return 0; /* other events belong to others */
+    if (strcmp(event, "step"))
+        return 0; /* other events belong to others */
+    if (push(&t->loss, step, loss, e) < 0 || (!isnan(lr) && push(&t->lr, step, lr, e) < 0) ||
+        (!isnan(norm) && push(&t->grad_norm, step, norm, e) < 0))
+        return e->code;
+    return 0;
 }
 
-/* A file of verdicts becomes a score: pass@1. */
-static int add_verdicts(struct report *r, const char *path, struct err *e)
+/* ---- files ---- */
+
+static int hex4(const char *s, size_t n, unsigned *u)
+{
+    char digits[5] = "", *end;
+    if (n < 6 || s[0] != '\\' || s[1] != 'u' || strspn(s + 2, "0123456789abcdefABCDEF") < 4)
+        return 0;
+    memcpy(digits, s + 2, 4);
+    *u = (unsigned)strtoul(digits, &end, 16);
+    return 1;
+}
+
+/* The line as JSON that can be read: bytes that are no UTF-8, lone surrogates (Python's json.dumps
+ * writes them) and NUL become the characters that stand for them. NULL if it needs nothing. */
+static char *mend(const char *s, size_t n, size_t *len)
+{
+    char *text = NULL;
+    unsigned u, low;
+    int changed = 0;
+    FILE *f = open_memstream(&text, len);
+    for (size_t i = 0; f && i < n;) {
+        size_t k = 1;
+        if (s[i] == '\\') {
+            k = i + 1 < n ? 2 : 1;
+            if (hex4(s + i, n - i, &u)) {
+                int pair = u >= 0xD800 && u < 0xDC00 && hex4(s + i + 6, n - i - 6, &low) &&
+                           low >= 0xDC00 && low < 0xE000;
+                k = pair ? 12 : 6;
+                if (u == 0 || (u >= 0xD800 && u < 0xE000 && !pair)) {
+                    fputs(u ? "\xEF\xBF\xBD" : "\xE2\x90\x80", f);
+                    changed = 1;
+                    i += k;
+                    continue;
+                }
+            }
+        } else if (s[i] == 0) {
+            fputs("\xE2\x90\x80", f);
+            changed = 1;
+            i++;
+            continue;
+        } else if ((unsigned char)s[i] >= 0x80) {
+            k = (unsigned char)s[i] >= 0xF0 ? 4 : (unsigned char)s[i] >= 0xE0 ? 3 : 2;
+            if (k > n - i || !utf8_valid(s + i, k)) {
+                fputs("\xEF\xBF\xBD", f);
+                changed = 1;
+                i++;
+                continue;
+            }
+        }
+        fwrite(s + i, 1, k, f);
+        i += k;
+    }
+    if (!f || fclose(f) || !changed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* jsonl_next, but a record is not refused for bytes in its texts that are no text. */
+static int next(struct jsonl *in, struct report_file *file, struct err *e)
+{
+    struct err why = {0};
+    char where[400], *line = NULL;
+    long before = in->lineno;
+    size_t n = 0;
+    int rc = jsonl_next(in, &why);
+    int whole = in->lineno > before && in->len > 0; /* not truncated, not empty */
+    if ((rc == ERR_DATA && whole) || (rc == 1 && strstr(in->line, "\\u0000")))
+        line = mend(in->line, in->len, &n);
+    if (line) {
+        cJSON_Delete(in->v);
+        snprintf(where, sizeof where, "%s:%ld", in->path, in->lineno);
+        in->v = json_parse(line, n, where, e);
+        free(line);
+        if (!in->v)
+            return e->code;
+        rc = cJSON_IsObject(in->v) ? 1 : err_set(e, ERR_DATA, "%s: expected a JSON object", where);
+        file->mended++;
+    } else if (rc < 0) {
+        err_set(e, rc, "%s", why.msg);
+    }
+    file->n += rc == 1;
+    return rc;
+}
+
+static struct report_file *file_of(struct report *r, const char *path, struct err *e)
+{
+    struct report_file *f = realloc(r->file, ((size_t)r->n_file + 1) * sizeof *f);
+    if (f) {
+        r->file = f;
+        f += r->n_file;
+        *f = (struct report_file){.path = strdup(path), .schema = strdup("")};
+        r->n_file++;
+    }
+    if (!f || !f->path || !f->schema) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    return f;
+}
+
+/* A file of verdicts becomes a score, pass@1; then each verdict goes to its task. */
+static int read_verdicts(struct report *r, const char *path, struct report_file *file,
+                         struct jsonl *in, struct err *e)
 {
     struct score_book s = {NULL, 0};
     if (strcmp(path, "-") == 0) /* its first record is gone */
@@ -218,220 +396,137 @@ static int add_verdicts(struct report *r, const char *path, struct err *e)
         score_json(&j, &s.set[i], &v);
         char *text = json_take(&j, &n);
         cJSON *record = text ? json_parse(text, n, path, e) : NULL;
-        rc = record ? add_score(r, path, record, e) : err_set(e, ERR_NOMEM, "out of memory");
+        rc = record ? put_score(r, path, record, 1, e) : err_set(e, ERR_NOMEM, "out of memory");
         cJSON_Delete(record);
         free(text);
     }
     score_free(&s);
+    if (rc < 0 || (rc = jsonl_open(in, path, e)) < 0)
+        return rc;
+    file->n = 0;
+    while ((rc = next(in, file, e)) == 1)
+        if ((rc = report_add_verdict(r, path, in->v, in->lineno, e)) < 0) {
+            err_prefix(e, "%s:%ld", in->path, in->lineno);
+            break;
+        }
+    jsonl_close(in);
     return rc;
+}
+
+// clang-format off
+static const struct kind {
+    const char *schema;
+    int (*add)(struct report *r, const char *path, const cJSON *v, long lineno, struct err *e);
+} kinds[] = {
+    {"score/1",   add_score},         {"compare/1", add_compare},       {"metric/1", add_metric},
+    {"verdict/1", NULL},              {"oracle/1",  add_oracle},        {"prompt/1", report_add_prompt},
+    {"sample/1",  report_add_sample}, {"code/1",    report_add_code}};
+// clang-format on
+
+static int read_record(struct report *r, const char *path, const struct jsonl *in,
+                       struct report_file *file, struct err *e)
+{
+    const cJSON *s = cJSON_GetObjectItemCaseSensitive(in->v, "schema");
+    const char *schema = cJSON_IsString(s) ? s->valuestring : "none";
+    const struct kind *k = NULL;
+    int rc;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].schema, schema) == 0)
+            k = &kinds[i];
+    if (k && file->n == 1) {
+        free(file->schema);
+        if (!(file->schema = strdup(schema)))
+            return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    if (k && !k->add && in->lineno == 1)
+        return 1; /* a file of verdicts: read otherwise */
+    rc = k && k->add ? k->add(r, path, in->v, in->lineno, e)
+                     : err_set(e, ERR_DATA,
+                               "schema: expected score/1, compare/1, metric/1, oracle/1, prompt/1, "
+                               "sample/1, code/1 or (from the first record on) verdict/1, found "
+                               "%.40s",
+                               schema);
+    return rc < 0 ? err_prefix(e, "%s:%ld", in->path, in->lineno) : 0;
 }
 
 int report_read(struct report *r, const char *path, struct err *e)
 {
     struct jsonl *in = malloc(sizeof *in);
+    struct report_file *file = file_of(r, path, e);
     int rc, verdicts = 0;
-    if (!in)
+    if (!in || !file) {
+        free(in);
         return err_set(e, ERR_NOMEM, "out of memory");
+    }
     if ((rc = jsonl_open(in, path, e)) == 0) {
-        while (!verdicts && (rc = jsonl_next(in, e)) == 1) {
-            const cJSON *s = cJSON_GetObjectItemCaseSensitive(in->v, "schema");
-            const char *schema = cJSON_IsString(s) ? s->valuestring : "none";
-            if (strcmp(schema, "verdict/1") == 0 && in->lineno == 1)
-                verdicts = 1;
-            else if (strcmp(schema, "score/1") == 0)
-                rc = add_score(r, path, in->v, e);
-            else if (strcmp(schema, "compare/1") == 0)
-                rc = add_compare(r, in->v, e);
-            else if (strcmp(schema, "metric/1") == 0)
-                rc = add_metric(r, path, in->v, e);
-            else
-                rc = err_set(
-                    e, ERR_DATA,
-                    "schema: expected score/1, compare/1, metric/1 or verdict/1, found %.40s",
-                    schema);
-            if (rc < 0) {
-                err_prefix(e, "%s:%ld", in->path, in->lineno);
+        while (!verdicts && (rc = next(in, file, e)) == 1)
+            if ((rc = read_record(r, path, in, file, e)) < 0)
                 break;
-            }
-        }
+            else
+                verdicts = rc;
         if (rc == 0 && in->lineno == 0)
             rc = err_set(e, ERR_DATA, "%s: no records", in->path);
         jsonl_close(in);
     }
+    if (rc >= 0 && verdicts)
+        rc = read_verdicts(r, path, file, in, e);
     free(in);
-    return rc < 0 ? rc : verdicts ? add_verdicts(r, path, e) : 0;
+    return rc < 0 ? rc : 0;
 }
 
-/* ---- Markdown ---- */
+/* ---- comparisons as numbers ---- */
 
-static void write_scores(const struct report *r, FILE *out)
-{
-    double level = 0.95;
-    fprintf(out, "\n## Scores\n\n| benchmark | metric |");
-    for (int k = 0; k < r->n_run; k++)
-        fprintf(out, " %s |", r->run[k]);
-    fprintf(out, "\n|---|---|");
-    for (int k = 0; k < r->n_run; k++)
-        fprintf(out, "---|");
-    for (int i = 0; i < r->n_row; i++) {
-        fprintf(out, "\n| %s | %s |", r->row[i].bench, r->row[i].metric);
-        for (int k = 0; k < r->n_run; k++) {
-            const struct report_cell *c = &r->row[i].cell[k];
-            if (!c->n_task) {
-                fprintf(out, " |");
-                continue;
-            }
-            level = c->level;
-            fprintf(out, " %.1f %% [%.1f, %.1f]", 100 * c->value, 100 * c->ci[0], 100 * c->ci[1]);
-            if (c->n_sample == c->n_task)
-                fprintf(out, " %ld of %ld |", c->passed, c->n_task);
-            else
-                fprintf(out, " %ld tasks, %ld samples |", c->n_task, c->n_sample);
-        }
-    }
-    fprintf(out,
-            "\n\nIn brackets: %g %% intervals, Wilson's where each task has one sample, else "
-            "bootstrap over tasks.\n",
-            100 * level);
-}
-
-static void write_compare(const struct report *r, FILE *out)
+struct report_difference *report_differences(const struct report *r, int *n)
 {
     struct err none = {0};
-    int n = cJSON_GetArraySize(r->compare), i = 0;
-    double *p = malloc(((size_t)n + 1) * sizeof *p), ci[2];
     const cJSON *v;
-    if (!p)
-        return;
-    cJSON_ArrayForEach(v, r->compare) p[i++] =
-        json_get_num(v, "mcnemar_p", json_get_num(v, "permutation_p", NAN, &none), &none);
-    if (n > 1 && stats_holm(p, (size_t)n)) {
-        free(p);
-        return;
-    }
-    fprintf(out, "\n## Differences\n\n");
-    i = 0;
-    cJSON_ArrayForEach(v, r->compare)
-    {
-        const char *bench = json_get_str(v, "bench", "", &none);
-        char *a = run_name(json_get_str(v, "a", "", &none), bench),
-             *b = run_name(json_get_str(v, "b", "", &none), bench);
-        double raw = json_get_num(v, "mcnemar_p", NAN, &none),
-               d = json_get_num(v, "detectable", NAN, &none);
-        number_pair(v, "bootstrap", ci);
-        fprintf(out, "- **%s** %s → %s: ", bench, a ? a : "a", b ? b : "b");
-        if (!isnan(raw))
-            fprintf(out, "%ld → %ld of %ld, ", json_get_int(v, "pass_a", 0, &none),
-                    json_get_int(v, "pass_b", 0, &none), json_get_int(v, "n_task", 0, &none));
-        fprintf(out, "%+.1f points [%.1f, %.1f], ", 100 * json_get_num(v, "difference", 0, &none),
-                100 * ci[0], 100 * ci[1]);
-        if (isnan(raw))
-            fprintf(out, "permutation p = %.2g", json_get_num(v, "permutation_p", NAN, &none));
-        else
-            fprintf(out, "McNemar p = %.2g (%ld and %ld discordant)", raw,
-                    json_get_int(v, "only_a", 0, &none), json_get_int(v, "only_b", 0, &none));
-        if (n > 1)
-            fprintf(out, ", Holm %.2g", p[i]);
-        if (p[i] < 0.05)
-            fprintf(out, ": real\n");
-        else if (isnan(d))
-            fprintf(out, ": may be chance\n");
-        else
-            fprintf(out, ": may be chance (%.1f points would show)\n", 100 * d);
-        free(a);
-        free(b);
-        i++;
+    int i = 0;
+    *n = cJSON_GetArraySize(r->compare);
+    struct report_difference *d = calloc((size_t)*n + 1, sizeof *d);
+    double *p = malloc(((size_t)*n + 1) * sizeof *p);
+    if (d && p)
+        cJSON_ArrayForEach(v, r->compare)
+        {
+            struct report_difference *c = &d[i];
+            c->bench = json_get_str(v, "bench", "", &none);
+            c->a = report_run_name(json_get_str(v, "a", "", &none), c->bench, 0);
+            c->b = report_run_name(json_get_str(v, "b", "", &none), c->bench, 0);
+            c->difference = json_get_num(v, "difference", 0, &none);
+            c->level = json_get_num(v, "ci", 0.95, &none);
+            c->p = json_get_num(v, "mcnemar_p", NAN, &none);
+            c->paired_test = !isnan(c->p);
+            if (!c->paired_test)
+                c->p = json_get_num(v, "permutation_p", NAN, &none);
+            c->detectable = json_get_num(v, "detectable", NAN, &none);
+            c->n_task = json_get_int(v, "n_task", 0, &none);
+            c->pass_a = json_get_int(v, "pass_a", 0, &none);
+            c->pass_b = json_get_int(v, "pass_b", 0, &none);
+            c->rate_a = json_get_num(v, "rate_a", (double)c->pass_a / (double)c->n_task, &none);
+            c->rate_b = json_get_num(v, "rate_b", (double)c->pass_b / (double)c->n_task, &none);
+            c->only_a = json_get_int(v, "only_a", 0, &none);
+            c->only_b = json_get_int(v, "only_b", 0, &none);
+            report_pair(v, "bootstrap", c->ci);
+            p[i++] = c->p;
+        }
+    int bad = !d || !p || (*n > 1 && stats_holm(p, (size_t)*n));
+    for (i = 0; d && i < *n; i++) {
+        if (!bad)
+            d[i].p_adjusted = p[i];
+        bad |= !d[i].a || !d[i].b;
     }
     free(p);
+    if (bad) {
+        report_differences_free(d, *n);
+        return NULL;
+    }
+    return d;
 }
 
-/* The loss in up to 60 columns, each a mean, from the lowest block (lowest loss) to the highest. */
-static void sparkline(const double *v, long n, FILE *out)
+void report_differences_free(struct report_difference *d, int n)
 {
-    static const char *const block[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    double mean[60], lo = INFINITY, hi = -INFINITY;
-    long cols = n < 60 ? n : 60;
-    for (long c = 0; c < cols; c++) {
-        long from = c * n / cols, to = (c + 1) * n / cols;
-        mean[c] = 0;
-        for (long i = from; i < to; i++)
-            mean[c] += v[i] / (double)(to - from);
-        lo = fmin(lo, mean[c]);
-        hi = fmax(hi, mean[c]);
+    for (int i = 0; d && i < n; i++) {
+        free(d[i].a);
+        free(d[i].b);
     }
-    for (long c = 0; c < cols; c++) {
-        double at = hi > lo ? (mean[c] - lo) / (hi - lo) : 0;
-        fputs(isnan(mean[c]) ? "!" : block[(int)(at * 7.999)], out);
-    }
-}
-
-static void write_training(const struct report_training *t, FILE *out)
-{
-    fprintf(out, "\n## Training (%s)\n\n", t->name);
-    if (t->n_step) {
-        fprintf(out, "Loss %.4f → %.4f in %ld steps: `", t->loss[0], t->loss[t->n_step - 1],
-                t->n_step);
-        sparkline(t->loss, t->n_step, out);
-        fprintf(out, "`\n");
-    }
-    if (!isnan(t->last_val)) {
-        if (t->n_step)
-            fprintf(out, "\n");
-        fprintf(out, "Validation loss %.4f → %.4f (perplexity %.3f → %.3f) after %g epoch%s.\n",
-                t->first_val, t->last_val, exp(t->first_val), exp(t->last_val), t->epoch,
-                t->epoch == 1 ? "" : "s");
-    }
-}
-
-/* How answers ended, a column a run and benchmark. */
-static void write_verdicts(const struct report *r, FILE *out)
-{
-    cJSON *kinds = cJSON_CreateObject();
-    const cJSON *v, *kind;
-    int n_col = 0;
-    for (int i = 0; i < r->n_row; i++)
-        for (int k = 0; k < r->n_run; k++) {
-            if (strcmp(r->row[i].metric, "pass@1") == 0 && r->row[i].cell[k].verdicts) {
-                n_col++;
-                cJSON_ArrayForEach(
-                    v, r->row[i].cell[k].verdicts) if (!cJSON_HasObjectItem(kinds, v->string))
-                    cJSON_AddNullToObject(kinds, v->string);
-            }
-        }
-    if (n_col) {
-        fprintf(out, "\n## Verdicts\n\n| verdict |");
-        for (int i = 0; i < r->n_row; i++)
-            for (int k = 0; k < r->n_run; k++)
-                if (strcmp(r->row[i].metric, "pass@1") == 0 && r->row[i].cell[k].verdicts)
-                    fprintf(out, " %s %s |", r->row[i].bench, r->run[k]);
-        fprintf(out, "\n|---|");
-        for (int i = 0; i < n_col; i++)
-            fprintf(out, "--:|");
-        cJSON_ArrayForEach(kind, kinds)
-        {
-            fprintf(out, "\n| %s |", kind->string);
-            for (int i = 0; i < r->n_row; i++)
-                for (int k = 0; k < r->n_run; k++)
-                    if (strcmp(r->row[i].metric, "pass@1") == 0 && r->row[i].cell[k].verdicts) {
-                        v = cJSON_GetObjectItemCaseSensitive(r->row[i].cell[k].verdicts,
-                                                             kind->string);
-                        fprintf(out, cJSON_IsNumber(v) ? " %.0f |" : " |",
-                                cJSON_IsNumber(v) ? v->valuedouble : 0);
-                    }
-        }
-        fprintf(out, "\n");
-    }
-    cJSON_Delete(kinds);
-}
-
-void report_write(const struct report *r, const char *title, FILE *out)
-{
-    fprintf(out, "# %s\n", title);
-    if (r->n_row)
-        write_scores(r, out);
-    if (cJSON_GetArraySize(r->compare))
-        write_compare(r, out);
-    for (int i = 0; i < r->n_training; i++)
-        write_training(&r->training[i], out);
-    write_verdicts(r, out);
+    free(d);
 }

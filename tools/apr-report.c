@@ -44,7 +44,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     FILE *page = open_memstream(&text, &n);
     if (page)
-        report_write(&r, o.title, page);
+        report_markdown(&r, o.title, page);
     if (!page || ferror(page) || fclose(page)) {
         err_set(&e, ERR_NOMEM, "out of memory for the page");
         cli_die(&e);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# apr-report - one page out of scores, comparisons and metrics
+# apr-report - one page out of scores, comparisons, tasks and metrics: Markdown, HTML, JSON
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -55,14 +55,61 @@ setup() {
     echo '{"schema":"score/1","bench":"b"}' >empty.jsonl
     echo '{"schema":"sample/1"}' >sample.jsonl
     echo '{"schema":"compare/1","bench":"b","a":"x","b":"y"}' >c.jsonl
-    for f in cut empty sample c; do
+    echo '{"schema":"prompt/1","task_id":"t"}' >prompt.jsonl
+    echo '{"schema":"code/1","task_id":"t"}' >code.jsonl
+    echo '{"schema":"oracle/1","bench":"b"}' >oracle.jsonl
+    echo '{"schema":"mystery/1"}' >mystery.jsonl
+    echo '{"task_id":"no schema"}' >none.jsonl
+    echo '{"schema":"code/1","code":7}' >type.jsonl
+    for f in cut empty sample c prompt code oracle mystery none type; do
         run --separate-stderr -65 "$x" $f.jsonl -o r.md
         [[ "$stderr" == *"$f.jsonl:1"* ]]
         [ ! -e r.md ]
     done
-    run --separate-stderr -65 "$x" base-score.basic.jsonl base-verdicts.basic.jsonl
+    [[ "$(cat_err "$x" mystery.jsonl)" == *"found mystery/1"* ]]
+    cp base-score.basic.jsonl base.jsonl
+    run --separate-stderr -65 "$x" base-score.basic.jsonl base.jsonl
     [[ "$stderr" == *"a second score pass@1 of basic for run base"* ]]
     run --separate-stderr -65 "$x" /dev/null
+    for r in code sample prompt; do
+        jq -cn --arg s "$r/1" '{schema: $s, task_id: "Basic/0", bench: "basic", code: "a", text: "b", tokens_generated: 1, prompt: "c", how: "raw"} | ., .' >twice.jsonl
+        run --separate-stderr -65 "$x" twice.jsonl
+        [[ "$stderr" == *"twice.jsonl:2"*"a second"* ]]
+    done
+}
+
+cat_err() {
+    "$@" 2>&1 >/dev/null || true
+}
+
+@test "a score and the verdicts it came from may both be there; they must agree" {
+    run -0 "$x" base-score.basic.jsonl
+    alone=$output
+    run -0 "$x" base-score.basic.jsonl base-verdicts.basic.jsonl
+    [ "$output" = "$alone" ]
+    run -0 "$x" base-verdicts.basic.jsonl base-score.basic.jsonl
+    [ "$output" = "$alone" ]
+    jq -c '.value = 0.5 | .passed = 82' base-score.basic.jsonl >x && mv x base-score.basic.jsonl
+    run --separate-stderr -65 "$x" base-score.basic.jsonl base-verdicts.basic.jsonl
+    [[ "$stderr" == *"pass@1 of basic is 0.341"*"the scores for this run base say 0.5"* ]]
+    run --separate-stderr -65 "$x" base-verdicts.basic.jsonl base-score.basic.jsonl
+    [[ "$stderr" == *"the verdicts for this run base say 0.341"* ]]
+}
+
+@test "texts of tasks change nothing in Markdown" {
+    run -0 "$x" base-score.basic.jsonl metrics.jsonl
+    before=$output
+    jq -c '{schema: "code/1", task_id, sample, bench, code: "pass", how: "raw"}' base-verdicts.basic.jsonl >base-code.basic.jsonl
+    jq -c '{schema: "sample/1", task_id, sample, bench, text: "pass"}' base-verdicts.basic.jsonl >other-samples.basic.jsonl
+    jq -c '{schema: "prompt/1", task_id, bench, prompt: "do"}' base-verdicts.basic.jsonl >prompts.basic.jsonl
+    run -0 "$x" prompts.basic.jsonl other-samples.basic.jsonl base-code.basic.jsonl base-score.basic.jsonl metrics.jsonl
+    [ "$output" = "$before" ]
+}
+
+@test "names that look like markup are escaped in Markdown" {
+    cp base-verdicts.basic.jsonl 'a|b<i>`-verdicts.basic.jsonl'
+    run -0 "$x" 'a|b<i>`-verdicts.basic.jsonl'
+    [[ "$output" == *'| a\|b\<i>\` |'* ]]
 }
 
 @test "exit codes" {
