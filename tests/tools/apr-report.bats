@@ -112,10 +112,78 @@ cat_err() {
     [[ "$output" == *'| a\|b\<i>\` |'* ]]
 }
 
+@test "--format and the ending of the output choose; --page writes HTML beside it" {
+    f="base-score.basic.jsonl tuned-score.basic.jsonl compare.basic.jsonl metrics.jsonl"
+    "$x" $f -o r.html && [[ "$(head -c 15 r.html)" == "<!doctype html>" ]]
+    "$x" $f --format html | cmp - r.html
+    "$x" $f -o r.json && "$x" $f --format json | cmp - r.json
+    [ "$(jq -r '.schema, .scores[1].run, .scores[1].passed, .differences[0].real, .training[0].steps, .inputs[3].schema' r.json | xargs)" = "report/1 tuned 105 true 20 metric/1" ]
+    [ "$(jq -r '.inputs[0].sha256' r.json)" = "$(sha256sum base-score.basic.jsonl | cut -d' ' -f1)" ]
+    "$x" $f -o r.md --page p.html
+    head -n 1 r.md | grep -qx '# Report'
+    cmp p.html r.html
+    [ "$(jq -r .sha256 p.html.meta.json)" = "$(sha256sum p.html | cut -d' ' -f1)" ]
+    "$x" $f -o r.html --format md && cmp r.md r.html
+    run --separate-stderr -64 "$x" $f --format pdf
+    run --separate-stderr -73 "$x" $f -o never.md --page no/such/dir/p.html
+    [ ! -e never.md ]
+}
+
+@test "the HTML page stands alone: no address outside, no style or handler in the markup" {
+    "$x" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl compare.basic.jsonl metrics.jsonl -o r.html
+    grep -q 'Content-Security-Policy" content="default-src .none.;' r.html
+    sed 's/<script type="application.json".*//' r.html >bare.html
+    run ! grep -E '<(img|link|iframe|object|embed)|url\(|@import|https?://' bare.html
+    run ! grep -E ' (style|on[a-z]+)="' bare.html
+    "$x" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl compare.basic.jsonl metrics.jsonl | cmp - <("$x" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl compare.basic.jsonl metrics.jsonl)
+    "$x" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl compare.basic.jsonl metrics.jsonl -o r2.html
+    cmp r.html r2.html
+}
+
+@test "receipts follow the sidecars back and say what has changed" {
+    "$APR_BIN/passk" base-verdicts.basic.jsonl --json -o base-score.basic.jsonl
+    "$x" base-score.basic.jsonl -o r.html
+    grep -q 'base-score.basic.jsonl</span> <span class="muted">passk [0-9.]*, [0-9.]* s</span><span class="tag yes">agrees' r.html
+    grep -q 'base-verdicts.basic.jsonl</span> <span class="muted"></span><span class="tag none">no sidecar' r.html
+    echo >>base-score.basic.jsonl.meta.json
+    sed -i 's/"passed":56/"passed": 56/' base-score.basic.jsonl
+    "$x" base-score.basic.jsonl -o r.html
+    grep -q 'class="tag no">changed since' r.html
+    echo '{' >base-score.basic.jsonl.meta.json
+    "$x" base-score.basic.jsonl -o r.html
+    grep -q 'class="tag no">sidecar damaged' r.html
+}
+
+@test "ceilings: of the benchmark for all its tasks, or what the score says" {
+    "$x" base-score.basic.jsonl -o r.html
+    grep -q '>164 of 164<' r.html
+    jq -c '.ceiling = 160 | .ceiling_of = 164' base-score.basic.jsonl >base.jsonl
+    "$x" base.jsonl -o r.html
+    grep -q '>160 of 164<' r.html
+    jq -c '.bench = "../../x"' base-score.basic.jsonl >base.jsonl
+    "$x" base.jsonl -o r.html
+    grep -q 'not measured' r.html
+}
+
+@test "several runs solve together: oracle records" {
+    echo '{"schema":"oracle/1","bench":"humaneval","metric":"pass@2","n_run":2,"n_task":4,"solved":3,"value":0.75,"ci":0.95,"wilson":[0.300642,0.954413],"always":1,"sometimes":2,"never":1,"runs":[{"run":"a.jsonl","unique":1,"unique_tasks":["HumanEval/1"]}]}' >o.jsonl
+    "$x" o.jsonl -o r.html
+    grep -q 'pass@2 over 2 runs' r.html
+    grep -q 'a alone solved 1: <span class="code">HumanEval/1' r.html
+}
+
 @test "exit codes" {
     run --separate-stderr -64 "$x"
     run --separate-stderr -66 "$x" nope.jsonl
     run --separate-stderr -73 "$x" metrics.jsonl -o no/such/dir/x
     run bash -c "'$x' metrics.jsonl >/dev/full"
     [ "$status" = 74 ]
+    mkdir -p tree/bin tree/configs/bench tree/configs/report # a tool and its configs, damaged
+    cp "$x" tree/bin
+    run --separate-stderr -66 tree/bin/apr-report metrics.jsonl --format html
+    [[ "$stderr" == *"configs/report/report.css: No such file"* ]]
+    echo 'p {}' >tree/configs/report/report.css
+    echo '"</script>"' >tree/configs/report/report.js
+    run --separate-stderr -78 tree/bin/apr-report metrics.jsonl --format html
+    [[ "$stderr" == *"report.js: expected text without </style or </script"* ]]
 }
