@@ -1,27 +1,33 @@
-/* apr-report - scores, comparisons, tasks and training on one page: Markdown, HTML or JSON */
+/* apr-report - scores, comparisons, tasks and training on one page: Markdown,
+ * HTML or JSON */
+#include "board.h"
 #include "cli.h"
 #include "outfile.h"
 #include "report.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 static struct {
-    const char *title, *out, *page, *format;
+    const char *title, *out, *page, *format, *leaderboard, *history;
     int print;
-} o = {.title = "Report", .out = "-", .page = "", .format = "auto"};
+} o = {
+    .title = "Report", .out = "-", .page = "", .format = "auto", .leaderboard = "", .history = ""};
 
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('t', "title", &o.title, "TEXT", "heading of the page"),
     CLI_CHOICE(0, "format", &o.format, "auto|md|html|json", "auto: by the ending of the output, else md"),
     CLI_STR(0, "page", &o.page, "FILE", "write the HTML page here too"),
+    CLI_STR(0, "leaderboard", &o.leaderboard, "DIR", "instead: all scores under DIR (runs/), ranked"),
+    CLI_STR(0, "history", &o.history, "FILE", "with --leaderboard: append new results here, show all"),
     CLI_FLAG(0, "print", &o.print, "with -o: write the output to stdout too"),
     CLI_STR('o', "output", &o.out, "FILE", "write here (- is stdout)"),
     CLI_END // clang-format on
 };
 static const struct cli cli = {.name = "apr-report",
                                .what = "put scores, comparisons, tasks and training on one page",
-                               .usage = "FILE.. [options]",
+                               .usage = "FILE.. [options] | --leaderboard DIR [options]",
                                .example = "apr-report --title 'Run 7' base-verdicts.basic.jsonl "
                                           "tuned-verdicts.basic.jsonl -o report.html",
                                .opts = opts,
@@ -44,17 +50,20 @@ static const char *format(void)
                                                                  : "md";
 }
 
-static char *render(const struct report *r, const char *as, size_t *n, struct err *e)
+/* The page of a report, or of a leaderboard. */
+static char *render(const struct report *r, const struct board *b, const char *as, size_t *n,
+                    struct err *e)
 {
     char *text = NULL;
+    const char *title = b && strcmp(o.title, "Report") == 0 ? "Leaderboard" : o.title;
     FILE *page = open_memstream(&text, n);
     int rc = 0;
     if (page && strcmp(as, "md") == 0)
-        report_markdown(r, o.title, page);
+        b ? board_markdown(b, title, page) : report_markdown(r, title, page);
     else if (page && strcmp(as, "html") == 0)
-        rc = report_html(r, o.title, page, e);
+        rc = b ? board_html(b, title, page, e) : report_html(r, title, page, e);
     else if (page)
-        rc = report_json(r, o.title, page, e);
+        rc = b ? board_json(b, page, e) : report_json(r, title, page, e);
     if (!page || ferror(page) || fclose(page))
         rc = err_set(e, ERR_NOMEM, "out of memory for the page");
     if (rc < 0)
@@ -75,23 +84,45 @@ static void write_out(const char *path, const char *text, size_t n, const char *
         cli_die(e);
 }
 
+static void read_board(struct board *b, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = board_read(b, o.leaderboard, e), added = 0;
+    snprintf(path, sizeof path, "%s/history.jsonl", o.leaderboard);
+    if (rc == 0)
+        rc = o.history[0] ? board_remember(b, o.history, &added, e) : board_history(b, path, 1, e);
+    if (rc < 0)
+        cli_die(e);
+    if (b->skipped)
+        cli_warn("%d .jsonl file%s left out: the first line is no record", b->skipped,
+                 b->skipped == 1 ? "" : "s");
+    if (cli_verbose && o.history[0])
+        cli_warn("%s: %d new result%s", o.history, added, added == 1 ? "" : "s");
+}
+
 int main(int argc, char **argv)
 {
     struct err e = {0};
     struct report r = {0};
+    struct board b = {0}, *board;
     size_t n = 0, n_page = 0;
     cli_parse(&cli, &argc, &argv);
-    if (argc == 0)
-        cli_usage("expected at least one file of records");
-    const char *const *inputs = (const char *const *)argv;
+    board = o.leaderboard[0] ? &b : NULL;
+    if (board ? argc != 0 : argc == 0)
+        cli_usage(board ? "--leaderboard takes no FILE" : "expected at least one file of records");
+    if (o.history[0] && !board)
+        cli_usage("--history needs --leaderboard");
+    const char *const *inputs = board ? NULL : (const char *const *)argv;
     double start = cli_now();
     int rc = report_init(&r, &e);
     for (int i = 0; i < argc && !rc; i++)
         rc = report_read(&r, argv[i], &e);
     if (rc)
         cli_die(&e);
-    char *page = o.page[0] ? render(&r, "html", &n_page, &e) : NULL;
-    char *text = render(&r, format(), &n, &e);
+    if (board)
+        read_board(board, &e);
+    char *page = o.page[0] ? render(&r, board, "html", &n_page, &e) : NULL;
+    char *text = render(&r, board, format(), &n, &e);
     if (page) /* before the output, which is what make looks at */
         write_out(o.page, page, n_page, inputs, start, &e);
     write_out(o.out, text, n, inputs, start, &e);
@@ -100,5 +131,6 @@ int main(int argc, char **argv)
     free(page);
     free(text);
     report_free(&r);
+    board_free(&b);
     return cli_exit(0);
 }
