@@ -31,7 +31,7 @@ static const struct cli cli = {.name = "apr-report",
                                .example = "apr-report --title 'Run 7' base-verdicts.basic.jsonl "
                                           "tuned-verdicts.basic.jsonl -o report.html",
                                .opts = opts,
-                               .see = "passk(1), apr-compare(1), schema(7)",
+                               .see = "passk(1), apr-compare(1), apr-card(1), schema(7)",
                                .output_version = 1};
 
 static int ends_with(const char *s, const char *end)
