@@ -28,7 +28,8 @@ static const struct look {
              {"forbidden", "!", "odd"},
              {"protocol", "R", "odd"},
              {"harness_error", "H", "ours"},
-             {"fail", "W", "wrong"},
+             {"fail", "W", "wrong"}, /* this and the next are other judges' */
+             {"timeout", "T", "limit"},
              {NULL, "?", "other"}};
 
 static const struct look *look_of(const char *verdict)

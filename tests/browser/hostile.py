@@ -34,7 +34,8 @@ def write(path, records, raw=()):
 
 
 def key(schema, name, **more):
-    return dict(schema=schema, task_id="%s <u>%s" % (name, TEXTS[name][:40]) if name != "nul" else "nul", sample=0, bench=BENCH, **more)
+    plain = "".join(c for c in TEXTS[name][:40] if c >= " " and c != "\x7f")
+    return dict(schema=schema, task_id="%s <u>%s" % (name, plain), sample=0, bench=BENCH, **more)
 
 
 names = list(TEXTS)
@@ -42,7 +43,7 @@ bad = '"bench":%s,"sample":0' % json.dumps(BENCH)
 write(NAME + "-verdicts.jsonl",
       [key("verdict/1", n, passed=n == "emoji", verdict="pass" if n == "emoji" else "exception", detail=TEXTS[n].replace("\0", "")[:200],
            enforced=["<b>%s" % PWN, "seccomp"], trust="<i>", tests={"run": 1, "total": 2}) for n in names]
-      + [dict(schema="verdict/1", task_id=t, sample=0, bench=BENCH, passed=False, verdict="</td><script>" + PWN, detail="") for t in ("surrogate", "bytes", "NUL")])
+      + [dict(schema="verdict/1", task_id=t, sample=0, bench=BENCH, passed=False, verdict="crash", detail="</td><script>" + PWN) for t in ("surrogate", "bytes", "NUL")])
 for kind, field in (("code", "code"), ("samples", "text"), ("prompts", "prompt")):
     schema = {"code": "code/1", "samples": "sample/1", "prompts": "prompt/1"}[kind]
     line = '{"schema":"%s","task_id":"%%s",%s,"%s":"%%s"}' % (schema, bad, field)

@@ -54,7 +54,7 @@ front() { /usr/bin/python3 -c 'import json, sys, yaml; print(json.dumps(yaml.saf
     [[ "$output" == *"| basic | pass@1 | 34.1 % [27.3, 41.7] 56 of 164 | 62.8 % [55.2, 69.8] 103 of 164 |"* ]]
     [[ "$output" == *"- **basic** base → tuned: 56 → 103 of 164, "*"McNemar p = "*": real"* ]]
     [[ "$output" == *"1. **gguf2apr 0.1.0** wrote \`import.apr\`"*"2. **apr-lora 0.1.0** wrote \`finetune.safetensors\` in 12 s on cpu:avx2: data $train, rank 16, lr 0.002, rslora false."*"3. **apr-fuse 0.1.0** wrote \`fuse.apr\`"* ]]
-    [[ "$output" == *"| basic-finetune | training | CC0-1.0 | 6000 | the project's own task generator, seed 11 | \`$(digest "$train")\` |"* ]]
+    [[ "$output" == *"| basic-finetune | training | CC0-1.0 | 6000 | the project's own task generator, seed 11"*" | \`$(digest "$train")\` |"* ]]
     [[ "$output" == *"### Decontamination"*"None was made: no receipt shows"* ]]
     [[ "$output" == *"make recipe-a MODEL=tiny-coder-29m"*'```yaml'*"foreach: bench"* ]]
     [[ "$output" == *"| fuse.apr | \`$(digest $R/fuse.apr)\` | $(stat -c %s $R/fuse.apr) | apr-fuse 0.1.0 | agrees |"* ]]

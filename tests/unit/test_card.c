@@ -84,16 +84,12 @@ static void card(const char *name, const char *tag)
 
 int main(void)
 {
+    // clang-format off
     static const char scores[] =
-        "{\"schema\":\"score/"
-        "1\",\"bench\":\"humaneval\",\"metric\":\"pass@1\",\"value\":0.5,\"passed\":82,\"n_task\":"
-        "164,\"n_sample\":164,\"wilson\":[0.4,0.6]}\n"
-        "{\"schema\":\"score/"
-        "1\",\"bench\":\"humaneval\",\"metric\":\"pass@10\",\"value\":0.75,\"passed\":82,\"n_"
-        "task\":164,\"n_sample\":1640,\"bootstrap\":[0.4,0.6]}\n"
-        "{\"schema\":\"score/1\",\"bench\":\"my: "
-        "\\\"own\\\"\",\"metric\":\"pass@1\",\"value\":0.25,\"passed\":1,\"n_task\":4,\"n_sample\":"
-        "4,\"wilson\":[0.1,0.6]}\n";
+        "{\"schema\":\"score/1\",\"bench\":\"humaneval\",\"metric\":\"pass@1\",\"value\":0.5,\"passed\":82,\"n_task\":164,\"n_sample\":164,\"wilson\":[0.4,0.6]}\n"
+        "{\"schema\":\"score/1\",\"bench\":\"humaneval\",\"metric\":\"pass@10\",\"value\":0.75,\"passed\":82,\"n_task\":164,\"n_sample\":1640,\"bootstrap\":[0.4,0.6]}\n"
+        "{\"schema\":\"score/1\",\"bench\":\"my: \\\"own\\\"\",\"metric\":\"pass@1\",\"value\":0.25,\"passed\":1,\"n_task\":4,\"n_sample\":4,\"wilson\":[0.1,0.6]}\n";
+    // clang-format on
     char path[512];
     if (!mkdtemp(dir))
         return 1;

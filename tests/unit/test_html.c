@@ -44,7 +44,7 @@ int main(void)
     struct err e = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *s = html_visible(cases[i].in, cases[i].n);
-        ok(s && strcmp(s, cases[i].shown) == 0, "shown %zu: %s", i, s);
+        ok(s && strcmp(s, cases[i].shown) == 0, "shown %zu", i);
         free(s);
     }
     FILE *f = begin();

@@ -44,21 +44,17 @@ static void names(void)
 
 static void joined(void)
 {
+    // clang-format off
     static const char verdicts[] =
-        "{\"schema\":\"verdict/1\",\"task_id\":\"T/"
-        "1\",\"sample\":1,\"bench\":\"b\",\"passed\":true,\"verdict\":\"pass\",\"tests\":{\"run\":"
-        "3,\"total\":4},\"cpu_ms\":2.5}\n"
-        "{\"schema\":\"verdict/1\",\"task_id\":\"T/"
-        "1\",\"sample\":0,\"bench\":\"b\",\"passed\":false,\"verdict\":\"memory\"}\n"
-        "{\"schema\":\"verdict/"
-        "1\",\"task_id\":7,\"sample\":0,\"bench\":\"b\",\"passed\":false,\"verdict\":\"a new "
-        "kind\"}\n";
-    static const char
-        code[] = /* a lone surrogate, a pair, NUL, an escaped backslash before u0000 */
-        "{\"schema\":\"code/1\",\"task_id\":\"T/"
-        "1\",\"sample\":1,\"bench\":\"b\",\"code\":\"x\\ud800\\ud83d\\ude00\\u0000\\\\u0000y\"}\n"
+        "{\"schema\":\"verdict/1\",\"task_id\":\"T/1\",\"sample\":1,\"bench\":\"b\",\"passed\":true,\"verdict\":\"pass\","
+            "\"tests\":{\"run\":3,\"total\":4},\"cpu_ms\":2.5}\n"
+        "{\"schema\":\"verdict/1\",\"task_id\":\"T/1\",\"sample\":0,\"bench\":\"b\",\"passed\":false,\"verdict\":\"memory\"}\n"
+        "{\"schema\":\"verdict/1\",\"task_id\":7,\"sample\":0,\"bench\":\"b\",\"passed\":false,\"verdict\":\"crash\"}\n";
+    static const char code[] = /* a lone surrogate, a pair, NUL, an escaped backslash before u0000 */
+        "{\"schema\":\"code/1\",\"task_id\":\"T/1\",\"sample\":1,\"bench\":\"b\",\"code\":\"x\\ud800\\ud83d\\ude00\\u0000\\\\u0000y\"}\n"
         "{\"schema\":\"code/1\",\"task_id\":\"7\",\"bench\":\"b\",\"code\":\"\xff\"}\n"
         "{\"schema\":\"code/1\",\"task_id\":\"only code\",\"bench\":\"b\",\"code\":\"z\"}\n";
+    // clang-format on
     struct report r;
     struct err e = {0};
     long cut;
