@@ -143,14 +143,14 @@ static int read_lists(struct bench *b, const struct yaml_doc *d, const struct ya
     return 0;
 }
 
-/* A section of configs/bench/evalplus.yaml: what EvalPlus keeps in its code. */
+/* A section of configs/evalplus.yaml: what EvalPlus keeps in its code. */
 static int read_rules(struct bench *b, const char *section, struct err *e)
 {
     char path[PATH_MAX];
     struct yaml_doc d;
     const struct yaml *map;
     int rc;
-    if ((rc = paths_find("configs/bench/evalplus.yaml", path, sizeof path, e)) < 0 ||
+    if ((rc = paths_find("configs/evalplus.yaml", path, sizeof path, e)) < 0 ||
         (rc = yaml_load(&d, path, e)) < 0)
         return rc;
     map = yaml_get(d.root, section);

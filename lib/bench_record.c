@@ -1,6 +1,6 @@
 /* bench_record - from a record of the data to a task, format by format (bench(5), part SCHEMAS) */
 #include "bench_private.h"
-#include <ctype.h>
+#include "pycall.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,36 +74,6 @@ static char *join_lines(const cJSON *list) /* strings, a line each; NULL if memo
     return s;
 }
 
-static int is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* Names that MBPP's asserts wrap around the call: not what a solution defines. */
-static int wraps(const char *s, size_t n)
-{
-    static const char *const names[] = {
-        "assert", "set", "sorted", "list", "tuple",   "dict", "str", "int", "float",      "bool",
-        "len",    "abs", "round",  "sum",  "isclose", "all",  "any", "not", "isinstance", NULL};
-    for (int i = 0; names[i]; i++)
-        if (strlen(names[i]) == n && !memcmp(names[i], s, n))
-            return 1;
-    return 0;
-}
-
-static char *called_name(const char *s) /* malloc; NULL if nothing is called or memory ran out */
-{
-    while (*s) {
-        size_t n = 0;
-        while (is_word(s[n]))
-            n++;
-        if (n && s[n] == '(' && !wraps(s, n))
-            return strndup(s, n);
-        s += n ? n : 1;
-    }
-    return NULL;
-}
-
 /* The name of the last function that text defines at the beginning of a line (malloc, or NULL). */
 static char *last_def(const char *text)
 {
@@ -111,7 +81,7 @@ static char *last_def(const char *text)
     for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL)
         if (!strncmp(p, "def ", 4)) {
             size_t n = 0;
-            while (is_word(p[4 + n]))
+            while (pycall_word(p[4 + n]))
                 n++;
             free(name);
             name = strndup(p + 4, n);
@@ -178,7 +148,7 @@ static int mbpp(const struct bench *b, struct bench_task *t, const cJSON *v, con
     t->test = script ? strdup(script) : NULL;
     if (test_list(t, v, r, e) < 0)
         return e->code;
-    t->called = called_name(t->tests[0]);
+    t->called = pycall_tested(t->tests[0]);
     return 0;
 }
 

@@ -325,9 +325,7 @@ char *feedback_text(const struct bench_task *t, const char *code, const char *ve
 {
     int shown = tests_shown && total == t->n_tests && run >= 1 && run <= total;
     int raised = !strcmp(verdict, "exception") || !strcmp(verdict, "syntax_error");
-    char name[256];
-    const char *got = detail ? strstr(detail, "; got ") : NULL,
-               *entry = pycall_entry(t, name, sizeof name);
+    const char *got = detail ? strstr(detail, "; got ") : NULL, *entry = bench_entry(t);
     char *program = sandbox_program(t, code), *out = NULL;
     size_t len = 0, i = 0;
     FILE *f = program ? open_memstream(&out, &len) : NULL;

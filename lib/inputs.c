@@ -295,8 +295,7 @@ static void work_free(struct work *w)
 static int find_examples(struct work *w, const struct bench_task *t, struct rng *r,
                          enum inputs_from *from)
 {
-    char name[256];
-    const char *entry = pycall_entry(t, name, sizeof name), *doc;
+    const char *entry = bench_entry(t), *doc;
     int rc = 0;
     w->n_param = -1;
     if (!entry)

@@ -10,8 +10,7 @@
 #include <string.h>
 
 enum {
-    MAX_CODE = 16384, /* bytes of a first answer's code that a second round quotes */
-    MAX_NAME = 256
+    MAX_CODE = 16384 /* bytes of a first answer's code that a second round quotes */
 };
 
 /* Upstream's other names (its scripts/eval-helpers.sh). */
@@ -130,8 +129,8 @@ static int mentions(const struct prompt_form *f, const char *field)
 static int read_strategy(struct prompt *p, const struct yaml_doc *d, const char *name,
                          struct err *e)
 {
-    static const char *const keys[] = {"strategy", "humaneval", "mbpp", "system", NULL};
-    struct prompt_form *form[] = {&p->humaneval, &p->mbpp};
+    static const char *const keys[] = {"humaneval", "mbpp",   "words",    "answer",
+                                       "program",   "system", "strategy", NULL};
     int rc;
     if (!d->root || d->root->kind != YAML_K_MAP)
         return yaml_err(d, d->root, e, "expected a map");
@@ -142,14 +141,15 @@ static int read_strategy(struct prompt *p, const struct yaml_doc *d, const char 
         return e->code;
     if (!(p->strategy = strdup(name)))
         return err_set(e, ERR_NOMEM, "%s: out of memory", d->path);
-    for (int i = 0; i < 2; i++) {
-        if ((rc = take_format(form[i], d, keys[1 + i], e)) < 0)
+    for (int i = 0; i < PROMPT_FORMS; i++) { /* the keys begin with the forms, in their order */
+        struct prompt_form *f = &p->form[i];
+        if ((rc = take_format(f, d, keys[i], e)) < 0)
             return rc;
-        if (form[i]->text && !form[i]->system && !form[i]->raw &&
-            (rc = take(&form[i]->system, d, d->root, "system", e)) < 0)
+        if (f->text && !f->system && !f->raw &&
+            (rc = take(&f->system, d, d->root, "system", e)) < 0)
             return rc;
-        form[i]->shows_tests = mentions(form[i], "{tests}");
-        p->second |= mentions(form[i], "{code}") || mentions(form[i], "{feedback}");
+        f->shows_tests = mentions(f, "{tests}");
+        p->second |= mentions(f, "{code}") || mentions(f, "{feedback}");
     }
     return 0;
 }
@@ -198,8 +198,8 @@ static void free_form(struct prompt_form *f)
 void prompt_free(struct prompt *p)
 {
     free(p->strategy);
-    free_form(&p->humaneval);
-    free_form(&p->mbpp);
+    for (int i = 0; i < PROMPT_FORMS; i++)
+        free_form(&p->form[i]);
     memset(p, 0, sizeof *p);
 }
 
@@ -210,7 +210,13 @@ struct field {
     const char *s; /* (n) what it stands for; NULL = this task or round has none */
     size_t n;
 };
-enum { FIELDS = 6 };
+enum { FIELDS = 7 };
+
+static const char *language_name(enum bench_lang l) /* as people write it */
+{
+    static const char *const names_of[BENCH_LANGS] = {"Python", "C", "C++", "JavaScript"};
+    return names_of[l];
+}
 
 /* The asserts one a line (malloc). */
 static char *tests_text(const struct bench_task *t)
@@ -229,9 +235,9 @@ static char *tests_text(const struct bench_task *t)
 
 /* The values of a task's placeholders. tests and name must outlive them. */
 static void fields(struct field f[FIELDS], const struct bench *b, const struct bench_task *t,
-                   const struct prompt_first *first, const char *tests, char name[MAX_NAME])
+                   const struct prompt_first *first, const char *tests)
 {
-    const char *entry = pycall_entry(t, name, MAX_NAME), *code = first ? first->code : NULL;
+    const char *entry = bench_entry(t), *code = first ? first->code : NULL;
     size_t n = strlen(t->prompt), n_code = code ? strlen(code) : 0;
     if (!b->mbpp)
         while (n && isspace((unsigned char)t->prompt[n - 1]))
@@ -241,13 +247,15 @@ static void fields(struct field f[FIELDS], const struct bench *b, const struct b
             n_code--;
     while (n_code && isspace((unsigned char)code[n_code - 1]))
         n_code--;
+    const char *language = language_name(b->lang);
     f[0] = (struct field){b->mbpp ? "{text}" : "{prompt}", t->prompt, n};
     f[1] = (struct field){"{tests}", tests, strlen(tests)};
     f[2] = (struct field){"{entry}", entry, entry ? strlen(entry) : 0};
     f[3] = (struct field){"{code}", code, n_code};
     f[4] = (struct field){"{feedback}", first ? first->feedback : NULL, 0};
     f[4].n = f[4].s ? strlen(f[4].s) : 0;
-    f[5] = (struct field){0};
+    f[5] = (struct field){"{language}", language, strlen(language)};
+    f[6] = (struct field){0};
 }
 
 /* Text with its placeholders filled (malloc). */
@@ -279,14 +287,25 @@ static char *fill(const char *text, const struct field *fields, const struct ben
     return out;
 }
 
+int prompt_form(const struct bench *b)
+{
+    if (b->format == BENCH_CRUXEVAL)
+        return PROMPT_ANSWER;
+    if (b->lang != BENCH_PYTHON)
+        return PROMPT_PROGRAM;
+    return !b->mbpp ? PROMPT_HUMANEVAL : b->task[0].n_tests ? PROMPT_MBPP : PROMPT_WORDS;
+}
+
 static const struct prompt_form *form_of(const struct prompt *p, const struct bench *b,
                                          struct err *e)
 {
-    const struct prompt_form *f = b->mbpp ? &p->mbpp : &p->humaneval;
+    static const char *const words[PROMPT_FORMS] = {"humaneval", "mbpp", "words", "answer",
+                                                    "program"};
+    const struct prompt_form *f = &p->form[prompt_form(b)];
     if (f->text)
         return f;
-    err_set(e, ERR_CONFIG, "strategy %s has no text for the format %s", p->strategy,
-            b->mbpp ? "mbpp" : "humaneval");
+    err_set(e, ERR_CONFIG, "strategy %s has no text for the form %s, which %s asks for",
+            p->strategy, words[prompt_form(b)], b->name);
     return NULL;
 }
 
@@ -295,14 +314,14 @@ char *prompt_text(const struct prompt *p, const struct bench *b, const struct be
 {
     const struct prompt_form *form = form_of(p, b, e);
     struct field f[FIELDS];
-    char *tests, *text = NULL, name[MAX_NAME];
+    char *tests, *text = NULL;
     if (!form)
         return NULL;
     if (!(tests = tests_text(t))) {
         err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id);
         return NULL;
     }
-    fields(f, b, t, NULL, tests, name);
+    fields(f, b, t, NULL, tests);
     text = fill(form->text, f, t, e);
     free(tests);
     return text;
@@ -342,12 +361,12 @@ int prompt_record(struct json_out *j, const struct prompt *p, const struct bench
 {
     const struct prompt_form *form = form_of(p, b, e);
     struct field f[FIELDS];
-    char *tests, name[MAX_NAME];
+    char *tests;
     if (!form)
         return e->code;
     if (!(tests = tests_text(t)))
         return err_set(e, ERR_NOMEM, "%s: out of memory", t->task_id);
-    fields(f, b, t, first, tests, name);
+    fields(f, b, t, first, tests);
     json_begin(j, '{');
     json_kv_str(j, "schema", "prompt/1");
     json_kv_str(j, "task_id", t->task_id);

@@ -22,6 +22,7 @@ static const struct recipe_kind kinds[] = {
     {"apr-compile", COMPILE,  ".bin",  NULL},
     {"apr2gguf",    COMPILE,  ".gguf", NULL},
     {"apr-report",  NONE,     ".md",   NULL},
+    {"apr-card",    NONE,     ".md",   NULL},
     {"apr-info",    NONE,     ".txt",  NULL},
     {"apr-check",   NONE,     ".txt",  NULL},
     {"apr-ppl",     NONE,     ".txt",  NULL},

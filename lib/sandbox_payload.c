@@ -2,6 +2,7 @@
 #include "expected.h"
 #include "extract.h"
 #include "hash.h"
+#include "pycall.h"
 #include "sandbox_private.h"
 #include <stdint.h>
 #include <stdio.h>
@@ -33,27 +34,6 @@ static char *joined(const char *a, const char *b, const char *c)
     return out;
 }
 
-/* Behind the bracket that closes the one at p, texts passed over; NULL if there is none. */
-static const char *closing(const char *p)
-{
-    int depth = 0;
-    for (; *p; p++) {
-        if (*p == '\'' || *p == '"') {
-            char quote = *p;
-            for (p++; *p && *p != quote; p++)
-                if (*p == '\\' && !*++p)
-                    return NULL;
-            if (!*p)
-                return NULL;
-        } else if (strchr("([{", *p)) {
-            depth++;
-        } else if (strchr(")]}", *p) && --depth == 0) {
-            return p + 1;
-        }
-    }
-    return NULL;
-}
-
 /* CRUXEval's answer, alone or within "assert f(...) == ...", as answer(). For an input f() gives its arguments
  * back, and the answer must be one call of it. */
 static char *answer_program(const struct bench_task *t, const char *code)
@@ -65,7 +45,7 @@ static char *answer_program(const struct bench_task *t, const char *code)
     int input = t->judge == BENCH_INPUT;
     if (!strncmp(s, "assert", 6) && strchr(" \t(", s[6]))
         s += 6 + strspn(s + 6, " \t");
-    end = s[0] == 'f' && s[1] == '(' ? closing(s + 1) : NULL;
+    end = s[0] == 'f' && s[1] == '(' ? pycall_end(s + 1) : NULL;
     if (input) {
         const char *rest = end ? end + strspn(end, " \t") : NULL;
         if (!end || (*rest && *rest != '\n' && *rest != '#' && strncmp(rest, "==", 2)))

@@ -33,8 +33,7 @@ static const struct cli cli = {.name = "apr-inputs",
 static int record(struct json_out *j, const struct bench *b, const struct bench_task *t,
                   struct err *e)
 {
-    char name[256];
-    const char *entry = pycall_entry(t, name, sizeof name);
+    const char *entry = bench_entry(t);
     struct inputs in;
     int rc = inputs_make(&in, t, (int)o.n, (uint64_t)o.seed, e);
     if (rc < 0)

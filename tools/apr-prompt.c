@@ -99,7 +99,7 @@ static int second(struct run *r, const struct keyed_record *c, const struct keye
     if (passed || !strcmp(kind, "harness_error") || !in_limit(r, t))
         return 0;
     if (!(feedback = feedback_text(t, first.code, kind, detail, run, total,
-                                   r->b.mbpp && r->p.mbpp.shows_tests)))
+                                   r->p.form[prompt_form(&r->b)].shows_tests)))
         return err_set(e, ERR_NOMEM, "out of memory");
     first.feedback = feedback;
     rc = put(r, t, c->sample, &first, e);

@@ -1,6 +1,6 @@
 # evalplus - tasks that are inputs and expected values: how arguments are read, how results are compared
 #
-# The rules are in bench(5), part EVALPLUS, the lists of tasks in configs/bench/evalplus.yaml.  A reference runs once
+# The rules are in bench(5), part EVALPLUS, the lists of tasks in configs/evalplus.yaml.  A reference runs once
 # (expected()); its file is kept by the supervisor and holds, as stream.c's lists, the arguments and the values.
 import json
 import math

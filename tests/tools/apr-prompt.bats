@@ -142,7 +142,7 @@ EOF
     printf 'strategy: mine\nmbpp:\n  text: "{entry} {nothing}: {text}"\n  stop:\n    - END\n' >mine.yaml
     [ "$("$p" --bench mbpp --strategy ./mine.yaml --limit 1 | jq -c '[.prompt[:24],.stop]')" = '["remove_Occ {nothing}: Wr",["END"]]' ]
     run --separate-stderr -78 "$p" --bench basic --strategy ./mine.yaml
-    [[ "$stderr" == *"strategy mine has no text for the format humaneval" ]]
+    [[ "$stderr" == *"strategy mine has no text for the form humaneval, which "* ]]
     bad() { # YAML PATTERN
         printf "$1" >bad.yaml
         run --separate-stderr -78 "$p" --bench basic --strategy ./bad.yaml

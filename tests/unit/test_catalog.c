@@ -270,7 +270,7 @@ static void description(const char *name)
     yaml_free(&d);
 }
 
-/* configs/bench/evalplus.yaml is no benchmark: numbers, and for each of two benchmarks its lists. */
+/* configs/evalplus.yaml is no benchmark: numbers, and for each of two benchmarks its lists. */
 static void rules(void)
 {
     static const char *const keys[] = {"schema", "rtol",          "float_atol", "min_s", "factor",
@@ -279,7 +279,7 @@ static void rules(void)
     struct err e = {0};
     char *he = text_of(TOP "/data/bench/HumanEvalPlus.jsonl.gz");
     char *mb = text_of(TOP "/data/bench/MbppPlus.jsonl.gz");
-    if (yaml_load(&d, TOP "/configs/bench/evalplus.yaml", &e) < 0) {
+    if (yaml_load(&d, TOP "/configs/evalplus.yaml", &e) < 0) {
         ok(0, "%s", e.msg);
         return;
     }
