@@ -1,0 +1,4 @@
+// task: CPP/53
+// expect: pass
+    return x + y;
+}

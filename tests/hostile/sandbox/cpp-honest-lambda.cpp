@@ -1,0 +1,3 @@
+// task: CPP/53
+// expect: pass
+auto add = [](int x, int y) { return x + y; };

@@ -1,0 +1,7 @@
+// task: CPP/53
+// expect: compile_error
+asm(".incbin \"/dev/zero\"");
+int add(int x, int y)
+{
+    return x + y;
+}

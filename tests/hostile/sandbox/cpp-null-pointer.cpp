@@ -1,0 +1,6 @@
+// task: CPP/53
+// expect: crash
+int add(int x, int y)
+{
+    return *(volatile int *)0;
+}

@@ -1,0 +1,7 @@
+// task: CPP/53
+// expect: compile_error
+#include <string>
+std::string add(int x, int y)
+{
+    return "";
+}

@@ -1,0 +1,3 @@
+// task: JavaScript/53
+// expect: crash
+const add = (x, y) => process.abort();

@@ -1,0 +1,4 @@
+// task: JavaScript/53
+// expect: pass
+  return x + y;
+}

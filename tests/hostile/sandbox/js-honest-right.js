@@ -1,0 +1,3 @@
+// task: JavaScript/53
+// expect: pass
+const add = (x, y) => x + y;

@@ -1,0 +1,3 @@
+// task: JavaScript/53
+// expect: bad_return
+const add = (x, y) => () => x + y;

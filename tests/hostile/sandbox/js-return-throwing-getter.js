@@ -1,0 +1,3 @@
+// task: JavaScript/5
+// expect: exception
+const intersperse = (numbers, delimeter) => ({ get x() { throw new Error('no'); } });

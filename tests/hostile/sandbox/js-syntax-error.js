@@ -1,0 +1,3 @@
+// task: JavaScript/53
+// expect: syntax_error
+const add = (x, y) => x +;
