@@ -210,7 +210,6 @@ static void free_task(struct bench_task *t)
     free(t->test);
     free(t->setup);
     free(t->canonical);
-    free(t->declaration);
     free(t->record);
 }
 

@@ -42,9 +42,8 @@ struct bench_task {
     char *test;        /* by judge; or NULL */
     char **tests;      /* words: asserts that may be shown (BENCH_ASSERTS: all that there are) */
     int n_tests;
-    char *setup;       /* code before the asserts; may be "" */
-    char *canonical;   /* reference solution: a body to append to prompt, or a program; "" = none */
-    char *declaration; /* other languages: the head of the entry point; else NULL */
+    char *setup;     /* code before the asserts; may be "" */
+    char *canonical; /* reference solution: a body to append to prompt, or a program; "" = none */
     char *
         record; /* BENCH_EXPECTED: the line of the data, n_record bytes (JSON as Python writes it) */
     size_t n_record;

@@ -201,13 +201,11 @@ static int humaneval_x(const struct bench *b, struct bench_task *t, const cJSON 
                        const struct jsonl *r, struct err *e)
 {
     const char *prompt = need(v, "prompt", r, e), *test = prompt ? need(v, "test", r, e) : NULL,
-               *declaration = json_get_str(v, "declaration", "", e),
                *code = json_get_str(v, "canonical_solution", "", e);
     if (e->code)
         return e->code;
     t->judge = b->lang == BENCH_PYTHON ? BENCH_CHECK : BENCH_PROGRAM;
     t->prompt = strdup(prompt);
-    t->declaration = strdup(declaration);
     t->setup = strdup("");
     t->canonical = strdup(code);
     t->test = strdup(test);
@@ -258,7 +256,6 @@ static int multipl_e(struct bench_task *t, const cJSON *v, const struct jsonl *r
         return e->code;
     t->judge = BENCH_PROGRAM;
     t->prompt = strdup(prompt);
-    t->declaration = strdup(prompt);
     t->setup = strdup("");
     t->canonical = strdup("");
     t->test = strdup(*tests == '}' ? tests + 1 : tests); /* an answer is a whole function */

@@ -1,5 +1,6 @@
 /* catalog - data sets and models by name, with their checksums */
 #include "catalog.h"
+#include "cache.h"
 #include "hash.h"
 #include "paths.h"
 #include "yaml.h"
@@ -26,17 +27,6 @@ static int inside(const char *s)
     return s[0] && s[0] != '/' && !strstr(s, "..");
 }
 
-static int cache_path(char *out, size_t size, const char *file, struct err *e)
-{
-    const char *x = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n;
-    if (x && x[0] == '/')
-        n = snprintf(out, size, "%s/apr/%s", x, file);
-    else
-        n = snprintf(out, size, "%s/.cache/apr/%s", home && home[0] ? home : "", file);
-    return (size_t)n >= size ? err_set(e, ERR_NOINPUT, "%s: path of the cache too long", file) : 0;
-}
-
 static int read_entry(struct catalog_entry *c, const struct yaml_doc *d, const struct yaml *m,
                       struct err *e)
 {
@@ -61,7 +51,9 @@ static int read_entry(struct catalog_entry *c, const struct yaml_doc *d, const s
     if (!file == !cache || !inside(file ? file : cache))
         return yaml_err(d, m, e, "%s: one of file and cache, a relative path, is needed", m->key);
     if (cache)
-        return cache_path(c->path, sizeof c->path, cache, e);
+        return (cache_path(cache, c->path, sizeof c->path) < 0
+                    ? err_set(e, ERR_NOINPUT, "%s: path of the cache too long", cache)
+                    : 0);
     if ((size_t)snprintf(c->path, sizeof c->path, "%s/%s", paths_root(), file) >= sizeof c->path)
         return yaml_err(d, m, e, "%s: path too long", m->key);
     return 0;

@@ -1,11 +1,10 @@
 /* expected - files of what reference solutions return: names, the ones that are missing, the folder */
 #include "expected.h"
+#include "cache.h"
 #include "hash.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -52,29 +51,15 @@ static int usable(const char *path)
     return p != NULL;
 }
 
-static int make_dirs(char *path)
-{
-    for (char *p = path + 1; (p = strchr(p, '/')); p++) {
-        *p = 0;
-        if (mkdir(path, 0777) < 0 && errno != EEXIST) {
-            *p = '/';
-            return -1;
-        }
-        *p = '/';
-    }
-    return mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : access(path, W_OK);
-}
-
 static int find_dir(struct expected *x, struct err *e)
 {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *tmp = getenv("TMPDIR");
-    if (xdg && *xdg)
-        snprintf(x->dir, sizeof x->dir, "%.400s/apr/expected", xdg);
-    else
-        snprintf(x->dir, sizeof x->dir, "%.400s/.cache/apr/expected", home ? home : "");
-    if (((xdg && *xdg) || (home && *home)) && make_dirs(x->dir) == 0)
+    char name[600];
+    if (cache_dir("expected/x", name, sizeof name) ==
+        0) { /* its parent is there and can be written */
+        snprintf(x->dir, sizeof x->dir, "%.*s", (int)(strrchr(name, '/') - name), name);
         return 0;
-    snprintf(x->dir, sizeof x->dir, "%.400s/apr-expected.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    }
+    cache_temporary(x->dir, sizeof x->dir);
     if (!mkdtemp(x->dir))
         return err_errno(e, ERR_CANTCREAT, "%s", x->dir);
     x->temporary = 1;
@@ -168,13 +153,10 @@ int expected_load(struct expected *x, struct sandbox *s, const struct bench *b, 
 
 void expected_free(struct expected *x)
 {
-    for (int i = 0; i < x->n && x->path; i++) {
-        if (x->temporary && x->path[i])
-            unlink(x->path[i]);
+    for (int i = 0; i < x->n && x->path; i++)
         free(x->path[i]);
-    }
     if (x->temporary)
-        rmdir(x->dir);
+        cache_remove(x->dir);
     free(x->path);
     memset(x, 0, sizeof *x);
 }

@@ -3,6 +3,7 @@
 #include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
@@ -103,9 +104,32 @@ static int read_only(const char *path)
     return mount(NULL, path, NULL, flags, NULL);
 }
 
+/* A folder by its descriptor: the user that we are by now may not be able to walk to it. */
+static void show(int say, int folder, const char *to)
+{
+    char from[64];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", folder);
+    if (mkdir(to, 0755) < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0 || read_only(to) < 0)
+        give_up(say, to);
+}
+
+/* An empty folder over what the new root shows of path; what is not shown is hidden as well. */
+static void hide(int say, const char *path)
+{
+    char real[PATH_MAX], inside[PATH_MAX + 8];
+    struct stat st;
+    if (!realpath(path, real))
+        return;
+    snprintf(inside, sizeof inside, "/tmp%s", real);
+    if (stat(inside, &st) < 0 || !S_ISDIR(st.st_mode) || !strchr(real + 1, '/'))
+        return; /* and /usr itself has to stay */
+    if (mount("tmpfs", inside, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k,mode=755") < 0)
+        give_up(say, path);
+}
+
 /* A tmpfs root with /usr (and its links from /) read-only, five devices, an empty /tmp; /apr is the folder of
  * the extension module. */
-static void make_root(int say, const char *module)
+static void make_root(int say, int module, int sandbox, const struct jail_opts *o)
 {
     static const char *const dirs[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
     static const char *const devs[] = {"null", "zero", "full", "random", "urandom"};
@@ -143,9 +167,12 @@ static void make_root(int say, const char *module)
             give_up(say, from);
         close(fd);
     }
-    if (mkdir("/tmp/apr", 0755) < 0 || mount(module, "/tmp/apr", NULL, MS_BIND, NULL) < 0 ||
-        read_only("/tmp/apr") < 0)
-        give_up(say, module);
+    show(say, module, "/tmp/apr");
+    if (sandbox >= 0)
+        show(say, sandbox, "/tmp/sandbox");
+    for (int i = 0; i < 2; i++)
+        if (o->hidden[i])
+            hide(say, o->hidden[i]);
     if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
         umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         give_up(say, "pivot_root");
@@ -154,9 +181,8 @@ static void make_root(int say, const char *module)
 }
 
 struct plan {
-    const char *script;
+    const struct jail_opts *o;
     char module[4096]; /* folder of zygote.so */
-    int range, candidate;
     unsigned bits;
     int ctl, bpf, err, say,
         go; /* say: failure to the parent; go: the parent's word that maps are written */
@@ -175,7 +201,7 @@ static _Noreturn void child(const struct plan *p)
                                 NULL};
     char config[256], base = 0;
     sigset_t none;
-    int null, k, pid_max = -1;
+    int null, k, pid_max = -1, module, sandbox = -1;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (int s = 1; s < 32; s++)
@@ -190,12 +216,17 @@ static _Noreturn void child(const struct plan *p)
     if (read(p->go, &base, 1) !=
         1) /* '0'..: which base, 's': one user only, 'h': the host's users */
         _exit(124);
+    module = open(p->module, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (p->o->sandbox)
+        sandbox = open(p->o->sandbox, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (module < 0 || (p->o->sandbox && sandbox < 0))
+        give_up(p->say, module < 0 ? p->module : p->o->sandbox);
     if ((p->bits & JAIL_USERNS) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         give_up(p->say, "setresuid");
     if (p->bits & JAIL_PIDNS && p->bits & JAIL_PIDMAX)
         pid_max = open("/proc/sys/kernel", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (p->bits & JAIL_MNTNS)
-        make_root(p->say, p->module);
+        make_root(p->say, module, sandbox, p->o);
     if ((p->bits & JAIL_UTSNS) && sethostname("sandbox", 7) < 0)
         give_up(p->say, "sethostname");
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -211,13 +242,13 @@ static _Noreturn void child(const struct plan *p)
             give_up(from[5], "dup2");
     fcntl(5, F_SETFD, FD_CLOEXEC);
     syscall(SYS_close_range, 7, ~0U, 0);
-    snprintf(config, sizeof config, "%d,%d,%d,%d,%u,%d,%d,%d,%d", p->candidate,
+    snprintf(config, sizeof config, "%d,%d,%d,%d,%u,%d,%d,%d,%d", p->o->candidate,
              !!(p->bits & JAIL_PIDNS), !!(p->bits & JAIL_MNTNS), base != 's',
              base == 'h' ? uid_bases[0] : 0, base == 's' && p->bits & JAIL_USERNS ? 1 : 0,
              !(base == 's' && !(p->bits & JAIL_USERNS)), !!(p->bits & JAIL_LANDLOCK),
              pid_max < 0 ? -1 : 6);
     execve(PYTHON,
-           (char *[]){PYTHON, "-s", "-c", (char *)(uintptr_t)p->script,
+           (char *[]){PYTHON, "-s", "-c", (char *)(uintptr_t)p->o->script,
                       (char *)(uintptr_t)(p->bits & JAIL_MNTNS ? "/apr" : p->module), config, NULL},
            env);
     give_up(5, PYTHON);
@@ -301,7 +332,7 @@ static int try_start(struct jail *j, struct plan p, char why[256], struct err *e
     }
     close(go[0]), go[0] = -1;
     close(say[1]), say[1] = -1;
-    base = bits & JAIL_USERNS ? map_users(j->pid, p.range) : geteuid() == 0 ? 'h' : 's';
+    base = bits & JAIL_USERNS ? map_users(j->pid, p.o->range) : geteuid() == 0 ? 'h' : 's';
     if (!base)
         snprintf(why, 256, "user mapping: %s", strerror(errno));
     else if (write(go[1], &base, 1) == 1) {
@@ -328,14 +359,13 @@ out:
     return rc;
 }
 
-int jail_start(struct jail *j, int range, int candidate, const char *script, unsigned allow,
-               struct err *e)
+int jail_start(struct jail *j, const struct jail_opts *o, struct err *e)
 {
     const unsigned all =
         JAIL_USERNS | JAIL_PIDNS | JAIL_MNTNS | JAIL_NETNS | JAIL_IPCNS | JAIL_UTSNS;
     const unsigned levels[] = {all, all & ~JAIL_USERNS,
                                0}; /* the second is for root without user namespaces */
-    struct plan p = {.script = script, .range = range, .candidate = candidate, .bpf = -1};
+    struct plan p = {.o = o, .bpf = -1};
     unsigned last = ~0u;
     char why[256] = "", *slash;
     memset(j, 0, sizeof *j);
@@ -347,7 +377,7 @@ int jail_start(struct jail *j, int range, int candidate, const char *script, uns
     if ((slash = strrchr(p.module, '/')))
         *slash = 0;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        p.bits = (levels[i] & allow) | (allow & (JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_PIDMAX));
+        p.bits = (levels[i] & o->allow) | (o->allow & (JAIL_SECCOMP | JAIL_LANDLOCK | JAIL_PIDMAX));
         if (p.bits == last)
             continue;
         last = p.bits;

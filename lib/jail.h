@@ -35,11 +35,16 @@ struct jail {
     unsigned enforced;
     char python[32]; /* version, once ready */
 };
-/* Start /usr/bin/python3 with the script. range: 0, 1, ...: which users its jobs get (jails never share users);
- * candidate: its jobs run code that nobody trusts. Mechanisms outside `allow` are not tried.
- * ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */
-int jail_start(struct jail *j, int range, int candidate, const char *script, unsigned allow,
-               struct err *e);
+struct jail_opts {
+    int range;             /* 0, 1, ...: which users its jobs get (jails never share users) */
+    int candidate;         /* its jobs run code that nobody trusts */
+    const char *script;    /* of /usr/bin/python3 */
+    const char *sandbox;   /* a folder of ours that is shown, read-only, as /sandbox; or NULL */
+    const char *hidden[2]; /* folders that are empty inside, wherever they are shown; or NULL */
+    unsigned allow;        /* mechanisms outside are not tried */
+};
+/* ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */
+int jail_start(struct jail *j, const struct jail_opts *o, struct err *e);
 void jail_stop(struct jail *j); /* kills it and everything in it, and waits */
 /* The last line that it wrote to stderr, into buf. */
 const char *jail_last_words(const struct jail *j, char *buf, size_t size);

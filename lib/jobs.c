@@ -80,8 +80,8 @@ int jobs_add(struct jobs *j, const struct bench_task *t, const char *code, long 
         j->next[i] = sample + 1;
     j->sample[j->n] = sample;
     j->rank[j->n] = NULL;
-    j->job[j->n] =
-        (struct sandbox_job){.task = t, .limits = &j->limits[i], .inproc = in_one(j->mode, t)};
+    j->job[j->n] = (struct sandbox_job){
+        .task = t, .limits = &j->limits[i], .lang = j->bench->lang, .inproc = in_one(j->mode, t)};
     if (j->inputs) {
         j->job[j->n].work = SANDBOX_BEHAVIOUR;
         j->job[j->n].inproc = 0;

@@ -126,15 +126,24 @@ static int self_check(struct sandbox *s, struct err *e)
 }
 
 /* Start zygote k; it is ready when its first message has come. */
-int sandbox_open_jail(struct sandbox *s, int k, struct err *e)
+static int open_jail(struct sandbox *s, int k, struct err *e)
 {
     static const char *const parts[N_JAILS][7] = {
-        {"candidate", "zygote", NULL},
+        {"candidate", "zygote"},
         {"judge", "evalplus", "io", "behaviour", "checker", "zygote"},
-        {"candidate", "judge", "evalplus", "inproc", "zygote"}};
+        {"candidate", "judge", "evalplus", "inproc", "zygote"},
+        {"languages", "program", "zygote"},
+        {"languages", "program", "zygote"}};
+    struct jail_opts o = {.range = k,
+                          .candidate = k != CHECKER && k != PROGRAM_CHECKER,
+                          .sandbox = k >= PROGRAM ? s->languages.dir : NULL,
+                          .hidden = {paths_root(), s->o.hidden},
+                          .allow = s->o.allow};
     char *text = script(parts[k], e);
-    if (text)
-        jail_start(&s->jail[k], k, k != CHECKER, text, s->o.allow, e);
+    if (text) {
+        o.script = text;
+        jail_start(&s->jail[k], &o, e);
+    }
     free(text);
     return e->code;
 }
@@ -156,7 +165,7 @@ static int give_cgroups(struct sandbox *s, int k, struct err *e)
 static int open_all(struct sandbox *s, struct err *e)
 {
     for (int k = 0; k < INPROC; k++) /* both start at once */
-        if (sandbox_open_jail(s, k, e) < 0)
+        if (open_jail(s, k, e) < 0)
             return e->code;
     cgroup_open(&s->cgroup, s->n_slot, s->o.allow, "/proc/self");
     for (int k = 0; k < INPROC; k++)
@@ -175,13 +184,20 @@ static int open_all(struct sandbox *s, struct err *e)
     return self_check(s, e);
 }
 
-int sandbox_need_inproc(struct sandbox *s, struct err *e)
+int sandbox_need(struct sandbox *s, int k, struct err *e)
 {
-    if (s->jail[INPROC].ctl >= 0)
+    if (s->jail[k].ctl >= 0)
         return 0;
-    if (sandbox_open_jail(s, INPROC, e) < 0 || sandbox_message(s, INPROC, e) < 0)
+    if (k >= PROGRAM && (s->enforced & (JAIL_PIDNS | JAIL_MNTNS)) != (JAIL_PIDNS | JAIL_MNTNS))
+        return err_set(
+            e, ERR_UNAVAILABLE,
+            "sandbox: programs in %s need pid and mount namespaces, which this host does not give",
+            bench_lang_name(s->o.lang));
+    if (k >= PROGRAM && !*s->languages.dir && languages_open(&s->languages, s->o.lang, e) < 0)
         return e->code;
-    return give_cgroups(s, INPROC, e);
+    if (open_jail(s, k, e) < 0 || sandbox_message(s, k, e) < 0)
+        return e->code;
+    return k == PROGRAM_CHECKER ? 0 : give_cgroups(s, k, e);
 }
 
 int sandbox_open(struct sandbox **out, const struct sandbox_opts *o, struct err *e)
@@ -200,8 +216,11 @@ int sandbox_open(struct sandbox **out, const struct sandbox_opts *o, struct err 
     if (!(s->slot = calloc((size_t)s->n_slot, sizeof *s->slot)))
         err_set(e, ERR_NOMEM, "sandbox: out of memory");
     for (int i = 0; s->slot && i < s->n_slot; i++)
-        s->slot[i] = (struct slot){
-            .worker = -1, .out_fd = -1, .rep_fd = -1, .side = {{.pidfd = -1}, {.pidfd = -1}}};
+        s->slot[i] = (struct slot){.worker = -1,
+                                   .out_fd = -1,
+                                   .rep_fd = -1,
+                                   .told_fd = -1,
+                                   .side = {{.pidfd = -1}, {.pidfd = -1}}};
     if (e->code || open_all(s, e) < 0) {
         sandbox_close(s);
         return e->code;
@@ -226,6 +245,7 @@ void sandbox_close(struct sandbox *s)
                 close(fd[k]);
     }
     cgroup_close(&s->cgroup);
+    languages_close(&s->languages);
     free(s->slot);
     free(s);
 }

@@ -29,10 +29,13 @@ int sandbox_profile(struct sandbox_limits *l, const char *path, struct err *e);
 
 struct sandbox_opts {
     struct sandbox_limits limits;
-    int jobs;         /* at once; 0 = half as many again as processors */
-    unsigned allow;   /* mechanisms to use (jail.h), JAIL_ALL */
-    unsigned require; /* ERR_UNAVAILABLE if one of these is missing */
-    int recheck;      /* try a wall time-out so many times more, alone */
+    int jobs;             /* at once; 0 = half as many again as processors */
+    unsigned allow;       /* mechanisms to use (jail.h), JAIL_ALL */
+    unsigned require;     /* ERR_UNAVAILABLE if one of these is missing */
+    enum bench_lang lang; /* of the jobs with BENCH_PROGRAM tasks, if there are any */
+    const char *
+        hidden; /* a folder that jobs must not see if it lies under /usr: the benchmark's; or NULL */
+    int recheck; /* try a wall time-out so many times more, alone */
 };
 enum sandbox_work {
     SANDBOX_JUDGE,
@@ -43,6 +46,7 @@ struct sandbox_job {
     const struct bench_task *task;
     const char *code;
     enum sandbox_work work;
+    enum bench_lang lang; /* BENCH_PROGRAM: sandbox_opts.lang */
     int inproc;           /* test and code share a process: weaker, and the verdict says so */
     const char *expected; /* BENCH_EXPECTED: the file of what the reference returns */
     const char *inputs;   /* BEHAVIOUR: a JSON array of texts (inputs/1) */

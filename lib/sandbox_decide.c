@@ -64,7 +64,7 @@ void sandbox_read_report(struct slot *t)
     if (t->reported) {
         t->v.run = (int)json_get_int(r, "run", 0, &e);
         t->v.total = (int)json_get_int(r, "total", 0, &e);
-        t->stays = !t->inproc && json_get_bool(r, "stays", 0, &e);
+        t->stays = t->jail[1] >= 0 && json_get_bool(r, "stays", 0, &e);
         if (!t->gone)
             set(&t->v, (enum verdict_kind)k, "%s", detail);
     }
@@ -72,6 +72,12 @@ void sandbox_read_report(struct slot *t)
 }
 
 /* The candidate's process ended by itself before the test did. */
+static int says_memory(const struct slot *t) /* node's last words */
+{
+    return memmem(t->tail, t->n_tail, "out of memory", 13) ||
+           memmem(t->tail, t->n_tail, "llocation failed", 16);
+}
+
 static void ended(struct slot *t)
 {
     const struct sandbox_limits *l = t->limits;
@@ -89,6 +95,11 @@ static void ended(struct slot *t)
         set(v, VERDICT_memory, "out of memory");
     else if (v->signal == 0)
         set(v, VERDICT_early_exit, "exit status %d before the end of the test", v->exit);
+    else if (t->jail[0] == PROGRAM &&
+             (v->signal == SIGABRT || v->signal == SIGTRAP || v->signal == SIGILL ||
+              v->signal == SIGSEGV) &&
+             says_memory(t))
+        set(v, VERDICT_memory, "signal %d: out of memory", v->signal);
     else if (v->signal == SIGSYS)
         set(v, VERDICT_forbidden, "a forbidden system call");
     else if (cpu_killed)
@@ -102,11 +113,26 @@ static void ended(struct slot *t)
         set(v, VERDICT_crash, "signal %d", v->signal);
 }
 
+/* A program's candidate that was not started: the compiler's complaint, said before any of its code ran. */
+static void read_told(struct slot *t)
+{
+    struct err e = {0};
+    cJSON *r = json_parse(t->told, t->n_told, "status", &e);
+    const char *kind = r ? json_get_str(r, "verdict", "", &e) : "",
+               *detail = r ? json_get_str(r, "detail", "", &e) : "";
+    int k = verdict_parse(kind);
+    if (r && !e.code && k >= 0 && k != VERDICT_pass)
+        set(&t->v, (enum verdict_kind)k, "%s", detail);
+    else
+        set(&t->v, VERDICT_harness_error, "a status that cannot be read");
+    cJSON_Delete(r);
+}
+
 /* No report: the checker ended in the middle of the test, or in one process the code did. */
 static void unreported(struct slot *t)
 {
     const struct side *k = &t->side[CHECKER];
-    if (t->inproc)
+    if ((t->jail[1] < 0))
         ended(t);
     else if (WIFSIGNALED(k->status) &&
              (WTERMSIG(k->status) == SIGXCPU || WTERMSIG(k->status) == SIGKILL))
@@ -153,14 +179,14 @@ void sandbox_decide(struct sandbox *s, struct slot *t)
     struct verdict *v = &t->v;
     t->v.cpu_ms = 1e3 * t->side[CANDIDATE].cpu;
     t->v.rss_kb = t->side[CANDIDATE].rss_kb;
-    t->v.inproc = t->inproc;
+    t->v.inproc = (t->jail[1] < 0);
     t->v.output_bytes = (long)t->n_output;
-    if (t->why == KILL_WALL)
-        set(v, VERDICT_timeout_wall, "more than %g s",
-            l->wall_s > 0 ? l->wall_s : 3 * l->cpu_s + 2);
+    if (t->n_told && !(t->reported && !t->gone && v->kind == VERDICT_harness_error))
+        read_told(t);
+    else if (t->why == KILL_WALL)
+        set(v, VERDICT_timeout_wall, "more than %g s", t->wall_s);
     else if (t->why == KILL_CPU)
-        set(v, VERDICT_timeout_cpu, "more than %g s of CPU time, all processes together",
-            ceil(l->cpu_s));
+        set(v, VERDICT_timeout_cpu, "more than %g s of CPU time, all processes together", t->cpu_s);
     else if (t->n_output > (size_t)l->output_kib * 1024 &&
              (!t->reported || t->gone || v->kind == VERDICT_pass))
         set(v, VERDICT_output_limit, "more than %ld KiB of output", l->output_kib);

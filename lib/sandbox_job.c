@@ -21,6 +21,13 @@ enum {
     RESULTS_MAX = 1 << 29, /* of what a reference returns */
     CHECKER_MEMORY =
         512, /* MiB beyond the candidate's: it holds what came back beside what is expected */
+    NODE_MEMORY =
+        384, /* MiB of node's own; this and what building may use: configs/sandbox/languages.py */
+    BUILD_CPU = 10,
+    BUILD_WALL = 40,
+    BUILD_MEMORY = 1024,
+    BUILD_FILE = 16,
+    BUILD_PROCESSES = 16,
     DESCRIPTORS = 64
 };
 #define CPU_LOOK 0.1 /* seconds between looks at the CPU time of a whole tree */
@@ -108,7 +115,7 @@ int sandbox_message(struct sandbox *s, int k, struct err *e)
         return 0;
     if (n != (ssize_t)sizeof m)
         return err_set(e, ERR_OS, "sandbox: the %s zygote is gone: %s",
-                       k == CHECKER ? "checker" : "candidate",
+                       k == CHECKER || k == PROGRAM_CHECKER ? "checker" : "candidate",
                        jail_last_words(&s->jail[k], words, sizeof words));
     a = CMSG_FIRSTHDR(&h);
     if (a && a->cmsg_type == SCM_RIGHTS && a->cmsg_len == CMSG_LEN(sizeof(int)))
@@ -119,12 +126,13 @@ int sandbox_message(struct sandbox *s, int k, struct err *e)
         memcpy(s->jail[k].python, m.text, sizeof m.text);
         return 0;
     }
-    if (m.slot >= (uint32_t)s->n_slot || !s->slot[m.slot].side[k == CHECKER].live) {
+    if (m.slot >= (uint32_t)s->n_slot ||
+        !s->slot[m.slot].side[k == CHECKER || k == PROGRAM_CHECKER].live) {
         if (fd >= 0)
             close(fd);
         return err_set(e, ERR_OS, "sandbox: a zygote speaks of slot %u", m.slot);
     }
-    p = &s->slot[m.slot].side[k == CHECKER];
+    p = &s->slot[m.slot].side[k == CHECKER || k == PROGRAM_CHECKER];
     if (m.event == JAIL_STARTED) {
         p->pidfd = fd;
         if (p->kill)
@@ -228,26 +236,59 @@ static int give_test(struct sandbox *s, struct slot *t, const int fd[3], struct 
     return 0;
 }
 
-static int give_candidate(struct sandbox *s, struct slot *t, const int *fd, int n_fd, uint32_t fds,
-                          struct err *e)
+/* What a job may use, as its zygote is told. Compilers get more than their product (configs/sandbox/languages.py,
+ * LANG_BUILD); node reserves address space that it never uses, so its memory is bounded otherwise. */
+static struct jail_request request(const struct sandbox *s, const struct slot *t, int k,
+                                   uint32_t fds)
 {
     const struct sandbox_limits *l = t->limits;
-    int slot = (int)(t - s->slot);
+    int program = k >= PROGRAM, more = k == PROGRAM_CHECKER;
     struct jail_request r = {.kind = JAIL_JOB,
-                             .slot = (uint32_t)slot,
+                             .slot = (uint32_t)(t - s->slot),
                              .fds = fds,
-                             .cpu_s = (uint32_t)ceil(l->cpu_s),
-                             .memory_mib = (uint32_t)l->memory_mib,
+                             .cpu_s = (uint32_t)ceil(l->cpu_s) + (more ? 2 : 0),
+                             .memory_mib = (uint32_t)l->memory_mib + (more ? CHECKER_MEMORY : 0),
                              .processes = (uint32_t)l->processes,
                              .file_mib = (uint32_t)l->file_mib,
                              .files = DESCRIPTORS,
                              .tmp_mib = (uint32_t)(4 * l->file_mib)};
-    if (cgroup_limit(&s->cgroup, slot, l->memory_mib + 4 * l->file_mib, l->processes, e) < 0)
+    if (program && r.processes < BUILD_PROCESSES)
+        r.processes = BUILD_PROCESSES;
+    if (program && s->o.lang == BENCH_JAVASCRIPT)
+        r.memory_mib = 0;
+    else if (program) {
+        r.cpu_s = r.cpu_s > BUILD_CPU ? r.cpu_s : BUILD_CPU;
+        r.memory_mib = r.memory_mib > BUILD_MEMORY ? r.memory_mib : BUILD_MEMORY;
+        r.file_mib = r.file_mib > BUILD_FILE ? r.file_mib : BUILD_FILE;
+    }
+    return r;
+}
+
+static int give_candidate(struct sandbox *s, struct slot *t, const int *fd, int n_fd, uint32_t fds,
+                          struct err *e)
+{
+    int slot = (int)(t - s->slot);
+    struct jail_request r = request(s, t, t->jail[0], fds);
+    long memory = t->limits->memory_mib;
+    if (t->jail[0] == PROGRAM) /* compilers; node's own data */
+        memory = s->o.lang == BENCH_JAVASCRIPT ? memory + NODE_MEMORY
+                 : memory > BUILD_MEMORY       ? memory
+                                               : BUILD_MEMORY;
+    if (cgroup_limit(&s->cgroup, slot, memory + r.tmp_mib, (long)r.processes, e) < 0)
         return e->code;
     t->cpu_before = cgroup_cpu(&s->cgroup, slot);
     t->oom_before = cgroup_oom_kills(&s->cgroup, slot);
     side_begins(&t->side[CANDIDATE]);
-    return sandbox_ask_zygote(s, t->inproc ? INPROC : CANDIDATE, &r, fd, n_fd, e);
+    return sandbox_ask_zygote(s, t->jail[0], &r, fd, n_fd, e);
+}
+
+/* The checker of a program: a process of its own for each. */
+static int give_program_test(struct sandbox *s, struct slot *t, const int fd[3], struct err *e)
+{
+    struct jail_request r =
+        request(s, t, PROGRAM_CHECKER, JAIL_FD_PAYLOAD | JAIL_FD_PEER | JAIL_FD_REPORT);
+    side_begins(&t->side[CHECKER]);
+    return sandbox_ask_zygote(s, PROGRAM_CHECKER, &r, fd, 3, e);
 }
 
 static void reset(struct slot *t)
@@ -256,58 +297,102 @@ static void reset(struct slot *t)
     t->n_report = t->n_output = 0;
     t->reported = t->gone = t->stays = 0;
     t->why = KILL_NONE;
-    t->out_fd = t->rep_fd = -1;
+    t->out_fd = t->rep_fd = t->told_fd = -1;
+    t->n_tail = t->n_told = 0;
     t->head[0] = 0;
     random_hex(t->nonce, 16);
 }
 
+/* Which jails a job needs, opened. */
+static int choose_jails(struct sandbox *s, struct slot *t, const struct sandbox_job *job,
+                        struct err *e)
+{
+    t->jail[0] = CANDIDATE;
+    t->jail[1] = CHECKER;
+    if (job->task->judge == BENCH_PROGRAM) {
+        t->jail[0] = PROGRAM;
+        t->jail[1] = PROGRAM_CHECKER;
+    } else if (job->inproc || job->work == SANDBOX_REFERENCE) {
+        t->jail[0] = INPROC;
+        t->jail[1] = -1;
+    }
+    for (int i = 0; i < 2; i++)
+        if (t->jail[i] >= 0 && sandbox_need(s, t->jail[i], e) < 0)
+            return e->code;
+    return 0;
+}
+
+static void set_clocks(const struct sandbox *s, struct slot *t, const struct bench_task *task)
+{
+    int builds = t->jail[0] == PROGRAM && s->o.lang != BENCH_JAVASCRIPT;
+    t->start = sandbox_now();
+    t->runs = task->judge == BENCH_IO && !task->called ? task->n_io : 1;
+    t->cpu_s = t->runs * ceil(t->limits->cpu_s) + (builds ? BUILD_CPU : 0);
+    t->wall_s = t->runs * wall_limit(t->limits) + (builds ? BUILD_WALL : 0);
+    t->deadline = t->start + t->wall_s;
+    t->look_at_cpu = t->start + t->cpu_s;
+}
+
+/* Send each side what it is given; the descriptors stay the caller's. */
+static void give(struct sandbox *s, struct slot *t, int code, int test, const int pair[2], int out,
+                 int rep, int told, struct err *e)
+{
+    if (t->jail[0] == INPROC) {
+        int fd[] = {code, out, rep};
+        give_candidate(s, t, fd, 3, JAIL_FD_PAYLOAD | JAIL_FD_OUTPUT | JAIL_FD_REPORT, e);
+        return;
+    }
+    int fd[] = {code, pair[0], out, told}, check[] = {test, pair[1], rep};
+    uint32_t fds =
+        JAIL_FD_PAYLOAD | JAIL_FD_PEER | JAIL_FD_OUTPUT | (told >= 0 ? JAIL_FD_REPORT : 0);
+    if (give_candidate(s, t, fd, told >= 0 ? 4 : 3, fds, e) < 0)
+        return;
+    if (t->jail[1] == CHECKER)
+        give_test(s, t, check, e);
+    else
+        give_program_test(s, t, check, e);
+}
+
 int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *job, struct err *e)
 {
-    int pair[2] = {-1, -1}, out[2] = {-1, -1}, rep[2] = {-1, -1}, code = -1, test = -1;
+    int pair[2] = {-1, -1}, out[2] = {-1, -1}, rep[2] = {-1, -1}, told[2] = {-1, -1}, code = -1,
+        test = -1;
     struct sandbox_payload p;
     reset(t);
     t->limits = job->limits ? job->limits : &s->o.limits;
-    t->inproc = job->inproc || job->work == SANDBOX_REFERENCE;
     t->work = job->work;
     t->expected = job->expected;
-    if (t->inproc && sandbox_need_inproc(s, e) < 0)
-        return e->code;
-    if (sandbox_payload(&p, job, t->nonce, e) < 0)
+    if (choose_jails(s, t, job, e) < 0 || sandbox_payload(&p, job, t->nonce, e) < 0)
         return e->code;
     t->n_inputs = p.n_inputs;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || pipe2(out, O_CLOEXEC) < 0 ||
-        pipe2(rep, O_CLOEXEC) < 0) {
+        pipe2(rep, O_CLOEXEC) < 0 || (t->jail[0] == PROGRAM && pipe2(told, O_CLOEXEC) < 0)) {
         err_errno(e, ERR_OS, "sandbox: descriptors");
     } else {
         fcntl(out[0], F_SETFL, O_NONBLOCK);
         fcntl(rep[0], F_SETFL, O_NONBLOCK);
+        if (told[0] >= 0)
+            fcntl(told[0], F_SETFL, O_NONBLOCK);
         code = memory_file(p.code, p.n_code, e);
-        test = t->inproc ? -1 : memory_file(p.test, p.n_test, e);
+        test = p.test ? memory_file(p.test, p.n_test, e) : -1;
     }
     sandbox_payload_free(&p);
     if (e->code == 0) {
-        t->start = sandbox_now();
-        t->runs = job->task->judge == BENCH_IO && !job->task->called ? job->task->n_io : 1;
-        t->deadline = t->start + t->runs * wall_limit(t->limits);
-        t->look_at_cpu = t->start + t->limits->cpu_s;
+        set_clocks(s, t, job->task);
         t->busy = 1;
         t->out_fd = out[0];
         t->rep_fd = rep[0];
-        if (t->inproc) {
-            int fd[] = {code, out[1], rep[1]};
-            give_candidate(s, t, fd, 3, JAIL_FD_PAYLOAD | JAIL_FD_OUTPUT | JAIL_FD_REPORT, e);
-        } else {
-            int fd[] = {code, pair[0], out[1]}, check[] = {test, pair[1], rep[1]};
-            if (give_candidate(s, t, fd, 3, JAIL_FD_PAYLOAD | JAIL_FD_PEER | JAIL_FD_OUTPUT, e) ==
-                0)
-                give_test(s, t, check, e);
-        }
+        t->told_fd = told[0];
+        give(s, t, code, test, pair, out[1], rep[1], told[1], e);
     }
-    int mine[] = {
-        pair[0], pair[1], out[1], rep[1], code, test, t->busy ? -1 : out[0], t->busy ? -1 : rep[0]};
+    int mine[] = {pair[0], pair[1], out[1], rep[1], told[1], code, test};
+    int kept[] = {out[0], rep[0], told[0]};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
         if (mine[i] >= 0)
             close(mine[i]);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept && !t->busy; i++)
+        if (kept[i] >= 0)
+            close(kept[i]);
     return e->code;
 }
 
@@ -322,6 +407,35 @@ static void stop_job(struct slot *t, enum kill_why why)
         kill_side(&t->side[CHECKER]);
 }
 
+/* The last bytes of the output: what an interpreter says before it dies. */
+static void keep_tail(struct slot *t, const char *p, size_t n)
+{
+    if (n >= TAIL) {
+        memcpy(t->tail, p + n - TAIL, TAIL);
+        t->n_tail = TAIL;
+        return;
+    }
+    size_t old = t->n_tail + n > TAIL ? TAIL - n : t->n_tail;
+    memmove(t->tail, t->tail + t->n_tail - old, old);
+    memcpy(t->tail + old, p, n);
+    t->n_tail = old + n;
+}
+
+/* Why a program's candidate was not started: nothing more is to come. */
+static void drain_told(struct slot *t)
+{
+    ssize_t n;
+    while (t->n_told < sizeof t->told &&
+           (n = read(t->told_fd, t->told + t->n_told, sizeof t->told - t->n_told)) > 0)
+        t->n_told += (size_t)n;
+    if (n < 0 && t->n_told < sizeof t->told)
+        return;
+    close(t->told_fd);
+    t->told_fd = -1;
+    if (t->n_told) /* the checker finds it gone, or that the test does not build here */
+        kill_side(&t->side[CANDIDATE]);
+}
+
 static void drain_output(struct slot *t)
 {
     char junk[65536];
@@ -333,6 +447,7 @@ static void drain_output(struct slot *t)
             t->head[k] = 0;
         }
         t->n_output += (size_t)n;
+        keep_tail(t, junk, (size_t)n);
         /* the checker goes on with the answers that it has: which verdict it is must not depend on when we look */
         if (t->n_output > (size_t)t->limits->output_kib * 1024) {
             stop_job(t, KILL_OUTPUT);
@@ -382,7 +497,8 @@ static void drain_report(struct slot *t)
 
 int sandbox_finished(const struct slot *t)
 {
-    return t->busy && !t->side[CANDIDATE].live && (t->inproc || !t->side[CHECKER].live || t->stays);
+    return t->busy && !t->side[CANDIDATE].live &&
+           (t->jail[1] < 0 || !t->side[CHECKER].live || t->stays);
 }
 
 void sandbox_finish(struct sandbox *s, struct slot *t)
@@ -394,6 +510,8 @@ void sandbox_finish(struct sandbox *s, struct slot *t)
     }
     if (t->out_fd >= 0)
         drain_output(t);
+    if (t->told_fd >= 0)
+        drain_told(t);
     sandbox_abandon(t);
     t->v.wall_ms = 1e3 * (sandbox_now() - t->start);
     sandbox_decide(s, t);
@@ -405,7 +523,9 @@ void sandbox_abandon(struct slot *t)
         close(t->rep_fd);
     if (t->out_fd >= 0)
         close(t->out_fd);
-    t->rep_fd = t->out_fd = -1;
+    if (t->told_fd >= 0)
+        close(t->told_fd);
+    t->rep_fd = t->out_fd = t->told_fd = -1;
     t->busy = 0;
 }
 
@@ -420,8 +540,7 @@ static double watch_clocks(struct sandbox *s, struct slot *t, double now)
     }
     if (t->look_at_cpu <= now && s->cgroup.held & JAIL_CG_CPU) {
         t->look_at_cpu = now + CPU_LOOK;
-        if (cgroup_cpu(&s->cgroup, (int)(t - s->slot)) - t->cpu_before >
-            t->runs * (ceil(t->limits->cpu_s) + 0.5)) {
+        if (cgroup_cpu(&s->cgroup, (int)(t - s->slot)) - t->cpu_before > t->cpu_s + 0.5 * t->runs) {
             stop_job(t, KILL_CPU);
             return INFINITY;
         }
@@ -431,8 +550,8 @@ static double watch_clocks(struct sandbox *s, struct slot *t, double now)
 
 int sandbox_step(struct sandbox *s, struct err *e)
 {
-    struct pollfd p[N_JAILS + 2 * JAIL_SLOTS];
-    struct slot *of[N_JAILS + 2 * JAIL_SLOTS];
+    struct pollfd p[N_JAILS + 3 * JAIL_SLOTS];
+    struct slot *of[N_JAILS + 3 * JAIL_SLOTS];
     double now = sandbox_now(), next = now + 60;
     int n = N_JAILS;
     for (int k = 0; k < N_JAILS; k++)
@@ -442,8 +561,8 @@ int sandbox_step(struct sandbox *s, struct err *e)
         if (!t->busy)
             continue;
         next = fmin(next, watch_clocks(s, t, now));
-        int fds[2] = {t->out_fd, t->rep_fd};
-        for (int k = 0; k < 2; k++)
+        int fds[3] = {t->out_fd, t->rep_fd, t->told_fd};
+        for (int k = 0; k < 3; k++)
             if (fds[k] >= 0) {
                 of[n] = t;
                 p[n++] = (struct pollfd){.fd = fds[k], .events = POLLIN};
@@ -458,6 +577,8 @@ int sandbox_step(struct sandbox *s, struct err *e)
             drain_output(of[i]);
         else if (p[i].fd == of[i]->rep_fd)
             drain_report(of[i]);
+        else if (p[i].fd == of[i]->told_fd)
+            drain_told(of[i]);
     }
     for (int k = 0; k < N_JAILS; k++)
         if (p[k].revents && sandbox_message(s, k, e) < 0)

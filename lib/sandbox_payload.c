@@ -4,6 +4,7 @@
 #include "hash.h"
 #include "pycall.h"
 #include "sandbox_private.h"
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,8 @@ char *sandbox_program(const struct bench_task *t, const char *code)
         return answer_program(t, code);
     case BENCH_IO:
         return io_program(t, code);
+    case BENCH_PROGRAM:
+        return strdup(code); /* configs/sandbox/languages.py puts it together */
     default:
         return completed(t, code);
     }
@@ -180,8 +183,11 @@ static char *test_json(const struct sandbox_job *job, const char *nonce, const c
         json_kv_str(&j, "setup", t->setup);
         json_kv_str(&j, "test", t->test);
         break;
-    case BENCH_ASSERTS:
     case BENCH_PROGRAM:
+        json_kv_str(&j, "prompt", t->prompt);
+        json_kv_str(&j, "test", t->test);
+        break;
+    case BENCH_ASSERTS:
         json_kv_str(&j, "setup", t->setup ? t->setup : "");
         json_key(&j, "tests");
         json_begin(&j, '[');
@@ -240,6 +246,37 @@ static int expected_payload(struct sandbox_payload *p, const struct sandbox_job 
     return e->code;
 }
 
+/* A program's two sides: a line of what languages.py needs, then the job, of which the candidate gets neither test
+ * nor nonce. */
+static char *program_json(const struct sandbox_job *job, const char *nonce, int checker, size_t *n)
+{
+    const struct bench_task *t = job->task;
+    const struct sandbox_limits *l = job->limits;
+    struct json_out j = {0};
+    char head[512];
+    snprintf(head, sizeof head,
+             "{\"lang\":\"%s\",\"role\":\"%s\",\"nonce\":\"%s\",\"limits\":{\"cpu\":%d,\"memory_"
+             "mib\":%ld,\"processes\":%ld,"
+             "\"file_mib\":%ld,\"files\":64}}\n",
+             bench_lang_name(job->lang), checker ? "checker" : "candidate", checker ? nonce : "",
+             (int)ceil(l->cpu_s) + 2 * checker, l->memory_mib + 512 * checker, l->processes,
+             l->file_mib);
+    json_begin(&j, '{');
+    if (checker) {
+        json_kv_str(&j, "task_id", t->task_id);
+        json_kv_str(&j, "nonce", nonce);
+        json_kv_str(&j, "test", t->test);
+    } else {
+        json_kv_str(&j, "code", job->code);
+    }
+    json_kv_str(&j, "prompt", t->prompt);
+    json_end(&j, '}');
+    char *body = json_take(&j, n), *all = body ? joined(head, body, "") : NULL;
+    free(body);
+    *n = all ? strlen(all) : 0;
+    return all;
+}
+
 int sandbox_n_inputs(const struct sandbox_job *job)
 {
     struct err e = {0};
@@ -259,6 +296,15 @@ int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, co
     size_t n_line = 0;
     memset(p, 0, sizeof *p);
     p->n_inputs = sandbox_n_inputs(job);
+    if (job->task->judge == BENCH_PROGRAM) {
+        free(program);
+        p->code = program_json(job, nonce, 0, &p->n_code);
+        p->test = program_json(job, nonce, 1, &p->n_test);
+        if (p->code && p->test)
+            return 0;
+        sandbox_payload_free(p);
+        return err_set(e, ERR_NOMEM, "sandbox: out of memory");
+    }
     line = program ? test_json(job, nonce, alone ? program : NULL, &n_line) : NULL;
     if (line && alone) {
         p->code = line;

@@ -9,9 +9,12 @@
 #define SANDBOX_PRIVATE_H
 #include "cgroup.h"
 #include "jail.h"
+#include "languages.h"
 #include "sandbox.h"
 
-enum { CANDIDATE, CHECKER, INPROC, N_JAILS };
+/* The first two are always there, the others when a job needs them: one process for code and test; other languages. */
+enum { CANDIDATE, CHECKER, INPROC, PROGRAM, PROGRAM_CHECKER, N_JAILS };
+enum { TAIL = 4096 };
 enum kill_why { KILL_NONE, KILL_DONE, KILL_WALL, KILL_CPU, KILL_OUTPUT };
 
 struct side { /* one process, as its zygote tells */
@@ -21,16 +24,19 @@ struct side { /* one process, as its zygote tells */
 };
 struct slot {
     int busy, job;
-    int inproc;          /* one process does both: side[CANDIDATE], of the third jail */
-    struct side side[2]; /* a checker may live on from job to job */
-    int worker;          /* its socket, -1 = none lives */
-    long worker_memory;  /* the limit (MiB) that it was started for */
-    int out_fd, rep_fd;  /* candidate's stdout and stderr; the report; -1 = closed */
-    int runs;            /* of a program, one after the other, each with its own limits */
+    int jail[2];          /* of the two sides; the second is -1 where one process does both */
+    struct side side[2];  /* a checker may live on from job to job */
+    int worker;           /* its socket, -1 = none lives */
+    long worker_memory;   /* the limit (MiB) that it was started for */
+    int out_fd, rep_fd;   /* candidate's stdout and stderr; the report; -1 = closed */
+    int told_fd;          /* a program's candidate that cannot be started says why; -1 */
+    int runs;             /* of a program, one after the other, each with its own limits */
+    double cpu_s, wall_s; /* of the whole job */
     double start, deadline, look_at_cpu, cpu_before;
     long oom_before;
     enum kill_why why;
-    char nonce[33], head[256];
+    char nonce[33], head[256], tail[TAIL + 1], told[2048];
+    size_t n_tail, n_told;
     char *report; /* grows; a verdict is short, a reference's results are not */
     size_t n_report, cap_report, n_output;
     enum sandbox_work work;
@@ -47,13 +53,12 @@ struct sandbox {
     struct slot *slot;
     int n_slot;
     struct cgroup cgroup;
+    struct languages languages; /* of o.lang, when there are programs */
     unsigned enforced;
 };
 
 /* ---- sandbox.c ---- */
-int sandbox_open_jail(struct sandbox *s, int k, struct err *e);
-int sandbox_need_inproc(struct sandbox *s,
-                        struct err *e); /* the third zygote, when a job asks for it */
+int sandbox_need(struct sandbox *s, int k, struct err *e); /* jail k, if it is not there yet */
 
 /* ---- sandbox_job.c ---- */
 double sandbox_now(void); /* seconds, monotonic */

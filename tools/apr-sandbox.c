@@ -285,6 +285,14 @@ static int conclude(const struct work *w)
     return w->jobs.n_bad ? err_exit_code(ERR_DATA) : w->n_harness ? err_exit_code(ERR_OS) : 0;
 }
 
+/* The folder of the benchmark's data: jobs must not see the tests in it. */
+static const char *folder_of(const char *path, char *buf, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(buf, size, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    return buf;
+}
+
 static void parse(int *argc, char ***argv, struct sandbox_opts *so)
 {
     struct err e = {0};
@@ -308,6 +316,7 @@ int main(int argc, char **argv)
     struct sandbox_opts so = {.limits = sandbox_defaults, .allow = JAIL_ALL};
     struct work w = {0};
     double start = cli_now();
+    char folder[4096];
     struct sandbox *s;
     struct err e = {0};
     parse(&argc, &argv, &so);
@@ -341,6 +350,8 @@ int main(int argc, char **argv)
         cli_die(&e);
     if (w.jobs.n == 0 && w.jobs.n_bad)
         return cli_exit(err_exit_code(ERR_DATA)); /* nothing to judge, and it was said why */
+    so.lang = w.bench.lang;
+    so.hidden = folder_of(w.bench.path, folder, sizeof folder);
     if (sandbox_open(&s, &so, &e) < 0)
         cli_die(&e);
     if (judge(&w, s, &e) < 0) {

@@ -31,22 +31,6 @@ LANG_NODE_EXTRA_MIB, LANG_NODE_THREADS = 384, 16
 LANG_ENV = {'PATH': '/usr/bin:/bin', 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC', 'HOME': '/tmp'}
 LANG_BUILD_ENV = {'PATH': '/usr/bin:/bin', 'LC_ALL': 'C'}  # messages in ASCII
 
-# ---- which there are ----
-
-
-def lang_probe(name):
-    """(program, version) of a language's compiler or interpreter; None if it is not there."""
-    for path in LANG_PROGRAM.get(LANG_ALIASES.get(name), ()):
-        try:
-            flag = '--version' if path.endswith('node') else '-dumpfullversion'
-            out = subprocess.run([path, flag], stdin=subprocess.DEVNULL, capture_output=True, env=LANG_ENV, timeout=20)
-        except (OSError, subprocess.SubprocessError):
-            continue
-        if out.returncode == 0:
-            return path, out.stdout.decode('ascii', 'replace').strip().lstrip('v')
-    return None
-
-
 def lang_compiles(lang):
     return lang in ('c', 'cpp')
 
@@ -387,46 +371,15 @@ def c_checker(head, header, test):
 
 # ---- building ----
 
-# Variables that a program has not set hold neither what was there before nor zeros: no verdict hangs on that.
-_BUILD = ['-O0', '-w', '-pipe', '-ftrivial-auto-var-init=pattern', '-fno-diagnostics-show-caret',
-          '-fdiagnostics-color=never', '-fmax-errors=3']
-_STANDARD = {'cpp': ['-std=gnu++17'], 'c': ['-std=gnu17']}
-_TEST = {'cpp': ['-D_GLIBCXX_ASSERTIONS'], 'c': []}  # in the test, reading behind a vector's end ends it
+# What is built with is in files of gcc's @FILE form (configs/sandbox/cpp/flags-*), so that the compiled headers, which
+# lib/languages.c makes, are made with the same.
+def lang_flags(lang, role, built):
+    flags = ['@%s/flags-%s' % (built, lang)]
+    return flags + ['@%s/flags-cpp-checker' % built] if (lang, role) == ('cpp', 'checker') else flags
 
 
 def _gold():
     return ['-fuse-ld=gold'] if os.access('/usr/bin/ld.gold', os.X_OK) else []
-
-
-def lang_flags(lang, role):
-    return _STANDARD[lang] + _BUILD + (_TEST[lang] if role == 'checker' else [])
-
-
-def lang_support(lang, role, source, built):
-    """Put into built what all jobs of a language and role share: copies, objects, the compiled C++ headers.
-
-    source is configs/sandbox; jobs see built, read-only, and nothing else of ours.  OSError if that fails.
-    """
-    kind = 'js' if lang == 'javascript' else 'cpp'
-    os.makedirs(built + '/test', exist_ok=True)
-    names = {'js': ['codec.js', role + '.js'], 'cpp': ['wire.h', 'rpc.hpp', 'prelude-%s.hpp' % role, 'test/assert.h']}
-    for name in names[kind]:
-        with open('%s/%s/%s' % (source, kind, name), 'rb') as f:
-            _write('%s/%s' % (built, name), f.read())
-    if kind == 'js':
-        return
-    gcc, gxx = LANG_PROGRAM['c'][0], LANG_PROGRAM['cpp'][0]
-    jobs = [[gcc, '-std=gnu11', '-O2', '-w', '-c', '%s/cpp/%s.c' % (source, f), '-o', '%s/%s.o' % (built, f)]
-            for f in ('wire', role)]
-    if lang == 'cpp' and role == 'candidate':
-        jobs.append([gxx, '-std=gnu++17', '-O2', '-w', '-c', source + '/cpp/caught.cpp', '-o', built + '/caught.o'])
-    if lang == 'cpp':
-        header = '%s/prelude-%s.hpp' % (built, role)
-        jobs.append([gxx] + lang_flags(lang, role) + ['-x', 'c++-header', header, '-o', header + '.gch'])
-    for argv in jobs:
-        out = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, env=dict(LANG_BUILD_ENV, TMPDIR=built))
-        if out.returncode != 0:
-            raise OSError(_errno.ENOEXEC, '%s: %s' % (' '.join(argv), out.stderr.decode('utf-8', 'replace')[:500]))
 
 
 def _set_limits(rlimits):
@@ -460,7 +413,7 @@ def _compile(argv, cwd, rlimits):
 
 def lang_complaint(text, entry=None):
     """(verdict, detail) of what a compiler said: its first errors, on one line of printable ASCII."""
-    lines = [re.sub(r'/[\w./+-]*/', '', re.sub(r'[^ -~]', '?', s[:400]))[:300]
+    lines = [re.sub(r'\bcc\w{6}\.o\b', 'job.o', re.sub(r'/[\w./+-]*/', '', re.sub(r'[^ -~]', '?', s[:400])))[:300]
              for s in text.decode('utf-8', 'replace').splitlines()]
     errors = [s for s in lines if re.search(r'\b[Ee]rror:|undefined reference|multiple definition|out of memory', s)]
     if entry and errors:
@@ -480,7 +433,7 @@ def _build(lang, role, text, entry, workdir, built, rlimits):
     """Compile text, the job's translation unit, to workdir/program."""
     unit = '%s/job.%s' % (workdir, lang)
     _write(unit, text)
-    argv = [LANG_PROGRAM[lang][0]] + lang_flags(lang, role)
+    argv = [LANG_PROGRAM[lang][0]] + lang_flags(lang, role, built)
     argv += ['-include', '%s/prelude-%s.hpp' % (built, role) if lang == 'cpp' else built + '/wire.h']
     if role == 'checker':
         argv += ['-I', built + '/test']
@@ -497,7 +450,7 @@ def lang_prepare(lang, role, payload, limits, workdir='/tmp', built='/sandbox'):
     """('exec', argv, env), or (verdict, detail) if nothing can be executed.
 
     verdict: compile_error, no_entry_point, file_limit or memory in the candidate's role, harness_error in the checker's.
-    limits: as in lang_rlimits(); built: what lang_support() made, as the jail shows it.
+    limits: as in lang_rlimits(); built: what lib/languages.c made, as the jail shows it.
     """
     job = _json.loads(payload)
     lang = LANG_ALIASES[lang]

@@ -2,6 +2,11 @@
 #
 # Descriptors: 3 control socket, 4 the two seccomp programs (u32 length before each), 6 /proc/sys/kernel if pid
 # namespaces can be capped.  The zygote itself never reads what a job is given.
+import gc
+import os
+import sys
+
+
 def warm():
     """Import what solutions import, and compile and run a little of everything, so that jobs start warm."""
     import importlib

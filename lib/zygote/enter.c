@@ -101,7 +101,8 @@ static uint64_t all_of(int abi) /* access rights of files that this version know
 
 void enter_landlock_init(struct enter *j)
 {
-    static const char *const read_only[] = {"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin"};
+    static const char *const read_only[] = {"/usr", "/lib",  "/lib32",  "/lib64",
+                                            "/bin", "/sbin", "/sandbox"};
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
                                           "/dev/urandom"};
     const uint64_t read =
