@@ -115,6 +115,10 @@ void compare_json(struct json_out *j, const struct comparison *c, int n)
     json_kv_str(j, "bench", c->bench);
     json_kv_str(j, "a", c->name_a);
     json_kv_str(j, "b", c->name_b);
+    if (c->choice_a)
+        json_kv_str(j, "choice_a", c->choice_a);
+    if (c->choice_b)
+        json_kv_str(j, "choice_b", c->choice_b);
     json_kv_int(j, "n_task", c->n);
     json_kv_int(j, "pass_a", c->pass_a);
     json_kv_int(j, "pass_b", c->pass_b);
@@ -164,6 +168,9 @@ void compare_text(FILE *out, const struct comparison *c, int n)
     else
         fprintf(out, "%s: %.2f %% -> %.2f %% of %d tasks (%s -> %s)\n", c->bench, 100 * c->mean_a,
                 100 * c->mean_b, c->n, c->name_a, c->name_b);
+    if (c->choice_a || c->choice_b)
+        fprintf(out, "  answers      %s -> %s\n", c->choice_a ? c->choice_a : "single",
+                c->choice_b ? c->choice_b : "single");
     fprintf(out, "  difference   %+.1f points, %g %% interval [%.1f, %.1f]\n", 100 * c->difference,
             100 * c->level, 100 * c->boot[0], 100 * c->boot[1]);
     fprintf(out, "  discordant   %d better in the first, %d in the second\n", c->only_a, c->only_b);

@@ -8,6 +8,7 @@
 
 struct comparison {
     const char *bench, *name_a, *name_b; /* names of the runs */
+    const char *choice_a, *choice_b; /* how their samples were chosen (struct score_set), or NULL */
     const char **task;
     double *a, *b, *d; /* pass rates and b - a, by task */
     int n, single;     /* tasks; single: one sample a task on both sides */

@@ -125,6 +125,11 @@ static struct report_cell *cell_of(struct report *r, const char *path, const cha
     return &r->row[i].cell[run];
 }
 
+int report_pass_at_1(const char *metric)
+{
+    return !strncmp(metric, "pass@1", 6) && (!metric[6] || metric[6] == ',');
+}
+
 int report_pair(const cJSON *o, const char *key, double v[2])
 {
     const cJSON *a = cJSON_GetObjectItemCaseSensitive(o, key);

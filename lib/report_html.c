@@ -332,7 +332,7 @@ static int has_verdicts(const struct report *r)
 {
     for (int i = 0; i < r->n_row; i++)
         for (int k = 0; k < r->n_run; k++)
-            if (strcmp(r->row[i].metric, "pass@1") == 0 && r->row[i].cell[k].verdicts)
+            if (report_pass_at_1(r->row[i].metric) && r->row[i].cell[k].verdicts)
                 return 1;
     return 0;
 }
@@ -343,7 +343,7 @@ static void failures(FILE *f, const struct report *r)
           "id=\"h-failures\">Failures</h2>\n<div class=\"panels\">\n",
           f);
     for (int i = 0; i < r->n_row; i++)
-        if (strcmp(r->row[i].metric, "pass@1") == 0)
+        if (report_pass_at_1(r->row[i].metric))
             failure_figure(f, r, &r->row[i]);
     fputs("</div>\n</section>\n", f);
 }

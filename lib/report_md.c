@@ -1,6 +1,7 @@
 /* report_md - scores, differences, training and verdicts as a short Markdown page */
 #include "md.h"
 #include "report.h"
+#include "report_impl.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,7 @@ static void write_training(const struct report_training *t, const char *mark, FI
 
 static const cJSON *verdicts_of(const struct report *r, int row, int run)
 {
-    return strcmp(r->row[row].metric, "pass@1") == 0 ? r->row[row].cell[run].verdicts : NULL;
+    return report_pass_at_1(r->row[row].metric) ? r->row[row].cell[run].verdicts : NULL;
 }
 
 /* How answers ended, a column a run and benchmark. */

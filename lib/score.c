@@ -235,6 +235,7 @@ void score_free(struct score_book *s)
         free(v->task);
         free(v->slot);
         free(v->bench);
+        free(v->choice);
     }
     free(s->set);
     *s = (struct score_book){NULL, 0};
@@ -288,4 +289,18 @@ void score_limit_free(struct score_limit *l)
 {
     free(l->skip);
     *l = (struct score_limit){.ceiling = -1};
+}
+
+int score_choice(struct score_book *s, const char *bench, const char *choice, int first,
+                 struct err *e)
+{
+    struct score_set *v = score_set(s, bench);
+    if (first && choice && !(v->choice = strdup(choice)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (!choice != !v->choice || (choice && strcmp(choice, v->choice)))
+        return err_set(
+            e, ERR_DATA,
+            "\"rank\": %.100s, but others of %.60s are %.100s: scores of different kinds",
+            choice ? choice : "no choice", bench, v->choice ? v->choice : "no choice");
+    return 0;
 }

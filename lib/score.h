@@ -37,7 +37,10 @@ struct score_set { /* one benchmark */
     size_t n_seen, cap_seen;
     long kind[SCORE_KINDS];
     long n_sample, n_harness; /* judged; harness errors */
-    long n_error; /* tasks that apr-leaderboard calls errors, without saying which: they failed */
+    char *
+        choice; /* "best of 8 by majority": how its samples were chosen among others; NULL = they were not */
+    long n_inproc; /* verdicts of code that shared its process with the test */
+    long n_error;  /* tasks that apr-leaderboard calls errors, without saying which: they failed */
 };
 struct score_book {
     struct score_set *set;
@@ -54,6 +57,10 @@ int score_read_known(struct score_book *s, const char *path, const struct bench 
 /* One verdict; sample -1 is the next of its task. The message of an error does not say where. */
 int score_add(struct score_book *s, const char *bench, const char *id, long sample, int kind,
               int flaky, struct err *e);
+/* How the samples of a benchmark that has verdicts were chosen (NULL: not at all): the same for all. first: it is the
+ * first of them. */
+int score_choice(struct score_book *s, const char *bench, const char *choice, int first,
+                 struct err *e);
 int score_add_count(struct score_book *s, const char *bench, const char *id, long n, long c,
                     struct err *e);
 void score_free(struct score_book *s);
@@ -104,6 +111,8 @@ int score_gate_parse(struct score_gate *g, const char *text, struct err *e);
 int score_gate_applies(const struct score_gate *g, const struct score_set *s,
                        const struct score *r); /* same k, and its benchmark */
 int score_gate_met(const struct score_gate *g, const struct score *r); /* by clustered[0] */
+/* "pass@1", or for chosen samples "pass@1, best of 8 by majority": never the same number. */
+void score_metric(char *buf, size_t size, const struct score_set *s, long k);
 void score_json(struct json_out *j, const struct score_set *s, const struct score *r); /* score/1 */
 /* Kinds that came up in n[SCORE_KINDS], most frequent first; returns how many. */
 int score_kinds(const long *n, int order[SCORE_KINDS]);

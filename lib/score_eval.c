@@ -171,11 +171,16 @@ static void write_gates(struct json_out *j, const struct score_set *s, const str
     json_end(j, ']');
 }
 
+void score_metric(char *buf, size_t size, const struct score_set *s, long k)
+{
+    snprintf(buf, size, "pass@%ld%s%s", k, s->choice ? ", " : "", s->choice ? s->choice : "");
+}
+
 void score_json(struct json_out *j, const struct score_set *s, const struct score *r)
 {
-    char metric[40];
+    char metric[256];
     int order[SCORE_KINDS], n = score_kinds(s->kind, order);
-    snprintf(metric, sizeof metric, "pass@%ld", r->k);
+    score_metric(metric, sizeof metric, s, r->k);
     json_begin(j, '{');
     json_kv_str(j, "schema", "score/1");
     json_kv_str(j, "bench", s->bench);
@@ -197,6 +202,8 @@ void score_json(struct json_out *j, const struct score_set *s, const struct scor
     if (r->gate)
         write_gates(j, s, r);
     json_kv_int(j, "harness_errors", s->n_harness);
+    if (s->n_inproc)
+        json_kv_int(j, "inproc", s->n_inproc);
     json_key(j, "flaky");
     json_begin(j, '[');
     for (int i = 0; i < s->n_task; i++)

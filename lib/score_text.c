@@ -80,6 +80,12 @@ void score_about(FILE *out, const struct score_set *s, const struct score *v, co
                 "  intervals are over tasks: for pass@%ld, %ld samples say as much as %.0f task%s "
                 "sampled once\n",
                 v->k, v->n_sample, v->n_effective, v->n_effective < 1.5 ? "" : "s");
+    if (s->choice)
+        fprintf(out, "  answers were chosen, %s: not the pass@%ld of single answers\n", s->choice,
+                v->k);
+    if (s->n_inproc)
+        fprintf(out, "  %ld verdict%s from one process with the code (trust inproc)\n", s->n_inproc,
+                s->n_inproc == 1 ? " is" : "s are");
     list_tasks(out, s, NULL, NULL, all, "  flaky, a re-run gave another verdict: ");
     if (!v->limit)
         return;
@@ -118,7 +124,7 @@ static void number(FILE *out, double v)
 void score_tsv_head(FILE *out)
 {
     fprintf(out, "bench\tmetric\tvalue\twilson_low\twilson_high\tbootstrap_low\tbootstrap_high\t"
-                 "passed\tn_sample\tn_task\tharness_errors\tceiling\tadjusted\n");
+                 "passed\tn_sample\tn_task\tharness_errors\tceiling\tadjusted\tchoice\n");
 }
 
 void score_tsv_row(FILE *out, const struct score_set *s, const struct score *v)
@@ -136,5 +142,5 @@ void score_tsv_row(FILE *out, const struct score_set *s, const struct score *v)
         number(out, v->adjusted->value);
     else
         fprintf(out, "\t");
-    fprintf(out, "\n");
+    fprintf(out, "\t%s\n", s->choice ? s->choice : "");
 }

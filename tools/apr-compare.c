@@ -51,6 +51,8 @@ static int compare_files(struct comparison *c, const struct score_book *a, const
         if (compare_pair(&c[i], &a->set[i], set, o.partial, e) ||
             compare_test(&c[i], o.ci, o.boot, (uint64_t)o.seed, e))
             return err_prefix(e, "%s, %s", name_a, name_b);
+        c[i].choice_a = a->set[i].choice;
+        c[i].choice_b = score_set(b, a->set[i].bench)->choice;
         c[i].name_a = name_a;
         c[i].name_b = name_b;
         if (c[i].n_harness)

@@ -38,7 +38,7 @@ static const struct cli cli = {.name = "passk",
                                .example = "passk verdicts.jsonl -k 1,10 --gate 'pass@1>=0.80'",
                                .opts = opts,
                                .see = "apr-sandbox(1), apr-compare(1), apr-oracle(1), schema(7)",
-                               .output_version = 2};
+                               .output_version = 3};
 
 static long k_list[MAX_K];
 static int n_k;

@@ -227,3 +227,27 @@ verdicts() {
     "$x" v.jsonl --json -o s.jsonl
     [ "$(jq -r '.inputs[0].path' s.jsonl.meta.json)" = v.jsonl ]
 }
+
+@test "a score of chosen answers says so, in every form, and is never mixed with one of single answers" {
+    for i in 1 2 3; do
+        jq -cn --arg i "t/$i" '{schema: "verdict/1", task_id: $i, sample: 0, bench: "x", passed: true, verdict: "pass", rank: {label: "best of 4 by majority"}}'
+    done >chosen.jsonl
+    run -0 "$APR_BIN/passk" chosen.jsonl
+    [[ "$output" == *"answers were chosen, best of 4 by majority: not the pass@1 of single answers"* ]]
+    [ "$("$APR_BIN/passk" chosen.jsonl --format json | jq -r .metric)" = "pass@1, best of 4 by majority" ]
+    [[ "$("$APR_BIN/passk" chosen.jsonl --format tsv | tail -1)" == *"best of 4 by majority" ]]
+    { cat chosen.jsonl; jq -c '.task_id = "t/4" | del(.rank)' chosen.jsonl | head -1; } >mixed.jsonl
+    run --separate-stderr -65 "$APR_BIN/passk" mixed.jsonl
+    [[ "$stderr" == *'mixed.jsonl:4: "rank": no choice, but others of x are best of 4 by majority'* ]]
+    # one page, two kinds of score: two rows
+    jq -c 'del(.rank)' chosen.jsonl >single.jsonl
+    "$APR_BIN/apr-report" chosen.jsonl single.jsonl -o r.md
+    [ "$(grep -c '^| x | pass@1' r.md)" = 2 ]
+    [[ "$("$APR_BIN/apr-compare" single.jsonl chosen.jsonl)" == *"answers      single -> best of 4 by majority"* ]]
+}
+
+@test "verdicts from one process with the code are counted" {
+    jq -cn '{schema: "verdict/1", task_id: "t", sample: 0, bench: "x", passed: true, verdict: "pass", trust: "inproc"}' >v.jsonl
+    [[ "$("$APR_BIN/passk" v.jsonl)" == *"1 verdict is from one process with the code"* ]]
+    [ "$("$APR_BIN/passk" v.jsonl --format json | jq .inproc)" = 1 ]
+}
