@@ -11,7 +11,8 @@ setup() {
 
 @test "a fence becomes a code record; file, - and no operand are the same" {
     run --separate-stderr -0 "$x" one.jsonl
-    [ "$output" = '{"schema":"code/1","task_id":"Basic/0","sample":2,"bench":"basic","code":"def f(n):\n    return n\n","how":"fence"}' ]
+    [ "$output" = '{"schema":"code/1","task_id":"Basic/0","sample":2,"bench":"basic","code":"def f(n):\n    return n\n","how":"fence","lang":"python","form":"program","parses":true,"fences":1,"candidates":1}' ]
+    [ -z "$stderr" ]
     [ "$("$x" - <one.jsonl)" = "$output" ]
     [ "$("$x" <one.jsonl)" = "$output" ]
 }
@@ -26,8 +27,119 @@ setup() {
     jq -cn '{task_id: "Basic/0", text: "```python\ndef helper():\n    pass\n```\n```python\ndef f(n):\n    return 1\n```"}' >two.jsonl
     [ "$("$x" two.jsonl | jq -r .code | head -1)" = "def helper():" ]
     [ "$("$x" --bench basic two.jsonl | jq -r .code | head -1)" = "def f(n):" ]
+    [ "$("$x" --bench basic two.jsonl | jq -c '[.defines, .fences, .candidates]')" = '[true,2,2]' ]
     jq -cn '{task_id: 9001, text: "```python\nimport math\ndef other(): pass\n```\n```python\ndef choose(num):\n    return 1\n```"}' >m.jsonl
     [ "$("$x" --bench basic-mbpp m.jsonl | jq -r .code | head -1)" = "def choose(num):" ]
+}
+
+@test "a body continues the prompt of humaneval, but there is none to continue in mbpp" {
+    jq -cn '{task_id: "Basic/0", text: "    return n\n\ndef g(): pass\n"}' >h.jsonl
+    jq -cn '{task_id: 9001, text: "    return num\n"}' >m.jsonl
+    [ "$("$x" --bench basic h.jsonl | jq -c '[.form, .defines, .code]')" = '["body",true,"    return n\n"]' ]
+    [ "$("$x" --bench basic-mbpp m.jsonl | jq -c '[.form, .defines, .parses]')" = '["program",false,false]' ]
+}
+
+@test "--sanitize keeps what is needed, --as-is changes nothing" {
+    jq -cn '{task_id: "Basic/0", text: "```python\nimport math\ndef g(n): return n\ndef h(): pass\ndef f(n):\n    return g(n)\nprint(f(1))\nm = input()\n```"}' >s.jsonl
+    [ "$("$x" --bench basic s.jsonl | jq -c '[.dropped, (.code | split("\n") | length)]')" = '[1,7]' ]
+    [ "$("$x" --bench basic --sanitize s.jsonl | jq -c '[.dropped, .code]')" = '[3,"import math\ndef g(n): return n\ndef f(n):\n    return g(n)\n"]' ]
+    [ "$("$x" --bench basic --as-is s.jsonl | jq -c '[.dropped, (.code | split("\n") | length)]')" = '[null,8]' ]
+    jq -cn '{task_id: "Basic/0", text: "```python\ndef f(n):\n    return n \u2212 1\n```"}' >q.jsonl
+    [ "$("$x" q.jsonl | jq -c '[.mended, .error]')" = '[["characters"],"line 2: a character that no name can hold"]' ]
+    [ "$("$x" --as-is q.jsonl | jq -c '[.mended, .parses]')" = '[null,false]' ]
+}
+
+@test "reasoning that came apart: used only when there is no answer; overflow is told and counted" {
+    jq -cn '{task_id: "Basic/0", text: "", finish: "length", thinking: "So\ndef f(n): return n\nWait,"}' >t.jsonl
+    jq -cn '{task_id: "Basic/1", text: "def f(n): return 1", finish: "stop", thinking: "def f(n): return n"}' >>t.jsonl
+    jq -cn '{task_id: "Basic/2", text: "<think>\nI wonder"}' >>t.jsonl
+    jq -cn '{task_id: "Basic/3", text: "None.", finish: "stop", thinking: null}' >>t.jsonl
+    run --separate-stderr -0 "$x" --stats t.jsonl
+    [ "$(jq -c '[.how, .thinking, .code]' <<<"$output" | tr -d '\n')" = '["thinking","overflow","def f(n): return n\n"]["raw","closed","def f(n): return 1\n"]["none","overflow",""]["none",null,""]' ]
+    [ "${stderr_lines[0]}" = "apr-extract: 4 answers: 0 fence, 0 open-fence, 1 raw, 1 thinking, 2 none" ]
+    [ "${stderr_lines[1]}" = "apr-extract: 2 parse; 0 bodies, 0 mended, 0 joined, 0 lost statements" ]
+    [ "${stderr_lines[2]}" = "apr-extract: 3 with thinking, 2 of them without its end" ]
+    run --separate-stderr -0 "$x" -v --bench basic t.jsonl
+    [[ "$stderr" == *"2 parse, 1 define the entry point; "* ]]
+}
+
+@test "--lang: fences of that language, bodies up to their brace" {
+    jq -cn '{task_id: "a", text: "```python\ndef f(): pass\n```\n```js\nconst f = () => 1;\n```"}' >l.jsonl
+    [ "$("$x" --lang javascript l.jsonl | jq -c '[.lang, .code, has("parses")]')" = '["javascript","const f = () => 1;\n",false]' ]
+    jq -cn '{task_id: "a", text: "    return x;\n}\n\nint main() {}\n"}' >l.jsonl
+    [ "$("$x" --lang cpp l.jsonl | jq -c '[.lang, .form, .code]')" = '["cpp","body","    return x;\n}\n"]' ]
+    run -64 "$x" --lang cobol l.jsonl
+}
+
+@test "reference solutions go through unchanged, however they are wrapped" {
+    for b in humaneval mbpp basic basic-mbpp; do
+        jq -c --arg b $b 'if .prompt then {task_id, code: (.prompt + .canonical_solution)} else {task_id, code} end
+                          | .code |= gsub("\r"; "")' < <(zcat "$TOP/data/bench/"$(sed -n 's/^humaneval$/HumanEval/; s/$/.jsonl.gz/p' <<<$b)) |
+            jq -c 'select(.task_id | type == "string" or (. > 10 and . < 511) or . > 9000)' >$b.all
+        jq -r '.code | sub("^\\s*\n"; "") | sub("\\s*$"; "")' $b.all >$b.want
+        for w in '.' '"```python\n\(.)\n```"' '"Sure:\n\n```\n\(.)\n```\nDone.\n"' '"Here:\n~~~py\n\(.)\n~~~"' '"```python\n\(.)\n"' \
+            '"\(.)\n```\n\nThis is it."' '"Code:\n\n\(.)\n\nThis works because of it.\n### Note\nx"' '"\(.)\n**Explanation**: good.\n"' \
+            '"\(.)<|im_end|>\n<|im_start|>user\nhey"' '"<think>\n```python\ndef x(:\n```\n</think>\n```python\n\(.)\n```"' \
+            '"```python\nprint(1)\n```\n```python\n\(.)\n```\n```\n1\n```"' 'gsub("\n"; "\r\n")' '"[BEGIN]\n\(.)\n[DONE]\nnext"' \
+            '"1. Do:\n\n   ```python\n" + (split("\n") | map("   " + .) | join("\n")) + "\n   ```\n"' \
+            '"> ```python\n" + (split("\n") | map("> " + .) | join("\n")) + "\n> ```\n"'; do
+            jq -c "{task_id, text: (.code | $w)}" $b.all | "$x" --bench $b >got.jsonl
+            jq -r '.code | sub("\n$"; "")' got.jsonl >got
+            # white space alone on a line is all that may differ
+            diff -Z $b.want got >diff.txt || { echo "$b, $w:"; head -20 diff.txt; return 1; }
+        done
+    done
+}
+
+@test "NUL and lone surrogates become U+FFFD, and are counted" {
+    printf '%s\n' '{"task_id":"a","text":"```python\ns = \"\ud83d|\u0000|\ude00|\ud83d\ude00|\\u0000|\\ud83d\"\ndef f(): pass\n```"}' >n.jsonl
+    run --separate-stderr -0 "$x" --stats n.jsonl
+    [ "$(jq -r .code <<<"$output" | head -1)" = $'s = "\uFFFD|\uFFFD|\uFFFD|\U1F600|\\u0000|\\ud83d"' ]
+    [[ "$stderr" == *"1 with NUL or lone surrogates, now U+FFFD"* ]]
+}
+
+@test "an answer of 30 MB, of fences or of one unclosed bracket" {
+    { printf '{"task_id":"a","text":"'; yes '```python\ndef f(x):\n    return x\n```\n' | head -900000 | tr -d '\n'; echo '"}'; } >big.jsonl
+    run --separate-stderr -0 timeout 120 "$x" big.jsonl
+    [ "$(jq -r '[.code, .fences] | @text' <<<"$output")" = '["def f(x):\n    return x\n",900000]' ]
+    { printf '{"task_id":"a","text":"def f(x):\\n    return '; yes '(x,' | head -10000000 | tr -d '\n'; echo '"}'; } >big.jsonl
+    run --separate-stderr -0 timeout 120 "$x" big.jsonl
+    [[ "${output: -300}" == *'"parses":false,"error":"line 2: too many nested brackets"'* ]]
+}
+
+@test "the benchmark's language, values, calls, and programs that read" {
+    V=tests/vectors/bench T=$BATS_TEST_TMPDIR
+    cd "$TOP" # where the fixtures' paths begin
+    jq -cn '{task_id: "x", text: "```c\nint main(void) { return 0; }\n```"}' >"$T/c.jsonl"
+    [ "$("$x" --lang c "$T/c.jsonl" | jq -c '[.lang, .code]')" = '["c","int main(void) { return 0; }\n"]' ]
+    jq -c '{task_id, sample, text: ("```\n" + .code + "\n```")}' "$V/multipl-e-cpp.code.jsonl" | "$x" --bench "$V/multipl-e-cpp.yaml" >"$T/cpp.jsonl"
+    [ "$(jq -r .lang "$T/cpp.jsonl" | sort -u)" = cpp ]
+    run --separate-stderr -64 "$x" --bench basic --lang c "$T/c.jsonl"
+    [ "${stderr_lines[0]}" = "apr-extract: --lang c: the benchmark basic is in python" ]
+    jq -cn '{task_id: "sample_0", text: "First it is reversed, then\n\n`assert f([3, 1]) == [1, 3, 2]`\n"}' |
+        "$x" --bench "$V/cruxeval-o.yaml" | jq -ce '.form == "answer" and .code == "assert f([3, 1]) == [1, 3, 2]\n"'
+    jq -cn '{task_id: "sample_0", text: "[ANSWER]f([3, 1])[/ANSWER]"}, {task_id: "sample_1", text: "The value is 3."}' |
+        "$x" --bench "$V/cruxeval-i.yaml" | jq -cs -e 'map([.code, .how]) == [["f([3, 1])\n", "fence"], ["", "none"]]'
+}
+
+@test "answers in fences of every benchmark are judged as their code is" {
+    V=tests/vectors/bench T=$BATS_TEST_TMPDIR
+    cd "$TOP" # where the fixtures' paths begin
+    for b in cruxeval-i cruxeval-o evalplus evalplus-mbpp humaneval-x-python livecodebench mbpp-sanitized mbpp-script; do
+        jq -c 'select(.code != "") | {task_id, sample, text: ("Here it is:\n\n```python\n" + .code + "\n```\nDone.")}' "$V/$b.code.jsonl" |
+            "$x" --bench "$V/$b.yaml" >"$T/code"
+        jq -c 'select(.code != "") | [.task_id, .sample]' "$V/$b.code.jsonl" >"$T/asked"
+        "$APR_BIN/apr-sandbox" --bench "$V/$b.yaml" "$T/code" 2>/dev/null | jq -c '[.task_id, .sample, .passed]' >"$T/got"
+        jq -c --slurpfile a "$T/asked" 'select([.task_id, .sample] as $k | $a | index([$k])) | [.task_id, .sample, .passed]' "$V/$b.expect.jsonl" >"$T/want"
+        diff "$T/want" "$T/got" || { echo "$b"; false; }
+    done
+}
+
+@test "tokens and log-probability go along; thinking_open is what the writer says" {
+    jq -cn '{task_id: "x", text: "def f(): pass", tokens_generated: 9, logprob_sum: -1.5}' >s.jsonl
+    [ "$("$x" s.jsonl | jq -c '[.tokens_generated, .logprob_sum]')" = '[9,-1.5]' ]
+    jq -cn '{task_id: "x", text: "", thinking: "def f(): pass", finish: "length", thinking_open: false}' >s.jsonl
+    [ "$("$x" s.jsonl | jq -c '[.thinking, .how]')" = '["closed","thinking"]' ]
 }
 
 @test "-o writes it whole, with a sidecar" {
@@ -40,9 +152,13 @@ setup() {
     head -c 40 one.jsonl >cut.jsonl
     { cat one.jsonl; echo '{"task_id":1}'; } >notext.jsonl
     { cat one.jsonl; echo '{"task_id":1,"text":7}'; } >number.jsonl
+    { cat one.jsonl; echo '{"task_id":1,"text":"","thinking":7}'; } >thinking.jsonl
+    { cat one.jsonl; echo '{"task_id":1,"text":"\ud8"}'; } >escape.jsonl
+    { cat one.jsonl; printf '{"task_id":1,"text":"\xff"}\n'; } >utf8.jsonl
+    printf '{"task_id":1,"text":"\\ud800"' >half.jsonl
     sed 's,sample/1,sample/2,' one.jsonl >schema.jsonl
     sed 's,Basic/0,Basic/999,' one.jsonl >id.jsonl
-    for f in cut:1 notext:2 number:2 schema:1; do
+    for f in cut:1 notext:2 number:2 thinking:2 escape:2 utf8:2 half:1 schema:1; do
         run --separate-stderr -65 "$x" "${f%:*}.jsonl" -o out.jsonl
         [[ "$stderr" == *"${f%:*}.jsonl:${f#*:}"* ]]
         [ ! -e out.jsonl ]

@@ -81,31 +81,249 @@ static const struct {
     // clang-format on
 };
 
+static struct extract find(const char *text, size_t n, const char *entry)
+{
+    struct extract x;
+    struct err e = {0};
+    struct extract_opts o = {.entry = entry};
+    if (extract_find(&x, text, n, NULL, 0, &o, &e) < 0)
+        abort();
+    return x;
+}
+
+/* ---- tests/vectors/extract: cases between "%% case" and "%% end" ---- */
+
+struct text {
+    char *p; /* NULL = not given */
+    size_t n;
+};
+struct vector {
+    char name[200], entry[80], how[20], form[20], mended[80], thinking[20], lang[20];
+    int joined, dropped, parses, defines, open, escapes;
+    struct extract_opts o;
+    struct text prompt, thought, answer, code;
+};
+
+static void add_line(struct text *t, const char *line)
+{
+    size_t n = strlen(line);
+    t->p = realloc(t->p, t->n + n + 1);
+    memcpy(t->p + t->n, line, n + 1);
+    t->n += n;
+}
+
+static void put_char(char **w, unsigned c) /* as UTF-8 */
+{
+    if (c >= 0x800) {
+        *(*w)++ = (char)(0xE0 | c >> 12);
+        *(*w)++ = (char)(0x80 | (c >> 6 & 63));
+        *(*w)++ = (char)(0x80 | (c & 63));
+    } else if (c >= 0x80) {
+        *(*w)++ = (char)(0xC0 | c >> 6);
+        *(*w)++ = (char)(0x80 | (c & 63));
+    } else
+        *(*w)++ = (char)c;
+}
+
+static void unescape(struct text *t)
+{
+    char *w = t->p, *r = t->p, *end = t->p + t->n;
+    while (r && r < end) {
+        unsigned c;
+        if (*r != '\\' || r + 1 == end) {
+            *w++ = *r++;
+        } else if (r[1] == 'u' && sscanf(r + 2, "%4x", &c) == 1) {
+            put_char(&w, c);
+            r += 6;
+        } else if (r[1] == 'c') { /* without the newline behind */
+            r += 3;
+        } else {
+            *w++ = r[1] == 'r' ? '\r' : r[1] == 't' ? '\t' : r[1];
+            r += 2;
+        }
+    }
+    if (t->p) {
+        *w = 0;
+        t->n = (size_t)(w - t->p);
+    }
+}
+
+static void setting(struct vector *v, const char *line)
+{
+    char key[20] = "", val[180] = "";
+    sscanf(line, "%%%% %19s %179[^\n]", key, val);
+    if (!strcmp(key, "case"))
+        snprintf(v->name, sizeof v->name, "%.199s", val);
+    else if (!strcmp(key, "entry"))
+        snprintf(v->entry, sizeof v->entry, "%.79s", val), v->o.entry = v->entry;
+    else if (!strcmp(key, "how"))
+        snprintf(v->how, sizeof v->how, "%.19s", val);
+    else if (!strcmp(key, "form"))
+        snprintf(v->form, sizeof v->form, "%.19s", val);
+    else if (!strcmp(key, "mended"))
+        snprintf(v->mended, sizeof v->mended, "%.79s", val);
+    else if (!strcmp(key, "thinking"))
+        snprintf(v->thinking, sizeof v->thinking, "%.19s", val);
+    else if (!strcmp(key, "lang"))
+        while (strcmp(bench_lang_name(v->o.lang), val))
+            v->o.lang++;
+    else if (!strcmp(key, "joined"))
+        v->joined = (int)strtol(val, NULL, 10);
+    else if (!strcmp(key, "dropped"))
+        v->dropped = (int)strtol(val, NULL, 10);
+    else if (!strcmp(key, "parses"))
+        v->parses = !strcmp(val, "yes");
+    else if (!strcmp(key, "defines"))
+        v->defines = !strcmp(val, "yes");
+    else if (!strcmp(key, "sanitize"))
+        v->o.sanitize = 1;
+    else if (!strcmp(key, "as-is"))
+        v->o.as_is = 1;
+    else if (!strcmp(key, "no-body"))
+        v->o.no_body = 1;
+    else if (!strcmp(key, "reads"))
+        v->o.reads = 1;
+    else if (!strcmp(key, "asked"))
+        v->o.asked = !strcmp(val, "call") ? EXTRACT_CALL : EXTRACT_VALUE;
+    else if (!strcmp(key, "open"))
+        v->open = 1;
+    else if (!strcmp(key, "escapes"))
+        v->escapes = 1;
+    else
+        ok(0, "%s: what is \"%s\"", v->name, key);
+}
+
+static void show(const char *what, const char *s)
+{
+    printf("# %s:\n#   ", what);
+    for (; *s; s++)
+        if (*s == '\n')
+            printf("\n#   ");
+        else if (*s == '\t' || *s == '\r')
+            printf("\\%c", *s == '\t' ? 't' : 'r');
+        else
+            putchar(*s);
+    printf("\n");
+}
+
+static void mends(unsigned bits, char *s, size_t size)
+{
+    *s = 0;
+    for (int i = 0; i < EXTRACT_MENDS; i++)
+        if (bits >> i & 1)
+            snprintf(s + strlen(s), size - strlen(s), "%s%s", *s ? "," : "", extract_mend_name(i));
+}
+
+static int check(struct vector *v)
+{
+    static const char *const thoughts[] = {"", "closed", "overflow"};
+    struct extract x;
+    struct err e = {0};
+    char mended[100], what[300], want[300];
+    const char *code = v->code.p ? v->code.p : "", *text = v->answer.p ? v->answer.p : "";
+    int python = v->o.lang == BENCH_PYTHON, good;
+    v->o.prompt = v->prompt.p;
+    if (extract_find(&x, text, v->answer.n, v->thought.p, v->open, &v->o, &e) < 0)
+        abort();
+    mends(x.mended, mended, sizeof mended);
+    snprintf(what, sizeof what,
+             "%s %s [%s] thinking [%s] joined %d dropped %d parses %d defines %d",
+             extract_how_name(x.how),
+             x.answer ? "answer"
+             : x.body ? "body"
+                      : "program",
+             mended, thoughts[x.thought], x.parts, x.dropped, x.parses, x.defines);
+    if (v->o.asked && strcmp(v->how, "none"))
+        strcpy(v->form, "answer");
+    if (!strcmp(v->how, "none"))
+        v->parses = v->defines = -1, v->joined = 0;
+    snprintf(want, sizeof want,
+             "%s %s [%s] thinking [%s] joined %d dropped %d parses %d defines %d", v->how, v->form,
+             v->mended, v->thinking, v->joined, v->dropped, python ? v->parses : -1,
+             v->o.entry && !v->o.asked ? v->defines : -1);
+    good = !strcmp(x.code, code) && !strcmp(what, want);
+    ok(good, "%s", v->name);
+    if (strcmp(what, want))
+        printf("# found  %s\n# wanted %s\n", what, want);
+    if (strcmp(x.code, code)) {
+        show("code", x.code);
+        show("wanted", code);
+    }
+    free(x.code);
+    return good;
+}
+
+static int vectors(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    char line[4096];
+    struct vector v;
+    struct text *t = NULL;
+    int n = 0, in = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        if (!strncmp(line, "%% case", 7)) {
+            memset(&v, 0, sizeof v);
+            strcpy(v.how, "fence");
+            strcpy(v.form, "program");
+            v.joined = v.parses = v.defines = in = 1;
+            t = NULL;
+        }
+        if (!in)
+            continue;
+        if (!strncmp(line, "%% prompt", 9))
+            t = &v.prompt;
+        else if (!strncmp(line, "%% thought", 10))
+            t = &v.thought;
+        else if (!strncmp(line, "%% answer", 9))
+            t = &v.answer;
+        else if (!strncmp(line, "%% code", 7))
+            t = &v.code;
+        else if (!strncmp(line, "%% end", 6)) {
+            if (v.escapes)
+                unescape(&v.prompt), unescape(&v.thought), unescape(&v.answer), unescape(&v.code);
+            check(&v);
+            free(v.prompt.p), free(v.thought.p), free(v.answer.p), free(v.code.p);
+            in = 0;
+            n++;
+        } else if (!strncmp(line, "%% ", 3))
+            setting(&v, line);
+        else if (t)
+            add_line(t, line);
+    }
+    if (f)
+        fclose(f);
+    return n;
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        enum extract_how how;
-        char *c = extract_code(cases[i].text, strlen(cases[i].text), cases[i].entry, &how);
-        ok(c && !strcmp(c, cases[i].code) && how == cases[i].how, "%s", cases[i].what);
-        if (c && (strcmp(c, cases[i].code) || how != cases[i].how))
-            printf("# %s: [%s]\n# wanted %s: [%s]\n", extract_how_name(how), c,
+        struct extract x = find(cases[i].text, strlen(cases[i].text), cases[i].entry);
+        ok(!strcmp(x.code, cases[i].code) && x.how == cases[i].how, "%s", cases[i].what);
+        if (strcmp(x.code, cases[i].code) || x.how != cases[i].how)
+            printf("# %s: [%s]\n# wanted %s: [%s]\n", extract_how_name(x.how), x.code,
                    extract_how_name(cases[i].how), cases[i].code);
-        free(c);
+        free(x.code);
     }
     ok(extract_defines("async def f(x): pass", "f") && extract_defines("x=1\nf = 3", "f") &&
            !extract_defines("f == 3", "f") && !extract_defines("  def f(): pass", "f") &&
            !extract_defines("def ff(): pass", "f") && !extract_defines("", "f"),
        "extract_defines");
+    int n = vectors(TOP "/tests/vectors/extract/python.txt");
+    ok(n >= 120, "%d recorded answers with Python", n);
+    n = vectors(TOP "/tests/vectors/extract/brace.txt");
+    ok(n >= 15, "%d recorded answers with other languages", n);
+    n = vectors(TOP "/tests/vectors/extract/answer.txt");
+    ok(n >= 20, "%d recorded answers that are values or calls", n);
     /* every prefix of every answer: no crash, and always a result (ASan watches) */
     int all = 1;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (size_t n = 0; n <= strlen(cases[i].text); n++) {
-            enum extract_how how;
-            char *copy = malloc(n ? n : 1), *c;
-            memcpy(copy, cases[i].text, n);
-            c = extract_code(copy, n, cases[i].entry, &how);
-            all = all && c && (how == EXTRACT_NONE) == !*c;
-            free(c);
+        for (size_t k = 0; k <= strlen(cases[i].text); k++) {
+            char *copy = malloc(k ? k : 1);
+            memcpy(copy, cases[i].text, k);
+            struct extract x = find(copy, k, cases[i].entry);
+            all = all && (x.how == EXTRACT_NONE) == !*x.code && strlen(x.code) == x.n;
+            free(x.code);
             free(copy);
         }
     ok(all, "every prefix of every answer");

@@ -1,0 +1,197 @@
+/* extract_brace - candidates in C, C++ and JavaScript: no parser, braces that balance
+ *
+ * A piece is whole when its braces do; a body is what goes on up to the brace that closes the prompt's
+ * function, and HumanEval-X expects that brace in the answer. */
+#include "extract_private.h"
+#include <ctype.h>
+#include <string.h>
+
+struct scan {
+    struct span s;
+    size_t i;
+    int depth, lowest; /* open braces; the least there ever was */
+};
+
+/* Behind the string or comment at i; i if there is none. */
+static size_t skip_literal(struct span s, size_t i)
+{
+    char c = s.p[i];
+    const char *q;
+    if (c == '/' && i + 1 < s.n && s.p[i + 1] == '/') {
+        q = memchr(s.p + i, '\n', s.n - i);
+        return q ? (size_t)(q - s.p) : s.n;
+    }
+    if (c == '/' && i + 1 < s.n && s.p[i + 1] == '*') {
+        q = memmem(s.p + i + 2, s.n - i - 2, "*/", 2);
+        return q ? (size_t)(q + 2 - s.p) : s.n;
+    }
+    if (c != '"' && c != '\'' && c != '`')
+        return i;
+    if (c == '\'' && i > 0 && isalnum((unsigned char)s.p[i - 1])) /* 1'000 */
+        return i;
+    for (size_t k = i + 1; k < s.n && (c == '`' || s.p[k] != '\n'); k++) {
+        if (s.p[k] == c)
+            return k + 1;
+        k += s.p[k] == '\\';
+    }
+    return c == '`' ? s.n : i;
+}
+
+/* One step; the character, or 0 for a literal, or -1 at the end. */
+static int step(struct scan *x)
+{
+    size_t k;
+    int c;
+    if (x->i >= x->s.n)
+        return -1;
+    if ((k = skip_literal(x->s, x->i)) > x->i) {
+        x->i = k < x->s.n ? k : x->s.n;
+        return 0;
+    }
+    c = (unsigned char)x->s.p[x->i++];
+    x->depth += (c == '{') - (c == '}');
+    x->lowest = x->depth < x->lowest ? x->depth : x->lowest;
+    return c;
+}
+
+static int is_name(int c)
+{
+    return isalnum(c) || c == '_' || c == '$';
+}
+
+/* Is the name at s.p[i] defined there: "name(...) {", "name = ..." behind const, let, var? */
+static int defined_at(struct span s, size_t i, size_t m)
+{
+    struct scan x = {.s = s, .i = i + m};
+    int level = 0, c;
+    while (x.i < s.n && isspace((unsigned char)s.p[x.i]))
+        x.i++;
+    if (x.i < s.n && s.p[x.i] == '=' && (x.i + 1 == s.n || s.p[x.i + 1] != '='))
+        return 1;
+    if (x.i >= s.n || s.p[x.i] != '(')
+        return 0;
+    do { /* behind the parameters */
+        c = step(&x);
+        level += (c == '(') - (c == ')');
+    } while (c >= 0 && level > 0);
+    while ((c = step(&x)) >= 0 && c != '{' && c != ';' && c != '}' && c != ')')
+        ;
+    return c == '{';
+}
+
+static int defines(struct span s, const char *name)
+{
+    size_t m = strlen(name), looked = 0;
+    struct scan x = {.s = s};
+    while (x.i < s.n && looked < 1000) {
+        size_t at = x.i;
+        int c = step(&x);
+        if (c <= 0 || c != (unsigned char)*name || s.n - at < m || memcmp(s.p + at, name, m) ||
+            (at > 0 && is_name((unsigned char)s.p[at - 1])) ||
+            (at + m < s.n && is_name((unsigned char)s.p[at + m])))
+            continue;
+        looked++;
+        if (defined_at(s, at, m))
+            return 1;
+    }
+    return 0;
+}
+
+static int begins_code(struct span t) /* a line at column 0, or what stands on it */
+{
+    static const char *const words[] = {
+        "#include",   "#define", "using ",       "function ",      "const ",  "let ",     "var ",
+        "int ",       "void ",   "bool ",        "double ",        "float ",  "char ",    "long ",
+        "unsigned ",  "size_t ", "std::",        "vector<",        "string ", "struct ",  "class ",
+        "template",   "static ", "auto ",        "export ",        "async ",  "typedef ", "enum ",
+        "namespace ", "module.", "extern ",      "inline ",        "pair<",   "map<",     "short ",
+        "/*",         "//",      "'use strict'", "\"use strict\"", NULL};
+    for (int i = 0; words[i]; i++)
+        if (span_starts(t, words[i]))
+            return 1;
+    return 0;
+}
+
+static int is_code(struct span line)
+{
+    struct span t = span_trim(line);
+    if (t.n == 0 || begins_code(t) || strchr("}{)#", *t.p))
+        return 1;
+    return strchr(";{},(", t.p[t.n - 1]) && memchr(t.p, ' ', t.n) != t.p;
+}
+
+/* From the first line of code to the first line of prose outside of braces. */
+static struct span cut(struct span s, int fenced)
+{
+    const char *p = s.p, *end = s.p + s.n;
+    struct span line;
+    struct scan x = {0};
+    int begun = fenced;
+    while (span_line(&p, end, &line)) {
+        int top = x.depth <= 0 && span_indent(line) == 0 && line.n > 0;
+        if (!begun && top && begins_code(line)) {
+            begun = 1;
+            s.p = line.p;
+            x = (struct scan){.s = {line.p, (size_t)(end - line.p)}};
+        } else if (!begun) {
+            continue;
+        } else if (!x.s.p) {
+            x.s = (struct span){line.p, (size_t)(end - line.p)};
+        }
+        if (top && !is_code(line)) {
+            end = line.p;
+            break;
+        }
+        while (x.s.p + x.i < p && step(&x) >= 0)
+            ;
+        if (x.s.p + x.i > p) /* a comment or string goes over the line's end */
+            p = x.s.p + x.i;
+    }
+    return begun ? (struct span){s.p, (size_t)(end - s.p)} : (struct span){s.p, 0};
+}
+
+static void add(struct finder *f, struct span s, struct candidate c)
+{
+    struct scan x = {.s = s};
+    int braces = memchr(s.p, '{', s.n) != NULL;
+    if (span_trim(s).n == 0)
+        return;
+    while (step(&x) >= 0)
+        ;
+    c.s = s;
+    c.defines = f->o->entry ? defines(s, f->o->entry) : braces;
+    if (x.depth == 0 && x.lowest == 0)
+        c.rank = c.defines ? 5 : braces ? 3 : 0;
+    else
+        c.rank = c.defines && f->o->entry ? 2 : braces;
+    finder_add(f, &c);
+}
+
+/* Indented text up to the brace that closes the function around it. */
+static int body(struct finder *f, struct span s, struct candidate c)
+{
+    struct scan x = {.s = s};
+    int ch;
+    if (f->o->no_body || (f->o->entry && defines(s, f->o->entry)))
+        return 0;
+    while ((ch = step(&x)) >= 0 && x.depth >= 0)
+        ;
+    if (ch < 0)
+        return 0;
+    while (x.i < s.n && s.p[x.i] == ';') /* "};" of const f = () => { */
+        x.i++;
+    c.s = (struct span){s.p, x.i};
+    c.rank = 4;
+    c.body = c.defines = 1;
+    finder_add(f, &c);
+    return 1;
+}
+
+void brace_region(struct finder *f, const struct region *r)
+{
+    struct candidate c = {.how = r->how, .named = r->named};
+    if (span_indent(span_first(r->s)) > 0 && (r->how != EXTRACT_RAW || r->first) &&
+        body(f, r->s, c))
+        return;
+    add(f, r->how == EXTRACT_FENCE ? r->s : cut(r->s, r->how == EXTRACT_OPEN_FENCE), c);
+}
