@@ -1,57 +1,103 @@
-/* sandbox_selftest - read the hostile programs */
+/* sandbox_selftest - read the hostile programs, find their tasks, run them */
 #include "sandbox_selftest.h"
+#include "expected.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BYTES = 1 << 16, MAX_PROGRAMS = 4096 };
+enum { MAX_BYTES = 1 << 20, MAX_PROGRAMS = 4096 };
 
-static char *header(const char *text,
-                    const char *key) /* the rest of the line "# key: ..." (malloc) */
+/* A program's language is its suffix; where no "bench" is named, its task is of this one. */
+static const struct {
+    const char *suffix, *bench, *skip; /* skip: what is missing to run it, or NULL */
+} kinds[] = {{".py", "humaneval", NULL},
+             {".js", "humaneval-x-js", "no runner for JavaScript"},
+             {".cpp", "humaneval-x-cpp", "no runner for C++"},
+             {".c", "basic-c", "no runner for C"}};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static int kind_of(const char *name) /* index, or -1 */
 {
+    const char *dot = strrchr(name, '.');
+    for (int k = 0; dot && dot > name && k < N_KINDS; k++)
+        if (!strcmp(dot, kinds[k].suffix))
+            return k;
+    return -1;
+}
+
+/* The rest of the line "# key: ..." or "// key: ..." (malloc), or NULL. */
+static char *header(const char *text, const char *key)
+{
+    static const char *const begin[] = {"# ", "// "};
     char want[32];
-    const char *p;
-    snprintf(want, sizeof want, "# %.20s: ", key);
-    if (!(p = strstr(text, want)) || (p != text && p[-1] != '\n'))
+    for (int i = 0; i < 2; i++) {
+        snprintf(want, sizeof want, "%s%.20s: ", begin[i], key);
+        for (const char *p = text; (p = strstr(p, want)); p++)
+            if (p == text || p[-1] == '\n') {
+                p += strlen(want);
+                return strndup(p, strcspn(p, "\r\n"));
+            }
+    }
+    return NULL;
+}
+
+/* The bytes of a file (malloc), NUL behind them; NULL with the error set. */
+static char *read_program(const char *path, size_t *size, struct err *e)
+{
+    FILE *f = fopen(path, "rb");
+    char *code = f ? malloc(MAX_BYTES + 1) : NULL;
+    size_t n = code ? fread(code, 1, MAX_BYTES + 1, f) : 0;
+    if (!f) {
+        err_errno(e, ERR_NOINPUT, "%s", path);
         return NULL;
-    p += strlen(want);
-    return strndup(p, strcspn(p, "\r\n"));
+    }
+    fclose(f);
+    if (!code)
+        err_set(e, ERR_NOMEM, "%s: out of memory", path);
+    else if (n > MAX_BYTES)
+        err_set(e, ERR_DATA, "%s: more than %d bytes", path, MAX_BYTES);
+    else {
+        code[n] = 0;
+        *size = n;
+        return code;
+    }
+    free(code);
+    return NULL;
 }
 
 static int load_one(struct selftest *t, const char *path, const char *name, struct err *e)
 {
-    FILE *f = fopen(path, "rb");
-    size_t n = 0;
-    if (!f)
-        return err_errno(e, ERR_NOINPUT, "%s", path);
-    t->code = malloc(MAX_BYTES + 1);
-    n = t->code ? fread(t->code, 1, MAX_BYTES, f) : 0;
-    fclose(f);
-    if (!t->code)
-        return err_set(e, ERR_NOMEM, "%s: out of memory", path);
-    t->code[n] = 0;
-    t->name = strndup(name, strlen(name) - 3);
+    const int k = kind_of(name);
+    size_t n;
+    if (!(t->code = read_program(path, &n, e)))
+        return e->code;
+    t->name = strndup(name, strlen(name) - strlen(kinds[k].suffix));
+    t->skip = kinds[k].skip;
+    if (!t->skip && strlen(t->code) < n)
+        t->skip = "a NUL byte, which no record of code can hold";
     t->task_id = header(t->code, "task");
     t->expect = header(t->code, "expect");
+    if (!(t->bench = header(t->code, "bench")))
+        t->bench = strdup(kinds[k].bench);
+    if (!t->name || !t->bench)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", path);
     if (!t->task_id || !t->expect)
-        return err_set(e, ERR_DATA, "%s: the lines \"# task:\" and \"# expect:\" are missing",
-                       path);
+        return err_set(e, ERR_DATA, "%s: the lines \"task:\" and \"expect:\" are missing", path);
     for (char *w = t->expect; *w;) {
         char kind[32];
-        size_t k = strcspn(w, " ");
-        snprintf(kind, sizeof kind, "%.*s", (int)k, w);
+        size_t len = strcspn(w, " ");
+        snprintf(kind, sizeof kind, "%.*s", (int)len, w);
         if (verdict_parse(kind) < 0)
             return err_set(e, ERR_DATA, "%s: %s is no verdict", path, kind);
-        w += k + strspn(w + k, " ");
+        w += len + strspn(w + len, " ");
     }
     return 0;
 }
 
 static int is_program(const struct dirent *d)
 {
-    size_t n = strlen(d->d_name);
-    return n > 3 && !strcmp(d->d_name + n - 3, ".py");
+    return kind_of(d->d_name) >= 0;
 }
 
 int selftest_load(struct selftest **out, int *n, const char *dir, struct err *e)
@@ -90,6 +136,7 @@ void selftest_free(struct selftest *t, int n)
 {
     for (int i = 0; t && i < n; i++) {
         free(t[i].name);
+        free(t[i].bench);
         free(t[i].task_id);
         free(t[i].expect);
         free(t[i].code);
@@ -109,12 +156,81 @@ int selftest_expected(const struct selftest *t, enum verdict_kind k)
     return 0;
 }
 
+/* ---- running ---- */
+
+enum { MAX_BENCHES = 16 };
+
+struct used { /* a benchmark that programs are of */
+    const char *name;
+    struct bench bench;
+    struct expected expected;
+    char *wanted; /* by task */
+};
 struct batch {
-    const struct selftest *t;
+    struct selftest *t;
+    struct used used[MAX_BENCHES];
+    int n_used;
     int *index; /* job -> program */
-    int (*told)(void *arg, const struct selftest *t, const struct verdict *v, struct err *e);
+    selftest_told *told;
     void *arg;
 };
+
+/* The benchmark of program t; "x.yaml" is beside the programs. NULL with the error set. */
+static struct used *bench_of(struct batch *b, const struct selftest *t, const char *dir,
+                             struct err *e)
+{
+    struct used *u = b->used;
+    char path[4200];
+    size_t n = strlen(t->bench);
+    while (u < b->used + b->n_used && strcmp(u->name, t->bench))
+        u++;
+    if (u < b->used + b->n_used)
+        return u;
+    if (b->n_used == MAX_BENCHES) {
+        err_set(e, ERR_DATA, "%s: more than %d benchmarks", t->name, MAX_BENCHES);
+        return NULL;
+    }
+    snprintf(path, sizeof path, "%.4000s/%.100s", dir, t->bench);
+    if (bench_load(&u->bench, n > 5 && !strcmp(t->bench + n - 5, ".yaml") ? path : t->bench, e) < 0)
+        return NULL;
+    b->n_used++;
+    u->name = t->bench;
+    if (!(u->wanted = calloc((size_t)u->bench.n + 1, 1))) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    return u;
+}
+
+static int find_tasks(struct batch *b, int n, const char *dir, struct err *e)
+{
+    for (int i = 0; i < n; i++) {
+        struct selftest *t = &b->t[i];
+        struct used *u;
+        if (t->skip)
+            continue;
+        if (!(u = bench_of(b, t, dir, e)))
+            return e->code;
+        if (!(t->task = bench_find(&u->bench, t->task_id)))
+            return err_set(e, ERR_DATA, "%s: no task %s in %s", t->name, t->task_id, t->bench);
+        u->wanted[t->task - u->bench.task] = 1;
+    }
+    return 0;
+}
+
+static struct sandbox_job job_of(const struct batch *b, const struct selftest *t,
+                                 const struct sandbox_limits *l)
+{
+    const struct used *u = b->used;
+    while (strcmp(u->name, t->bench))
+        u++;
+    return (struct sandbox_job){
+        .task = t->task,
+        .code = t->code,
+        .limits = l,
+        .inproc = t->task->inproc || t->task->judge == BENCH_UNITTEST,
+        .expected = u->expected.path ? u->expected.path[t->task - u->bench.task] : NULL};
+}
 
 static int pass_on(void *arg, int i, const struct verdict *v, struct err *e)
 {
@@ -122,35 +238,55 @@ static int pass_on(void *arg, int i, const struct verdict *v, struct err *e)
     return b->told(b->arg, &b->t[b->index[i]], v, e);
 }
 
-int selftest_run(struct sandbox *s, const struct selftest *t, int n,
-                 int (*told)(void *arg, const struct selftest *t, const struct verdict *v,
-                             struct err *e),
-                 void *arg, struct err *e)
+/* Two batches: programs that only the clock can end, and the others. */
+static int run_all(struct sandbox *s, struct batch *b, struct sandbox_job *job, int n,
+                   struct err *e)
 {
-    struct bench b = {0};
-    struct sandbox_job *job = calloc((size_t)n + 1, sizeof *job);
-    struct batch batch = {t, calloc((size_t)n + 1, sizeof(int)), told, arg};
-    int rc = job && batch.index ? bench_load(&b, "humaneval", e)
-                                : err_set(e, ERR_NOMEM, "out of memory");
-    for (int waits = 0; waits < 2 && rc == 0; waits++) {
+    for (int waits = 0; waits < 2; waits++) {
         struct sandbox_limits l = sandbox_defaults;
         int k = 0;
         l.cpu_s = 1, l.memory_mib = 512;
         l.wall_s = waits ? 2 : 60;
-        for (int i = 0; i < n && rc == 0; i++) {
-            const struct bench_task *task = bench_find(&b, t[i].task_id);
-            if (selftest_expected(&t[i], VERDICT_timeout_wall) != waits)
+        for (int i = 0; i < n; i++) {
+            if (b->t[i].skip || selftest_expected(&b->t[i], VERDICT_timeout_wall) != waits)
                 continue;
-            if (!task)
-                rc = err_set(e, ERR_DATA, "%s: no task %s", t[i].name, t[i].task_id);
-            batch.index[k] = i;
-            job[k++] = (struct sandbox_job){.task = task, .code = t[i].code, .limits = &l};
+            b->index[k] = i;
+            job[k++] = job_of(b, &b->t[i], &l);
         }
-        if (rc == 0)
-            rc = sandbox_run(s, job, k, pass_on, &batch, e);
+        if (sandbox_run(s, job, k, pass_on, b, e) < 0)
+            return e->code;
     }
-    bench_free(&b);
+    for (int i = 0; i < n; i++)
+        if (b->t[i].skip && b->told(b->arg, &b->t[i], NULL, e) < 0)
+            return e->code;
+    return 0;
+}
+
+int selftest_run(struct sandbox *s, struct selftest *t, int n, const char *dir, selftest_told *told,
+                 void *arg, struct err *e)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    struct sandbox_job *job = calloc((size_t)n + 1, sizeof *job);
+    int *index = calloc((size_t)n + 1, sizeof *index);
+    if (!b || !job || !index) {
+        err_set(e, ERR_NOMEM, "out of memory");
+    } else {
+        b->t = t, b->index = index, b->told = told, b->arg = arg;
+        find_tasks(b, n, dir, e);
+        for (int i = 0; i < b->n_used && e->code == 0; i++)
+            if (b->used[i].bench.format == BENCH_EVALPLUS)
+                expected_load(&b->used[i].expected, s, &b->used[i].bench, b->used[i].wanted, NULL,
+                              NULL, e);
+        if (e->code == 0)
+            run_all(s, b, job, n, e);
+        for (int i = 0; i < b->n_used; i++) {
+            expected_free(&b->used[i].expected);
+            bench_free(&b->used[i].bench);
+            free(b->used[i].wanted);
+        }
+    }
+    free(b);
     free(job);
-    free(batch.index);
-    return rc;
+    free(index);
+    return e->code;
 }

@@ -223,16 +223,20 @@ static void print_probe(const struct sandbox *s)
 
 static int see_hostile(void *arg, const struct selftest *t, const struct verdict *v, struct err *e)
 {
-    int *bad = arg, good = selftest_expected(t, v->kind), rc;
+    int *bad = arg, good = !v || selftest_expected(t, v->kind), rc;
     struct json_out j = {0};
     *bad += !good;
     json_begin(&j, '{');
     json_kv_str(&j, "program", t->name);
     json_kv_bool(&j, "ok", good);
-    json_kv_str(&j, "verdict", verdict_name(v->kind));
-    json_kv_str(&j, "expected", t->expect);
-    json_kv_str(&j, "detail", v->detail);
-    json_kv_num(&j, "wall_ms", v->wall_ms);
+    if (v) {
+        json_kv_str(&j, "verdict", verdict_name(v->kind));
+        json_kv_str(&j, "expected", t->expect);
+        json_kv_str(&j, "detail", v->detail);
+        json_kv_num(&j, "wall_ms", v->wall_ms);
+    } else {
+        json_kv_str(&j, "skipped", t->skip);
+    }
     json_end(&j, '}');
     rc = json_line(&j, stdout, e);
     free(j.buf);
@@ -246,7 +250,7 @@ static int self_test(struct sandbox *s, struct err *e)
     char dir[4096];
     int n = 0, bad = 0;
     if (paths_find("tests/hostile/sandbox", dir, sizeof dir, e) < 0 ||
-        selftest_load(&t, &n, dir, e) < 0 || selftest_run(s, t, n, see_hostile, &bad, e) < 0)
+        selftest_load(&t, &n, dir, e) < 0 || selftest_run(s, t, n, dir, see_hostile, &bad, e) < 0)
         cli_die(e);
     if (bad)
         cli_warn("%d of %d programs got a verdict they must not get", bad, n);

@@ -11,7 +11,10 @@ setup() {
 
 @test "every hostile program gets a verdict that it must get, and none passes by cheating" {
     "$s" --self-test >st.jsonl || { jq -c 'select(.ok | not)' st.jsonl; return 1; }
-    [ "$(wc -l <st.jsonl)" = "$(ls "$BATS_TEST_DIRNAME"/../hostile/sandbox/*.py | wc -l)" ]
+    # each program once; what was skipped is said, and nothing in Python is
+    [ "$(wc -l <st.jsonl)" = "$(ls "$BATS_TEST_DIRNAME"/../hostile/sandbox/*.{py,js,cpp,c} | wc -l)" ]
+    (cd "$BATS_TEST_DIRNAME/../hostile/sandbox" && ls ./*.py) | sed 's,^./,,; s,.py$,,' | sort >python
+    [ -z "$(jq -r 'select(.skipped | not) | .program' st.jsonl | sort | comm -23 python -)" ]
     [ "$(jq -c 'select((.program | startswith("cheat-")) and .verdict == "pass")' st.jsonl | wc -l)" = 0 ]
     [ "$(jq -c 'select(.program | startswith("cheat-"))' st.jsonl | wc -l)" -ge 15 ]
     # each is stopped in bounded time (its limits are 1 s of CPU, 2 s of wall time for sleepers)

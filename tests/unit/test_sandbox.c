@@ -158,7 +158,7 @@ static void judge(void)
 
 static void programs_of_self_test(void)
 {
-    char dir[] = "/tmp/test_sandbox.XXXXXX", path[64];
+    char dir[] = "/tmp/test_sandbox.XXXXXX", path[64], other[64];
     struct selftest *t;
     struct err e = {0};
     int n;
@@ -175,7 +175,17 @@ static void programs_of_self_test(void)
            !strcmp(t->task_id, "x/1") && selftest_expected(t, VERDICT_wrong_answer) &&
            !selftest_expected(t, VERDICT_exception),
        "a program and what it must get");
+    ok(!strcmp(t->bench, "humaneval") && !t->skip, "of HumanEval where it says nothing else");
     selftest_free(t, n);
+    snprintf(other, sizeof other, "%s/b.cpp", dir);
+    f = fopen(other, "w");
+    fputs("/* b */\n// task: CPP/1\n// expect: crash\n// bench: own.yaml\nint main;\n", f);
+    fclose(f);
+    ok(selftest_load(&t, &n, dir, &e) == 0 && n == 2 && !strcmp(t[1].name, "b") &&
+           !strcmp(t[1].task_id, "CPP/1") && !strcmp(t[1].bench, "own.yaml"),
+       "C++ has other comments");
+    selftest_free(t, n);
+    unlink(other);
     f = fopen(path, "w");
     fputs("# task: x/1\n# expect: passed\n", f);
     fclose(f);
