@@ -32,7 +32,12 @@ struct jail_request {
     uint32_t files;      /* open descriptors */
     uint32_t tmp_mib;    /* private /tmp; 0 = none */
 };
-enum jail_event { JAIL_STARTED = 1, JAIL_EXITED = 2, JAIL_READY = 3 };
+enum jail_event {
+    JAIL_STARTED = 1,
+    JAIL_EXITED = 2,
+    JAIL_READY = 3,
+    JAIL_FAILED = 4 /* the process of a job could not enter its jail; EXITED follows */
+};
 struct jail_message {
     uint32_t event, slot;
     int32_t status;  /* EXITED: of wait(2) */
@@ -40,7 +45,7 @@ struct jail_message {
     uint32_t rss_kb; /* EXITED: of the process and of what it waited for, and so the times */
     uint32_t pad;
     uint64_t user_us, system_us;
-    char text[32]; /* READY: the version of Python */
+    char text[128]; /* READY: the version of Python; FAILED: why */
 };
 /* How a job's process ends when it is not the program that ends it. */
 enum { JAIL_EXIT_ENTER = 120, JAIL_EXIT_MEMORY = 121, JAIL_EXIT_ROLE = 122 };

@@ -89,8 +89,8 @@ static void ended(struct slot *t)
     v->exit = WIFEXITED(c->status) ? WEXITSTATUS(c->status) : 0;
     v->signal = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
     cpu_killed = v->signal == SIGXCPU || (v->signal == SIGKILL && c->cpu > ceil(l->cpu_s) / 2);
-    if (v->exit == JAIL_EXIT_ENTER)
-        set(v, VERDICT_harness_error, "%s", t->head);
+    if (c->failed)
+        set(v, VERDICT_harness_error, "%s", t->failure);
     else if (v->exit == JAIL_EXIT_MEMORY)
         set(v, VERDICT_memory, "out of memory");
     else if (v->signal == 0)
@@ -106,8 +106,11 @@ static void ended(struct slot *t)
         set(v, VERDICT_timeout_cpu, "more than %g s of CPU time", ceil(l->cpu_s));
     else if (v->signal == SIGXFSZ)
         set(v, VERDICT_file_limit, "a file of more than %ld MiB", l->file_mib);
-    else if (v->signal ==
-             SIGKILL) /* nobody but the kernel's out-of-memory killer can have sent it */
+    else if (v->signal == SIGKILL && c->kill) { /* by us, since nothing could come any more */
+        v->signal = 0;
+        set(v, VERDICT_protocol, "it closed its end before the end of the test");
+    } else if (v->signal ==
+               SIGKILL) /* nobody but the kernel's out-of-memory killer can have sent it */
         set(v, VERDICT_memory, "killed");
     else
         set(v, VERDICT_crash, "signal %d", v->signal);
@@ -134,8 +137,9 @@ static void unreported(struct slot *t)
     const struct side *k = &t->side[CHECKER];
     if ((t->jail[1] < 0))
         ended(t);
-    else if (WIFSIGNALED(k->status) &&
-             (WTERMSIG(k->status) == SIGXCPU || WTERMSIG(k->status) == SIGKILL))
+    else if (k->failed)
+        set(&t->v, VERDICT_harness_error, "checker: %s", t->failure);
+    else if (WIFSIGNALED(k->status) && WTERMSIG(k->status) == SIGXCPU)
         set(&t->v, VERDICT_timeout_cpu, "the test needs too long with what was returned");
     else if (WIFEXITED(k->status) && WEXITSTATUS(k->status) == JAIL_EXIT_MEMORY)
         set(&t->v, VERDICT_memory, "the test runs out of memory with what was returned");

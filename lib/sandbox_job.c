@@ -122,8 +122,7 @@ int sandbox_message(struct sandbox *s, int k, struct err *e)
         memcpy(&fd, CMSG_DATA(a), sizeof fd);
     if (m.event == JAIL_READY) {
         s->jail[k].enforced |= (m.held & 1 ? JAIL_LANDLOCK : 0) | (m.held & 2 ? JAIL_PIDMAX : 0);
-        m.text[sizeof m.text - 1] = 0;
-        memcpy(s->jail[k].python, m.text, sizeof m.text);
+        snprintf(s->jail[k].python, sizeof s->jail[k].python, "%.31s", m.text);
         return 0;
     }
     if (m.slot >= (uint32_t)s->n_slot ||
@@ -133,7 +132,10 @@ int sandbox_message(struct sandbox *s, int k, struct err *e)
         return err_set(e, ERR_OS, "sandbox: a zygote speaks of slot %u", m.slot);
     }
     p = &s->slot[m.slot].side[k == CHECKER || k == PROGRAM_CHECKER];
-    if (m.event == JAIL_STARTED) {
+    if (m.event == JAIL_FAILED) {
+        p->failed = 1;
+        snprintf(s->slot[m.slot].failure, sizeof s->slot[m.slot].failure, "%.127s", m.text);
+    } else if (m.event == JAIL_STARTED) {
         p->pidfd = fd;
         if (p->kill)
             kill_side(p);
@@ -299,7 +301,7 @@ static void reset(struct slot *t)
     t->why = KILL_NONE;
     t->out_fd = t->rep_fd = t->told_fd = -1;
     t->n_tail = t->n_told = 0;
-    t->head[0] = 0;
+    t->failure[0] = 0;
     random_hex(t->nonce, 16);
 }
 
@@ -441,11 +443,6 @@ static void drain_output(struct slot *t)
     char junk[65536];
     ssize_t n;
     while ((n = read(t->out_fd, junk, sizeof junk)) > 0) {
-        if (t->n_output == 0) { /* kept for a child that could not enter its jail */
-            size_t k = (size_t)n < sizeof t->head - 1 ? (size_t)n : sizeof t->head - 1;
-            memcpy(t->head, junk, k);
-            t->head[k] = 0;
-        }
         t->n_output += (size_t)n;
         keep_tail(t, junk, (size_t)n);
         /* the checker goes on with the answers that it has: which verdict it is must not depend on when we look */

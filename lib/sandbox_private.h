@@ -17,9 +17,9 @@ enum { CANDIDATE, CHECKER, INPROC, PROGRAM, PROGRAM_CHECKER, N_JAILS };
 enum { TAIL = 4096 };
 enum kill_why { KILL_NONE, KILL_DONE, KILL_WALL, KILL_CPU, KILL_OUTPUT };
 
-struct side { /* one process, as its zygote tells */
-    int live, pidfd, kill, status;
-    double cpu; /* seconds */
+struct side {                              /* one process, as its zygote tells */
+    int live, pidfd, kill, status, failed; /* failed: it could not enter its jail */
+    double cpu;                            /* seconds */
     long rss_kb;
 };
 struct slot {
@@ -35,7 +35,8 @@ struct slot {
     double start, deadline, look_at_cpu, cpu_before;
     long oom_before;
     enum kill_why why;
-    char nonce[33], head[256], tail[TAIL + 1], told[2048];
+    char nonce[33], failure[128]; /* why a side could not enter */
+    char tail[TAIL + 1], told[2048];
     size_t n_tail, n_told;
     char *report; /* grows; a verdict is short, a reference's results are not */
     size_t n_report, cap_report, n_output;

@@ -12,18 +12,22 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { HIGH = 200 }; /* descriptors wait there while 0..5 are filled */
+enum { CONTROL = 3, SAY = 6 }; /* the zygote's socket; where it is kept until the job has entered */
 
-static int say; /* where a failure is told: what the supervisor reads of this job */
+static int say = CONTROL;
+static uint32_t in_slot;
 
+/* Told on the zygote's socket, which no job ever holds: an exit status alone could be the program's own. */
 static _Noreturn void fail(const char *what)
 {
-    char text[160];
-    int n = snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
-    if (write(say, text, (size_t)n) < 0)
+    struct jail_message m = {.event = JAIL_FAILED, .slot = in_slot};
+    snprintf(m.text, sizeof m.text, "%.60s: %.60s", what, strerror(errno));
+    if (send(say, &m, sizeof m, MSG_NOSIGNAL) < 0)
         _exit(JAIL_EXIT_ENTER);
     _exit(JAIL_EXIT_ENTER);
 }
@@ -41,26 +45,29 @@ static void place_descriptors(const struct jail_request *r, const int *fd, int n
     int high[JAIL_MAX_FDS], k = 0, used = 0;
     for (int i = 0; i < n_fd; i++)
         if ((high[i] = fcntl(fd[i], F_DUPFD, HIGH)) < 0)
-            _exit(JAIL_EXIT_ENTER);
+            fail("descriptors");
+    if (dup2(CONTROL, SAY) < 0)
+        fail("descriptors");
+    say = SAY;
     for (size_t i = 0; i < sizeof places / sizeof *places && k < n_fd; i++) {
         if (!(r->fds & places[i].bit))
             continue;
         if (dup2(high[k], places[i].at) < 0 ||
             (places[i].also >= 0 && dup2(high[k], places[i].also) < 0))
-            _exit(JAIL_EXIT_ENTER);
+            fail("descriptors");
         used |= 1 << places[i].at | (places[i].also >= 0 ? 1 << places[i].also : 0);
         k++;
     }
     if (!(used & 2)) { /* the zygote's 1 and 2: /dev/null is 0 */
         if (dup2(0, 1) < 0 || dup2(0, 2) < 0)
-            _exit(JAIL_EXIT_ENTER);
+            fail("descriptors");
         used |= 6;
     }
     for (int i = 3; i < 6; i++) /* nothing of the zygote's stays: its control socket was 3 */
         if (!(used >> i & 1))
             close(i);
-    if (syscall(SYS_close_range, 6, ~0U, 0) < 0)
-        for (int i = 6; i < 1024; i++)
+    if (syscall(SYS_close_range, SAY + 1, ~0U, 0) < 0)
+        for (int i = SAY + 1; i < 1024; i++)
             close(i);
 }
 
@@ -187,7 +194,7 @@ void enter_jail(const struct enter *j, const struct jail_request *r, const int *
 {
     int rules = -1, tmp;
     char options[64];
-    say = fd[n_fd - 1];
+    in_slot = r->slot;
     setsid();
     /* first where descriptors of the zygote are needed, then the job's own take their places */
     join_cgroups(j, r->slot);
@@ -215,8 +222,8 @@ void enter_jail(const struct enter *j, const struct jail_request *r, const int *
     if (rules >= 0 && syscall(SYS_landlock_restrict_self, rules, 0) != 0)
         fail("landlock");
     place_descriptors(r, fd, n_fd);
-    say = r->fds & JAIL_FD_REPORT ? 5 : 2;
     set_limits(r);
     if (j->last.len && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &j->last, 0, 0) < 0)
         fail("seccomp");
+    close(SAY);
 }

@@ -28,8 +28,8 @@ struct enter {
 };
 /* Landlock's version and the paths that stay readable. */
 void enter_landlock_init(struct enter *j);
-/* In the child: from the zygote's rights down to a job's. On failure writes why to `say` and exits with
- * JAIL_EXIT_ENTER. fd: the request's descriptors. */
+/* In the child: from the zygote's rights down to a job's. On failure tells the supervisor why (JAIL_FAILED) and
+ * exits. fd: the request's descriptors. */
 void enter_jail(const struct enter *j, const struct jail_request *r, const int *fd, int n_fd);
 
 PyObject *frames_receive(PyObject *self, PyObject *args);
