@@ -39,7 +39,7 @@ double sandbox_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static double wall_limit(const struct sandbox_limits *l)
+double sandbox_wall(const struct sandbox_limits *l)
 {
     return l->wall_s > 0
                ? l->wall_s
@@ -330,7 +330,7 @@ static void set_clocks(const struct sandbox *s, struct slot *t, const struct ben
     t->start = sandbox_now();
     t->runs = task->judge == BENCH_IO && !task->called ? task->n_io : 1;
     t->cpu_s = t->runs * ceil(t->limits->cpu_s) + (builds ? BUILD_CPU : 0);
-    t->wall_s = t->runs * wall_limit(t->limits) + (builds ? BUILD_WALL : 0);
+    t->wall_s = t->runs * sandbox_wall(t->limits) + (builds ? BUILD_WALL : 0);
     t->deadline = t->start + t->wall_s;
     t->look_at_cpu = t->start + t->cpu_s;
 }

@@ -314,13 +314,14 @@ int sandbox_payload(struct sandbox_payload *p, const struct sandbox_job *job, co
         expected_payload(p, job, program, line, n_line, e);
     } else if (line) {
         if (job->task->judge == BENCH_IO &&
-            !job->task->called) { /* it reads: 1, ms of a run, the program */
-            uint32_t ms = (uint32_t)(1e3 * (job->limits ? 3 * job->limits->cpu_s + 2 : 30));
-            if ((p->code = malloc(5 + strlen(program)))) {
+            !job->task->called) { /* it reads: 1, ms and CPU seconds of a run, the program */
+            const struct sandbox_limits *l = job->limits ? job->limits : &sandbox_defaults;
+            uint32_t head[2] = {(uint32_t)(1e3 * sandbox_wall(l)), (uint32_t)ceil(l->cpu_s)};
+            p->n_code = 1 + sizeof head + strlen(program);
+            if ((p->code = malloc(p->n_code))) {
                 p->code[0] = 1;
-                memcpy(p->code + 1, &ms, sizeof ms);
-                memcpy(p->code + 5, program, strlen(program));
-                p->n_code = 5 + strlen(program);
+                memcpy(p->code + 1, head, sizeof head);
+                memcpy(p->code + 1 + sizeof head, program, strlen(program));
             }
         } else {
             p->code = program;

@@ -63,6 +63,7 @@ int sandbox_need(struct sandbox *s, int k, struct err *e); /* jail k, if it is n
 
 /* ---- sandbox_job.c ---- */
 double sandbox_now(void); /* seconds, monotonic */
+double sandbox_wall(const struct sandbox_limits *l);
 int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *job, struct err *e);
 /* Wait for the next event of any job and deal with it. */
 int sandbox_step(struct sandbox *s, struct err *e);

@@ -112,15 +112,19 @@ RUN_OUTPUT = 1 << 24   # bytes that one run may write
 
 def _be_program(code, stdin, stdout):
     """In the child: be the program, with this input and output; nothing of ours stays open."""
+    import signal
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
     os.closerange(3, 64)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     status = 0
     try:
         gc.enable()
         exec(code, {'__name__': '__main__', '__builtins__': builtins})
     except SystemExit as e:
         status = e.code if type(e.code) is int else 0 if e.code is None else 1
+    except MemoryError:
+        os._exit(121)
     except BaseException:
         import traceback
         traceback.print_exc()
@@ -134,24 +138,38 @@ def _be_program(code, stdin, stdout):
     os._exit(status & 255)
 
 
-def _one_run(code, text, wall):
-    """('exit', status or -signal, output), ('timeout_wall' or 'output_limit', 0, b'')."""
+def _end_all(pid):
+    """Kill a run (0: it has ended) and what it left behind: this is the first process of the job's pid namespace."""
+    try:
+        if os.getpid() == 1:
+            os.kill(-1, 9)
+        elif pid:
+            os.kill(pid, 9)
+    except ProcessLookupError:
+        pass
+
+
+def _one_run(code, text, wall, cpu_s):
+    """('exit', status or -signal, output), ('timeout_wall', 'output_limit' or 'fork', 0, b'')."""
     import select
     import time
     end = time.monotonic() + wall
     text = text.encode('utf-8', 'surrogatepass')
     stdin_r, stdin_w = os.pipe()
     out_r, out_w = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        return 'fork', 0, b''
     if pid == 0:
         _be_program(code, stdin_r, out_w)
     os.close(stdin_r)
     os.close(out_w)
     os.set_blocking(stdin_w, False)
     os.set_blocking(out_r, False)
-    out, n, why, status = [], 0, 'exit', None
-    while True:
-        r, w, _ = select.select([out_r], [stdin_w] if stdin_w >= 0 else [], [], 0.02)
+    out, n, why, status, pause, reading = [], 0, 'exit', None, 0.02, True
+    while status is None or reading:
+        r, w, _ = select.select([out_r] if reading else [], [stdin_w] if stdin_w >= 0 else [], [], pause)
         if w:
             try:
                 text = text[os.write(stdin_w, text[:65536]):]
@@ -160,36 +178,49 @@ def _one_run(code, text, wall):
             if not text:
                 os.close(stdin_w)
                 stdin_w = -1
-        b = b''
         if r:
             b = os.read(out_r, 1 << 20)
             out.append(b)
             n += len(b)
+            if not b:   # mostly the end of the process, which can be seen at once then
+                reading, pause = False, 0.0005
+        elif not reading:
+            pause = min(2 * pause, 0.02)
         if why == 'exit' and (n > RUN_OUTPUT or time.monotonic() > end):
             why = 'output_limit' if n > RUN_OUTPUT else 'timeout_wall'
-            os.kill(pid, 9)
+            if status is None:
+                _end_all(pid)
         if status is None:
-            done, s = os.waitpid(pid, os.WNOHANG)
-            status = s if done else None
-        if status is not None and (why != 'exit' or not b):   # what its own children write later is lost
-            break
-        if r and not b and status is None:
-            _, status = os.waitpid(pid, 0)
+            done, s, use = os.wait4(pid, os.WNOHANG)
+            if done:
+                status = s
+                _end_all(0)   # what its own children write later is lost
+        if why != 'exit' and status is not None:
             break
     if stdin_w >= 0:
         os.close(stdin_w)
     os.close(out_r)
+    try:   # those that were orphaned here: the next run has all processes to itself
+        while os.getpid() == 1:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
     if why != 'exit':
         return why, 0, b''
-    return 'exit', -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), b''.join(out)
+    number = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    if number == -9 and use.ru_utime + use.ru_stime > cpu_s / 2:   # RLIMIT_CPU, whose limits are one
+        number = -24
+    return 'exit', number, b''.join(out)
 
 
 def _serve_input(payload):
-    """A program that reads: seconds of wall time for one run, the program; an answer for each text."""
-    wall = int.from_bytes(payload[1:5], 'little') / 1000
+    """A program that reads: milliseconds and CPU seconds of a run, the program; an answer for each text."""
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)   # from a program, to the first process of its namespace: ignored
+    wall, cpu_s = int.from_bytes(payload[1:5], 'little') / 1000, int.from_bytes(payload[5:9], 'little')
     failed, code = None, None
     try:
-        code = compile(payload[5:], 'solution.py', 'exec', dont_inherit=True)
+        code = compile(payload[9:], 'solution.py', 'exec', dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as e:
         failed = (b'S', describe(e))
     while True:
@@ -200,7 +231,7 @@ def _serve_input(payload):
         if failed and op != b'P':
             _reply(nonce, *failed)
         elif op == b'I':
-            _reply(nonce, b'V', _one_run(code, zygote.decode(b, 9, _by_number)[0], wall))
+            _reply(nonce, b'V', _one_run(code, zygote.decode(b, 9, _by_number)[0], wall, cpu_s))
         else:   # N: there are no names; P
             _reply(nonce, b'V', [] if op == b'N' else None)
 

@@ -6,6 +6,10 @@ import json
 import re
 
 
+# signals that say more than that a run crashed: SIGKILL, SIGXCPU, SIGXFSZ, SIGSYS
+_ENDS = {9: ('memory', 'killed'), 24: ('timeout_cpu', 'one run'), 25: ('file_limit', 'one run'), 31: ('forbidden', 'a forbidden system call')}
+
+
 class Outputs:
     """The tests of a task against answers of the candidate."""
 
@@ -16,7 +20,7 @@ class Outputs:
         at = 0
         try:
             found = peer.begin([self.func] if self.func else ['solution'], [])
-            if self.func and not found:
+            if self.func and not any(called for _, _, called in found):
                 return self.report('no_entry_point', 'nothing defines %s' % self.func, 0)
             call = found[0][1] if self.func else None
             for at, t in enumerate(self.tests):
@@ -41,7 +45,7 @@ class Outputs:
             return self.report(verdict, '%s: %s' % (self.where(at), detail), at)
 
     def report(self, verdict, detail, at):
-        return {'verdict': verdict, 'detail': detail.encode('utf-8', 'replace').decode()[:600], 'run': at + 1, 'total': len(self.tests)}
+        return {'verdict': verdict, 'detail': clean(detail), 'run': at + 1, 'total': len(self.tests)}
 
     def where(self, at):
         return 'test %d of %d' % (at + 1, len(self.tests))
@@ -59,10 +63,14 @@ class Outputs:
         if type(v) is not tuple or [type(e) for e in v] != [str, int, bytes]:
             raise Protocol('an answer of no kind')
         how, number, out = v
+        if how == 'fork':
+            return 'harness_error', 'no process for a run'
         if how != 'exit':
             return (how if how in ('timeout_wall', 'output_limit') else 'protocol'), 'one run'
+        if number == 121:   # as the driver ends when memory is out (candidate.py)
+            return 'memory', 'out of memory'
         if number < 0:
-            return ('timeout_cpu', 'one run') if number == -24 else ('memory', 'killed') if number == -9 else ('crash', 'signal %d' % -number)
+            return _ENDS.get(-number, ('crash', 'signal %d' % -number))
         if number:
             return 'exception', 'exit status %d' % number
         wrong = outputs_differ(out.decode('utf-8', 'replace'), t['out'])

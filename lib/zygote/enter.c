@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { HIGH = 200 }; /* descriptors wait there while 0..5 are filled */
+enum { HIGH = 200 };           /* descriptors wait there while 0..5 are filled */
 enum { CONTROL = 3, SAY = 6 }; /* the zygote's socket; where it is kept until the job has entered */
 
 static int say = CONTROL;

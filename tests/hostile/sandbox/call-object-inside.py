@@ -1,0 +1,7 @@
+# task: pair
+# expect: wrong_answer
+# bench: stdio.yaml
+class E:
+    def __eq__(self, o): return True
+def pair(a, b):
+    return [E(), E()]

@@ -1,0 +1,4 @@
+# task: upper
+# expect: wrong_answer
+# bench: stdio.yaml
+print('AB')

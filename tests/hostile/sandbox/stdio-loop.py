@@ -1,0 +1,5 @@
+# task: upper
+# expect: timeout_cpu
+# bench: stdio.yaml
+while True:
+    pass
