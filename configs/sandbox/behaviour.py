@@ -51,7 +51,7 @@ class Behaviour:
             if not remote:
                 raise
             verdict, detail = remote_verdict(remote)
-        return {'verdict': verdict, 'detail': detail.encode('utf-8', 'replace').decode()[:600], 'run': len(outputs),
+        return {'verdict': verdict, 'detail': clean(detail), 'run': len(outputs),
                 'total': len(self.inputs), 'outputs': outputs}
 
     def one(self, call, args):
@@ -70,4 +70,4 @@ class Behaviour:
             remote = getattr(e, 'apr_remote', None)
             if not remote or remote[0] == b'S':   # it did not load: no call will do better
                 raise
-            return '!' + remote[1][:60]
+            return '!' + clean(remote[1])[:60]

@@ -57,7 +57,7 @@ def run():
         except MemoryError:
             raise
         except Exception as e:   # the benchmark's fault, not the candidate's
-            report = {'verdict': 'harness_error', 'detail': 'test: %s: %s' % (type(e).__name__, str(e)[:300]), 'run': 0, 'total': 0}
+            report = {'verdict': 'harness_error', 'detail': 'test: %s: %s' % (type(e).__name__, _said(e)), 'run': 0, 'total': 0}
             stays = False
         stays = stays and report['verdict'] in ('pass', 'wrong_answer', 'exception', 'syntax_error', 'no_entry_point') \
             and zygote.peak() - first < GROWN

@@ -242,7 +242,7 @@ class Expected:
         self.values = data[at + head['arguments']:at + head['arguments'] + head['values']]
         self.places = {}   # of a list: where its items begin
 
-    def item(self, data, index):
+    def place(self, data, index):
         places = self.places.get(id(data))
         if places is None:
             at, places = 0, []
@@ -250,9 +250,17 @@ class Expected:
                 places.append(at)
                 at += 4 + int.from_bytes(data[at:at + 4], 'little')
             self.places[id(data)] = places
-        at = places[index]
+        return places[index]
+
+    def item(self, data, index):
+        at = self.place(data, index)
         n = int.from_bytes(data[at:at + 4], 'little')
         return zygote.decode(data[at + 5:at + 4 + n], 0, None)[0]
+
+    def asked(self, index):
+        """V or D: how the answer is to be told."""
+        at = self.place(self.values, index)
+        return self.values[at + 4:at + 5]
 
     def atol(self, index):
         return [a for i, a in self.steps if i <= index][-1]
@@ -267,9 +275,9 @@ class Expected:
 
     def differs(self, index, kind, body):
         """None if the answer is right all the same, else verdict, detail and index."""
-        if kind == b'D':
+        if kind == self.asked(index) == b'D':
             return 'wrong_answer', '%s: %s is something else (a large value)' % (self.where(index), self.call(index)), index
-        if kind == b'N':
+        if kind == b'N' and index == 0:
             return 'no_entry_point', 'nothing defines %s' % self.job['entry_point'], 0
         try:
             v, end = zygote.decode(body, 0, Opaque)
@@ -277,15 +285,17 @@ class Expected:
                 raise zygote.Malformed('bytes after the value')
         except zygote.Malformed as e:
             return 'protocol', '%s: %s' % (self.where(index), e), index
-        if kind == b'E' and type(v) is tuple and [type(e) for e in v] == [str, str, str, int]:
+        except BadReturn as e:   # in a set, or a key
+            return 'bad_return', '%s: %s: not plain data: %s' % (self.where(index), self.call(index), e), index
+        if kind in (b'E', b'S') and type(v) is tuple and [type(e) for e in v] == [str, str, str, int]:
             verdict, detail = remote_verdict((kind, *v))
-            return verdict, '%s: %s: %s' % (self.where(index), self.call(index), detail), index
+            return verdict, detail if kind == b'S' else '%s: %s: %s' % (self.where(index), self.call(index), detail), index
         if kind == b'B' and type(v) is tuple:
             return 'bad_return', '%s: not plain data: %s' % (self.where(index), v[2:3]), index
         if kind == b'X':
             return 'early_exit', '%s: SystemExit' % self.where(index), index
-        if kind != b'V':
-            return 'protocol', 'an answer of no kind', index
+        if kind != b'V' or self.asked(index) != b'V':
+            return 'protocol', '%s: an answer of no kind' % self.where(index), index
         exp = self.item(self.values, index)
         try:
             if right(v, exp, self.item(self.arguments, index), self.atol(index), self.job['oracle']):
@@ -302,5 +312,5 @@ class Expected:
         if type(r) is int:
             r = ('pass', '', r - 1) if r == self.n else ('gone', self.where(r), r)
         verdict, detail, index = r
-        return {'verdict': verdict, 'detail': detail.encode('utf-8', 'replace').decode()[:600], 'run': min(index + 1, self.n),
+        return {'verdict': verdict, 'detail': clean(detail), 'run': min(index + 1, self.n),
                 'total': self.n}

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import random
+import re
 import reprlib
 import sys
 
@@ -71,11 +72,15 @@ def _handle(x):
 
 
 def _names(found, wanted):
+    """(name, callable, value), each name once; a type is callable, so no value is one and would be called here."""
     if type(found) is not list:
         raise Protocol('names')
+    seen = set()
     for item in found:
-        if type(item) is not tuple or len(item) != 3 or item[0] not in wanted:
+        if type(item) is not tuple or [type(e) for e in item[:2]] != [str, bool] or len(item) != 3 or item[0] not in wanted or \
+                item[0] in seen or type(item[2]) is type:
             raise Protocol('names')
+        seen.add(item[0])
     return found
 
 
@@ -88,6 +93,7 @@ class Remote:
     def __init__(self):
         self.last = None
         self.calls = 0
+        self.lent = False   # the test holds a value of the candidate's that is no function
         self.planned = []   # bodies still to be sent, last one first
         self.sent = []      # (nonce, body) of questions without an answer yet, first one first
         self.bytes = 0      # of these
@@ -136,8 +142,9 @@ class Remote:
             room -= len(self.planned[-1]) + EACH
             first.append((b'C', self.planned.pop()))
         self.put(first)
-        return [(name, self.proxy(name) if called is True else value, called)
-                for name, called, value in _names(self.result(*self.take()), wanted)]
+        found = _names(self.result(*self.take()), wanted)
+        self.lent = not all(called for _, called, _ in found)
+        return [(name, self.proxy(name) if called else value, called) for name, called, value in found]
 
     def top_up(self):
         more = []
@@ -167,7 +174,10 @@ class Remote:
         """Forget what was asked ahead."""
         self.planned = []
         while self.sent:
-            self.take()
+            try:
+                self.take()
+            except BadReturn:   # of an answer that the test never asked for
+                pass
 
     def end(self):
         """The test has passed: an answer too many would come here."""
@@ -188,7 +198,8 @@ class Remote:
             raise EarlyExit(str(v)[:200])
         if kind in (b'E', b'S') and type(v) is tuple and [type(e) for e in v] == [str, str, str, int]:
             cls = getattr(builtins, v[1], None)
-            if not (isinstance(cls, type) and issubclass(cls, BaseException)) or cls is SystemExit:
+            # what only ends a loop (map, for) or passes by "except Exception" is an error like any other
+            if not (isinstance(cls, type) and issubclass(cls, Exception)) or issubclass(cls, (StopIteration, StopAsyncIteration)):
                 cls = Exception
             try:
                 e = cls(v[2])
@@ -213,6 +224,7 @@ class Local:
         self.names, self.failed = names, failed
         self.last = None
         self.calls = 0
+        self.lent = False
 
     def begin(self, wanted, plan):
         if self.failed is not None:
@@ -222,6 +234,7 @@ class Local:
             v = self.names.get(name, ast)
             if not isinstance(v, type(ast)):
                 found.append((name, self.proxy(v) if type(v) is type(_names) else v, callable(v)))
+        self.lent = not all(called for _, _, called in found)
         return found
 
     def proxy(self, f):
@@ -388,9 +401,23 @@ def _short(v):
         return '<%s>' % type(v).__name__
 
 
+def _said(e):
+    """The text of an exception, which may hold what has none (an int beyond 4300 digits)."""
+    try:
+        return str(e)[:300]
+    except Exception:
+        return ''
+
+
+def clean(text):
+    """Text for a record: 600 characters that any reader of JSON takes."""
+    return text.encode('utf-8', 'replace').decode().replace('\0', '\ufffd')[:600]
+
+
 def remote_verdict(r):
     """Verdict and detail of an exception in the candidate."""
     kind, name, base, text, errno = r
+    text = re.sub(' at 0x[0-9a-f]+', ' at 0x...', text)   # another one in each run
     detail = '%s: %s' % (name, text) if text else name
     if kind == b'S':
         return 'syntax_error', detail
@@ -483,6 +510,9 @@ class Test:
         missing = [n for n in self.wanted if n not in ns and n not in BUILTINS and n not in MODULES]
         if missing and not entry:
             return 'no_entry_point', 'nothing defines %s' % missing[0]
+        for name, _, called in found:
+            if name in self.seen.called and not called:
+                return 'no_entry_point', '%s is no function' % name
         peer.last = None
         for c in self.codes:
             exec(c, ns)
@@ -516,7 +546,7 @@ class Test:
             where = 'assert %d of %d' % (at + 1, len(asserts)) if at < len(asserts) else 'test'
             verdict, detail = self.verdict_of(e, at, where, peer)
         total = len(asserts)
-        return {'verdict': verdict, 'detail': detail.encode('utf-8', 'replace').decode()[:600],
+        return {'verdict': verdict, 'detail': clean(detail),
                 'run': total if verdict == 'pass' else 0 if at is None or at == total else at + 1, 'total': total}
 
     def verdict_of(self, e, at, where, peer):
@@ -537,11 +567,11 @@ class Test:
         if type(peer.last) is Opaque:
             return 'bad_return', '%s: not plain data: %s' % (where, peer.last.name)
         if isinstance(e, AssertionError):
-            text = ast.unparse(asserts[at][3].test)[:160] if at < len(asserts) else str(e)[:160]
+            text = ast.unparse(asserts[at][3].test)[:160] if at < len(asserts) else _said(e)[:160]
             return 'wrong_answer', '%s: %s; got %s' % (where, text, _short(peer.last))
-        if peer.calls:  # the returned value broke the test
-            return 'wrong_answer', '%s: %s: %s; got %s' % (where, type(e).__name__, str(e)[:200], _short(peer.last))
-        return 'harness_error', '%s: %s' % (type(e).__name__, str(e)[:300])
+        if peer.calls or peer.lent:  # what came from the candidate broke the test
+            return 'wrong_answer', '%s: %s: %s; got %s' % (where, type(e).__name__, _said(e)[:200], _short(peer.last))
+        return 'harness_error', '%s: %s' % (type(e).__name__, _said(e))
 
 
 def warm_judge():

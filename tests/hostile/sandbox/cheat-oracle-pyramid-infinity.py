@@ -1,0 +1,5 @@
+# task: Stream/pyramid
+# expect: wrong_answer
+# bench: stream.yaml
+def pyramid(b, h):
+    return float('inf')

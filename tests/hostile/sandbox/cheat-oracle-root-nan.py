@@ -1,0 +1,5 @@
+# task: Stream/root
+# expect: wrong_answer
+# bench: stream.yaml
+def root(c):
+    return float('nan')

@@ -1,0 +1,5 @@
+# task: HumanEval/53
+# expect: pass
+# bench: humanevalplus
+def add(x, y):
+    return x + y

@@ -1,0 +1,21 @@
+# task: Stream/double
+# expect: pass
+# bench: stream.yaml
+# right answers, and more behind the last: nobody reads them
+import os, sys
+def frames(*answers):
+    """(kind, value): behind each other on the socket, as zygote.answer would have sent them"""
+    f = sys._getframe()
+    while 'zygote' not in f.f_globals:
+        f = f.f_back
+    z = f.f_globals['zygote']
+    out = b''
+    for kind, v in answers:
+        body = kind + (v if kind == b'D' else z.encode(v, lambda x: (7, True)))
+        out += len(body).to_bytes(4, 'little') + body
+    z.send(3, out)
+
+def double(n):
+    if n == -5:
+        frames((b'V', -10), (b'V', 0), (b'E', ('X', 'Exception', '', 0)))
+    return 2 * n

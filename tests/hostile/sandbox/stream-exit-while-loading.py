@@ -1,0 +1,4 @@
+# task: Stream/double
+# expect: early_exit
+# bench: stream.yaml
+raise SystemExit(0)

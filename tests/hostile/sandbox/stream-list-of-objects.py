@@ -1,0 +1,5 @@
+# task: Stream/double
+# expect: bad_return wrong_answer
+# bench: stream.yaml
+def double(n):
+    return [2 * n, object()]

@@ -1,0 +1,4 @@
+# task: Stream/double
+# expect: no_entry_point
+# bench: stream.yaml
+double = 5

@@ -1,0 +1,4 @@
+# task: Stream/double
+# expect: syntax_error
+# bench: stream.yaml
+def double(n:
