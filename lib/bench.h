@@ -64,6 +64,7 @@ struct bench {
     enum bench_lang lang;
     int mbpp;      /* asked in words with asserts, not as code to complete */
     int inproc;    /* all of its tasks */
+    int packages;  /* programs see the Python packages that are installed */
     int ask_input; /* cruxeval: input, not output */
     int instruct;  /* bigcodebench: in words */
     char test_field[64];

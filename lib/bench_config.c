@@ -181,11 +181,13 @@ static int read_values(struct bench *b, struct bench_config *c, const struct yam
     static const char *const languages[] = {"python", "c", "cpp", "javascript", NULL};
     static const char *const modes[] = {"split", "inproc", NULL};
     static const char *const asks[] = {"output", "complete", "input", "instruct", NULL};
+    static const char *const packages[] = {"hidden", "shown", NULL};
     const struct yaml *root = d->root;
     int format = choice(d, root, "format", "", formats, e),
         lang = choice(d, root, "lang", "python", languages, e);
     int mode = choice(d, root, "mode", "split", modes, e),
         ask = choice(d, root, "ask", "output", asks, e);
+    b->packages = choice(d, root, "packages", "hidden", packages, e) == 1;
     c->first_id = yaml_int(d, root, "first_id", 0, e);
     c->last_id = yaml_int(d, root, "last_id", c->first_id ? LONG_MAX : 0, e);
     c->n_task = yaml_int(d, root, "n_task", 0, e);
@@ -207,12 +209,28 @@ static int read_values(struct bench *b, struct bench_config *c, const struct yam
     return 0;
 }
 
+/* A name of the catalog, or a path from the folder of the description that says so. */
+static int data_path(const char *from, const char *data, char *path, size_t size, struct err *e)
+{
+    const char *slash = strrchr(from, '/');
+    size_t n = strlen(data);
+    int is_file = strchr(data, '/') || (n > 6 && !strcmp(data + n - 6, ".jsonl")) ||
+                  (n > 9 && !strcmp(data + n - 9, ".jsonl.gz"));
+    if (!is_file || *data == '/' || !slash)
+        return catalog_resolve(data, path, size, e);
+    if ((size_t)(slash - from) + 1 + n >= size)
+        return err_set(e, ERR_DATA, "%s: the path of its data is too long", from);
+    snprintf(path, size, "%.*s/%s", (int)(slash - from), from, data);
+    return 0;
+}
+
 int bench_read_config(struct bench *b, const char *path, struct err *e)
 {
     static const char *const keys[] = {
-        "name",       "data",    "format", "lang",       "ask",     "first_id", "last_id", "n_task",
-        "max_tokens", "ceiling", "faults", "memory_mib", "cpu_s",   "limits",   "mode",    "trust",
-        "test_field", "rules",   "oracle", "arguments",  "licence", "homepage", "paper",   NULL};
+        "name",    "data",       "format",   "lang",       "ask",        "first_id", "last_id",
+        "n_task",  "max_tokens", "ceiling",  "faults",     "memory_mib", "cpu_s",    "limits",
+        "mode",    "trust",      "packages", "test_field", "rules",      "oracle",   "arguments",
+        "licence", "homepage",   "paper",    NULL};
     struct bench_config c = {0};
     struct yaml_doc d;
     char file[CATALOG_PATH];
@@ -237,7 +255,7 @@ int bench_read_config(struct bench *b, const char *path, struct err *e)
         goto out;
     }
     if ((rc = read_values(b, &c, &d, e)) < 0 ||
-        (rc = catalog_resolve(data, file, sizeof file, e)) < 0)
+        (rc = data_path(path, data, file, sizeof file, e)) < 0)
         goto out;
     b->name = strdup(name);
     b->path = strdup(file);

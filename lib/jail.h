@@ -41,6 +41,7 @@ struct jail_opts {
     const char *script;    /* of /usr/bin/python3 */
     const char *sandbox;   /* a folder of ours that is shown, read-only, as /sandbox; or NULL */
     const char *hidden[2]; /* folders that are empty inside, wherever they are shown; or NULL */
+    int packages;          /* show Python's packages that are installed beside its library */
     unsigned allow;        /* mechanisms outside are not tried */
 };
 /* ERR_UNAVAILABLE without /usr/bin/python3, ERR_OS else. */

@@ -5,11 +5,13 @@
  * is what costs, so the second one is small. */
 #include "jail.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,10 +77,57 @@ static int by_table(scmp_filter_ctx c, const char *const *killed, const struct d
     return rc;
 }
 
+/* One call by the value of an int argument, in all of these values. */
+static int by_argument(scmp_filter_ctx c, uint32_t action, int nr, unsigned argument,
+                       const unsigned *values, int n)
+{
+    int rc = 0;
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = seccomp_rule_add(c, action, nr, 1,
+                              SCMP_CMP32(argument, SCMP_CMP_MASKED_EQ, 0xffffffff, values[i]));
+    return rc;
+}
+
+/* Files that all jobs see (/usr, /dev/null) would carry a message from one to another: by a lock, a lease, a watch.
+ * Locking succeeds and does nothing: a job's own files nobody else has, and sqlite asks for locks. */
+static int no_locks(scmp_filter_ctx c)
+{
+    static const unsigned locks[] = {F_SETLK, F_SETLKW, 37 /* F_OFD_SETLK */,
+                                     38 /* F_OFD_SETLKW */},
+                          watches[] = {1024 /* F_SETLEASE */, 1026 /* F_NOTIFY */};
+    int rc = by_name(c, SCMP_ACT_ERRNO(0), "flock");
+    if (rc == 0)
+        rc = by_argument(c, SCMP_ACT_ERRNO(0), SCMP_SYS(fcntl), 1, locks, 4);
+    return rc ? rc : by_argument(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1, watches, 2);
+}
+
+/* With these a socket of a pair gets a name of its own accord (unix(7), autobind), by which the socket of another
+ * job in this network namespace could send to it. */
+static int no_names(scmp_filter_ctx c)
+{
+    static const unsigned options[] = {SO_PASSCRED, SO_PASSSEC, 76 /* SO_PASSPIDFD */};
+    return by_argument(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2, options, 3);
+}
+
+/* A crash must not start the host's handler of core dumps, which a core_pattern with a pipe does unless RLIMIT_CORE
+ * is 1 (enter.c): changing that succeeds and does nothing. */
+static int no_cores(scmp_filter_ctx c)
+{
+    int rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
+                              SCMP_A0(SCMP_CMP_EQ, RLIMIT_CORE));
+    return rc ? rc
+              : seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2,
+                                 SCMP_A1(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2(SCMP_CMP_NE, 0));
+}
+
 static int first_rules(scmp_filter_ctx c)
 {
     static const unsigned long terminal[] = {TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSCTTY};
     int rc = by_table(c, killed_first, denied_first);
+    if (rc == 0)
+        rc = no_locks(c);
+    if (rc == 0)
+        rc = no_names(c);
     for (size_t i = 0; i < sizeof terminal / sizeof *terminal && rc == 0; i++)
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ioctl), 1,
                               SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, terminal[i]));
@@ -95,7 +144,11 @@ static int last_rules(scmp_filter_ctx c, int alone)
                                            CLONE_NEWNET};
     static const char *const signals[] = {
         "kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"};
+    static const unsigned owners[] = {F_SETOWN, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */},
+                          owner_ioctls[] = {0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */};
     int rc = by_table(c, killed_last, denied_last);
+    if (rc == 0)
+        rc = no_cores(c);
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces && rc == 0; i++)
         rc = seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
@@ -106,9 +159,17 @@ static int last_rules(scmp_filter_ctx c, int alone)
             rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "fork");
         if (rc == 0)
             rc = by_name(c, SCMP_ACT_ERRNO(EAGAIN), "vfork");
-        /* without a pid namespace the others can be seen: no signals at all */
+        /* without a pid namespace the others can be seen: no signals at all, none that the kernel would send, no
+         * limits of another process */
         for (size_t i = 0; i < sizeof signals / sizeof *signals && rc == 0; i++)
             rc = by_name(c, SCMP_ACT_ERRNO(EPERM), signals[i]);
+        if (rc == 0)
+            rc = by_argument(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1, owners, 3);
+        if (rc == 0)
+            rc = by_argument(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, owner_ioctls, 2);
+        if (rc == 0)
+            rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+                                  SCMP_CMP32(0, SCMP_CMP_NE, 0));
     }
     return rc;
 }

@@ -138,6 +138,7 @@ static int open_jail(struct sandbox *s, int k, struct err *e)
                           .candidate = k != CHECKER && k != PROGRAM_CHECKER,
                           .sandbox = k >= PROGRAM ? s->languages.dir : NULL,
                           .hidden = {paths_root(), s->o.hidden},
+                          .packages = s->o.packages,
                           .allow = s->o.allow};
     char *text = script(parts[k], e);
     if (text) {

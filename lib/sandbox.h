@@ -35,7 +35,8 @@ struct sandbox_opts {
     enum bench_lang lang; /* of the jobs with BENCH_PROGRAM tasks, if there are any */
     const char *
         hidden; /* a folder that jobs must not see if it lies under /usr: the benchmark's; or NULL */
-    int recheck; /* try a wall time-out so many times more, alone */
+    int packages; /* jobs see the Python packages that are installed */
+    int recheck;  /* try a wall time-out so many times more, alone */
 };
 enum sandbox_work {
     SANDBOX_JUDGE,

@@ -355,6 +355,7 @@ int main(int argc, char **argv)
     if (w.jobs.n == 0 && w.jobs.n_bad)
         return cli_exit(err_exit_code(ERR_DATA)); /* nothing to judge, and it was said why */
     so.lang = w.bench.lang;
+    so.packages = w.bench.packages;
     so.hidden = folder_of(w.bench.path, folder, sizeof folder);
     if (sandbox_open(&s, &so, &e) < 0)
         cli_die(&e);

@@ -83,7 +83,8 @@ static void limit(int what, rlim_t to)
 
 static void set_limits(const struct jail_request *r)
 {
-    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CORE,
+          1); /* less than any core, and of 0 a core_pattern with a pipe takes no notice: core(5) */
     if (r->cpu_s)
         limit(RLIMIT_CPU, r->cpu_s);
     if (r->memory_mib)

@@ -108,8 +108,7 @@ setup() {
 }
 
 @test "the benchmark's language, values, calls, and programs that read" {
-    V=tests/vectors/bench T=$BATS_TEST_TMPDIR
-    cd "$TOP" # where the fixtures' paths begin
+    V=$TOP/tests/vectors/bench T=$BATS_TEST_TMPDIR
     jq -cn '{task_id: "x", text: "```c\nint main(void) { return 0; }\n```"}' >"$T/c.jsonl"
     [ "$("$x" --lang c "$T/c.jsonl" | jq -c '[.lang, .code]')" = '["c","int main(void) { return 0; }\n"]' ]
     jq -c '{task_id, sample, text: ("```\n" + .code + "\n```")}' "$V/multipl-e-cpp.code.jsonl" | "$x" --bench "$V/multipl-e-cpp.yaml" >"$T/cpp.jsonl"
@@ -123,8 +122,7 @@ setup() {
 }
 
 @test "answers in fences of every benchmark are judged as their code is" {
-    V=tests/vectors/bench T=$BATS_TEST_TMPDIR
-    cd "$TOP" # where the fixtures' paths begin
+    V=$TOP/tests/vectors/bench T=$BATS_TEST_TMPDIR
     for b in cruxeval-i cruxeval-o evalplus evalplus-mbpp humaneval-x-python livecodebench mbpp-sanitized mbpp-script; do
         jq -c 'select(.code != "") | {task_id, sample, text: ("Here it is:\n\n```python\n" + .code + "\n```\nDone.")}' "$V/$b.code.jsonl" |
             "$x" --bench "$V/$b.yaml" >"$T/code"

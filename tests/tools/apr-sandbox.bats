@@ -134,7 +134,7 @@ ceiling() { # bench, passes, tasks
     sed 's/livecodebench.jsonl/livecodebench-bad.jsonl/; /n_task/d' tests/vectors/bench/livecodebench.yaml >"$BATS_TEST_TMPDIR/bad.yaml"
     for i in 1 2 3 4; do
         sed -n "${i}p" tests/vectors/bench/livecodebench-bad.jsonl >"$BATS_TEST_TMPDIR/one.jsonl"
-        sed "s,tests/vectors/bench/livecodebench-bad.jsonl,$BATS_TEST_TMPDIR/one.jsonl," "$BATS_TEST_TMPDIR/bad.yaml" >"$BATS_TEST_TMPDIR/one.yaml"
+        sed "s,livecodebench-bad.jsonl,one.jsonl," "$BATS_TEST_TMPDIR/bad.yaml" >"$BATS_TEST_TMPDIR/one.yaml"
         run --separate-stderr -65 "$s" --bench "$BATS_TEST_TMPDIR/one.yaml" </dev/null
         [[ "$stderr" == *"one.jsonl:1: private_test_cases: "* ]]
     done

@@ -190,10 +190,10 @@ static void how_to_get(void)
 /* ---- configs/bench ---- */
 
 static const char *const bench_keys[] = {
-    "name",      "data",    "format",     "lang",    "ask",        "first_id",
-    "last_id",   "n_task",  "max_tokens", "ceiling", "memory_mib", "cpu_s",
-    "mode",      "rules",   "faults",     "limits",  "trust",      "oracle",
-    "arguments", "licence", "homepage",   "paper",   "test_field", NULL};
+    "name",   "data",       "format",   "lang",       "ask",       "first_id", "last_id",
+    "n_task", "max_tokens", "ceiling",  "memory_mib", "cpu_s",     "mode",     "rules",
+    "faults", "limits",     "trust",    "oracle",     "arguments", "licence",  "homepage",
+    "paper",  "test_field", "packages", NULL};
 static const char *const formats[] = {"humaneval",   "mbpp",         "evalplus",
                                       "humaneval-x", "stdio",        "cruxeval",
                                       "multipl-e",   "bigcodebench", NULL};
@@ -342,7 +342,8 @@ static void fixture(const char *name)
         ok(0, "%s", e.msg);
         return;
     }
-    snprintf(path, sizeof path, TOP "/%s", yaml_str(&d, d.root, "data", "", &e));
+    snprintf(path, sizeof path, TOP "/tests/vectors/bench/%s",
+             yaml_str(&d, d.root, "data", "", &e));
     data = text_of(path);
     ok(lines_of(data) == yaml_int(&d, d.root, "n_task", -1, &e), "fixture %s: its data", name);
     facts(&d, name, data);
