@@ -31,6 +31,7 @@ enum {
     DESCRIPTORS = 64
 };
 #define CPU_LOOK 0.1 /* seconds between looks at the CPU time of a whole tree */
+#define GONE     1.0 /* seconds for a process that has closed its socket to end */
 
 double sandbox_now(void)
 {
@@ -488,7 +489,9 @@ static void drain_report(struct slot *t)
     if (!room) /* more than any report of ours */
         t->n_report = 0;
     sandbox_read_report(t);
-    if (t->reported) /* the checker has spoken: the candidate is not needed any more */
+    if (t->reported && t->gone) /* as it ends by itself: a moment, and then it will not */
+        t->deadline = fmin(t->deadline, sandbox_now() + GONE);
+    else if (t->reported) /* the checker has spoken: the candidate is not needed any more */
         stop_job(t, KILL_DONE);
 }
 
@@ -532,7 +535,7 @@ static double watch_clocks(struct sandbox *s, struct slot *t, double now)
     if (t->why != KILL_NONE)
         return INFINITY;
     if (t->deadline <= now) {
-        stop_job(t, KILL_WALL);
+        stop_job(t, t->reported && t->gone ? KILL_DONE : KILL_WALL);
         return INFINITY;
     }
     if (t->look_at_cpu <= now && s->cgroup.held & JAIL_CG_CPU) {
