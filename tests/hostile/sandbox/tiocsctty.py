@@ -1,0 +1,6 @@
+# task: HumanEval/53
+# expect: forbidden
+import fcntl, os
+def add(x, y):
+    fcntl.ioctl(0, 0x540e, b'x')
+    return x + y

@@ -1,0 +1,6 @@
+# task: HumanEval/53
+# expect: forbidden
+import ctypes, os
+libc = ctypes.CDLL(None)
+def add(x, y):
+    return libc.unshare(0x20000)
