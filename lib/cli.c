@@ -154,21 +154,47 @@ static void print_help(FILE *f)
         fprintf(f, "see also: %s\n", self->see);
 }
 
+/* One line. Messages quote what files and command lines hold: that must neither steer a terminal nor look like a
+ * line of ours, so bytes that are no printable text are written as \xNN. */
+static void say(const char *text)
+{
+    fprintf(stderr, "%s: ", cli_name());
+    for (const char *s = text; *s;) {
+        unsigned char c = (unsigned char)*s;
+        size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        int c1 = c == 0xc2 && (unsigned char)s[1] < 0xa0; /* U+0080 to U+009F */
+        if (c < 0x20 || c == 0x7f || c1 || strnlen(s, n) < n || !utf8_valid(s, n)) {
+            fprintf(stderr, "\\x%02x", c);
+            s++;
+        } else {
+            fwrite(s, 1, n, stderr);
+            s += n;
+        }
+    }
+    fputc('\n', stderr);
+}
+
+static void vsay(const char *fmt, va_list ap)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, fmt, ap);
+    say(text);
+}
+
 void cli_usage(const char *fmt, ...)
 {
     va_list ap;
-    fprintf(stderr, "%s: ", cli_name());
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsay(fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nusage: %s %s\n", cli_name(), self ? self->usage : "");
+    fprintf(stderr, "usage: %s %s\n", cli_name(), self ? self->usage : "");
     exit(64);
 }
 
 void cli_die(const struct err *e)
 {
     fflush(stdout);
-    fprintf(stderr, "%s: %s\n", cli_name(), e->msg[0] ? e->msg : err_text(e->code));
+    say(e->msg[0] ? e->msg : err_text(e->code));
     exit(err_exit_code(e->code));
 }
 
@@ -177,11 +203,9 @@ void cli_warn(const char *fmt, ...)
     va_list ap;
     if (cli_quiet)
         return;
-    fprintf(stderr, "%s: ", cli_name());
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsay(fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
 }
 
 int cli_choice_has(const char *choices, const char *s)
