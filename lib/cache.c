@@ -9,13 +9,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Is the folder ours, and closed to writers other than us?  XDG_CACHE_HOME may be in a shared place, and what
+ * others put there must not decide a verdict. */
+static int own(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & (S_IWGRP | S_IWOTH) && chmod(path, st.st_mode & 0755) < 0))
+        return -1;
+    return access(path, W_OK);
+}
+
 static int make_parents(char *path)
 {
     char *last = strrchr(path, '/');
     for (char *p = path + 1; (p = strchr(p, '/')); p++) {
         int rc;
         *p = 0;
-        rc = mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : p == last ? access(path, W_OK) : 0;
+        rc = mkdir(path, 0777) < 0 && errno != EEXIST ? -1 : p == last ? own(path) : 0;
         *p = '/';
         if (rc < 0)
             return -1;

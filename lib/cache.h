@@ -6,7 +6,8 @@
 /* The path of NAME in the cache; -1 if it is too long. XDG_CACHE_HOME counts only if it is absolute, as its
  * specification says. */
 int cache_path(const char *name, char *path, size_t size);
-/* The same, with the folders above it made; -1 and "" if nothing can be written there. */
+/* The same, with the folders above it made; -1 and "" if nothing can be written there, or the last of them is
+ * another user's. */
 int cache_dir(const char *name, char *path, size_t size);
 /* A template for mkdtemp() in $TMPDIR or /tmp. */
 void cache_temporary(char *path, size_t size);

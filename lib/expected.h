@@ -2,7 +2,8 @@
  *
  * One file a task (configs/sandbox/evalplus.py writes and reads it) under $XDG_CACHE_HOME/apr/expected or
  * ~/.cache/apr/expected, named by the sha256 of all that it depends on: the task's record, the reference
- * program, the rules, the interpreter.  Where no cache can be written they live in a folder of this process. */
+ * program, the rules, the interpreter.  These files decide verdicts: where there is no folder that this user alone can
+ * write, they live in one of this process. */
 #ifndef EXPECTED_H
 #define EXPECTED_H
 #include "sandbox.h"
