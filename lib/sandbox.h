@@ -14,6 +14,10 @@
 #include "bench.h"
 #include "verdict.h"
 
+/* What a job is judged by, code aside: raised when the same job may get another verdict. Part of each job's hash, and
+ * the output_version of apr-sandbox. */
+enum { SANDBOX_VERSION = 3 };
+
 struct sandbox_limits {
     double cpu_s;    /* of each process; rounded up to whole seconds */
     double wall_s;   /* backstop; 0 = 3 cpu_s + 2 */
@@ -75,6 +79,6 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
  * the prompt (imports, helpers), then the code; or the whole prompt and the code if that is only a
  * body. */
 char *sandbox_program(const struct bench_task *t, const char *code);
-/* sha256 of program, test and limits. */
+/* sha256 of program, test, limits and SANDBOX_VERSION. */
 int sandbox_job_hash(const struct sandbox_job *j, const struct sandbox_limits *l, char hex[65]);
 #endif

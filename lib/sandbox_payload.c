@@ -354,12 +354,12 @@ int sandbox_job_hash(const struct sandbox_job *j, const struct sandbox_limits *l
 {
     size_t n = 0;
     char *program = sandbox_program(j->task, j->code), *test = test_json(j, "", NULL, &n),
-         limits[160];
+         limits[256];
     struct hash_sha256 h;
     int ok = program && test && hash_sha256_init(&h) == 0;
     l = j->limits ? j->limits : l;
-    snprintf(limits, sizeof limits, "%g %g %ld %ld %ld %ld %d", l->cpu_s, l->wall_s, l->memory_mib,
-             l->processes, l->file_mib, l->output_kib, j->inproc);
+    snprintf(limits, sizeof limits, "%d %.17g %.17g %ld %ld %ld %ld %d", SANDBOX_VERSION, l->cpu_s,
+             l->wall_s, l->memory_mib, l->processes, l->file_mib, l->output_kib, j->inproc);
     if (ok) {
         hash_sha256_add(&h, program, strlen(program) + 1);
         hash_sha256_add(&h, test, n + 1);

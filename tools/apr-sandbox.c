@@ -50,7 +50,7 @@ static const struct cli cli = {
     .example = "apr-sandbox code.jsonl --bench basic -o verdicts.jsonl && passk verdicts.jsonl",
     .opts = opts,
     .see = "apr-extract(1), passk(1), bench(5), schema(7)",
-    .output_version = 2};
+    .output_version = SANDBOX_VERSION};
 
 /* A run: jobs in input order, those that are judged now, where the verdicts go. */
 struct work {

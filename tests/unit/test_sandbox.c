@@ -89,6 +89,10 @@ static void job_hashes(void)
     sandbox_job_hash(&a, &l2, hl);
     ok(!strcmp(ha, again) && strcmp(ha, hb) && strcmp(ha, hc) && strcmp(ha, hl),
        "a job's hash tells code, test and limits apart");
+    l2 = l;
+    l2.cpu_s += 1e-7;
+    sandbox_job_hash(&a, &l2, hl);
+    ok(strcmp(ha, hl), "limits to their last digit");
 }
 
 struct seen {
