@@ -201,6 +201,11 @@ int sandbox_need(struct sandbox *s, int k, struct err *e)
     return k == PROGRAM_CHECKER ? 0 : give_cgroups(s, k, e);
 }
 
+int sandbox_need_lang(struct sandbox *s, struct err *e)
+{
+    return sandbox_need(s, PROGRAM, e);
+}
+
 int sandbox_open(struct sandbox **out, const struct sandbox_opts *o, struct err *e)
 {
     struct sandbox *s = calloc(1, sizeof *s);

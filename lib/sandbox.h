@@ -62,6 +62,9 @@ struct sandbox;
  * holds. */
 int sandbox_open(struct sandbox **s, const struct sandbox_opts *o, struct err *e);
 void sandbox_close(struct sandbox *s);
+/* Start what programs in sandbox_opts.lang need, which else the first of them does. ERR_UNAVAILABLE without its
+ * compiler or interpreter, or where the host does not give what it must have. */
+int sandbox_need_lang(struct sandbox *s, struct err *e);
 unsigned sandbox_enforced(const struct sandbox *s); /* JAIL_ mask */
 const char *sandbox_python(const struct sandbox *s);
 int sandbox_cgroup(const struct sandbox *s); /* version of the control groups in use; 0 = none */

@@ -13,7 +13,8 @@
 struct selftest {
     char *name, *bench, *task_id, *expect, *code;
     const struct bench_task *task; /* while they run */
-    const char *skip;              /* what keeps it from being tried here, or NULL */
+    enum bench_lang lang;
+    char skip[160]; /* what keeps it from being tried here, or "" */
 };
 /* All programs of dir, sorted by name. ERR_NOINPUT, ERR_DATA (a file without its lines). */
 int selftest_load(struct selftest **t, int *n, const char *dir, struct err *e);
@@ -23,8 +24,7 @@ int selftest_expected(const struct selftest *t, enum verdict_kind k); /* 1 = it 
 /* v is NULL for a program that is skipped: t->skip says why. A negative return stops. */
 typedef int selftest_told(void *arg, const struct selftest *t, const struct verdict *v,
                           struct err *e);
-/* Run them all: told() once a program. Two batches: programs that only the clock can end get little of it, the
- * others plenty, so that a busy machine changes no verdict. */
-int selftest_run(struct sandbox *s, struct selftest *t, int n, const char *dir, selftest_told *told,
-                 void *arg, struct err *e);
+/* Run them all, each language in a sandbox of its own: told() once a program. */
+int selftest_run(const struct sandbox_opts *o, struct selftest *t, int n, const char *dir,
+                 selftest_told *told, void *arg, struct err *e);
 #endif

@@ -244,13 +244,13 @@ static int see_hostile(void *arg, const struct selftest *t, const struct verdict
 }
 
 /* 0 = all as expected, 1 = not. */
-static int self_test(struct sandbox *s, struct err *e)
+static int self_test(const struct sandbox_opts *so, struct err *e)
 {
     struct selftest *t;
     char dir[4096];
     int n = 0, bad = 0;
     if (paths_find("tests/hostile/sandbox", dir, sizeof dir, e) < 0 ||
-        selftest_load(&t, &n, dir, e) < 0 || selftest_run(s, t, n, dir, see_hostile, &bad, e) < 0)
+        selftest_load(&t, &n, dir, e) < 0 || selftest_run(so, t, n, dir, see_hostile, &bad, e) < 0)
         cli_die(e);
     if (bad)
         cli_warn("%d of %d programs got a verdict they must not get", bad, n);
@@ -324,17 +324,16 @@ int main(int argc, char **argv)
     struct sandbox *s;
     struct err e = {0};
     parse(&argc, &argv, &so);
-    if (o.probe || o.self_test) {
-        int status = 0;
+    if (o.self_test) {
         so.recheck = 0;
+        return cli_exit(self_test(&so, &e));
+    }
+    if (o.probe) {
         if (sandbox_open(&s, &so, &e) < 0)
             cli_die(&e);
-        if (o.probe)
-            print_probe(s);
-        else
-            status = self_test(s, &e);
+        print_probe(s);
         sandbox_close(s);
-        return cli_exit(status);
+        return cli_exit(0);
     }
     const char *in = argc ? argv[0] : o.canonical ? NULL : "-";
     const struct sandbox_limits given = {.cpu_s = o.cpu,
