@@ -5,7 +5,7 @@
 
 struct batch {
     const struct sandbox_job *job;
-    struct verdict *v;                /* (n) */
+    struct verdict **v;               /* (n): from the first attempt until it is told */
     char *state;                      /* (n) WAITING and so on */
     int n, next, told, active, again; /* again: a job to try alone, -1 */
 };
@@ -22,21 +22,57 @@ static int give(struct sandbox *s, struct batch *b, int i, struct err *e)
     return sandbox_start(s, t, &b->job[i], e);
 }
 
-static void take(struct sandbox *s, struct batch *b, struct slot *t)
+static void forget(struct batch *b, int i)
 {
-    int i = t->job, before = b->v[i].attempt; /* attempts that ended in a wall time-out */
-    free(b->v[i].outputs);
+    if (b->v[i])
+        free(b->v[i]->outputs);
+    free(b->v[i]);
+    b->v[i] = NULL;
+}
+
+static int keep(struct batch *b, int i, const struct verdict *v, struct err *e)
+{
+    forget(b, i);
+    if (!(b->v[i] = malloc(sizeof *v)))
+        return err_set(e, ERR_NOMEM, "sandbox: out of memory");
+    *b->v[i] = *v;
+    return 0;
+}
+
+static int take(struct sandbox *s, struct batch *b, struct slot *t, struct err *e)
+{
+    int i = t->job, before = b->v[i] ? b->v[i]->attempt : 0; /* these ended in a wall time-out */
     sandbox_finish(s, t);
     t->v.attempt = before + 1;
     t->v.flaky = before > 0 && t->v.kind != VERDICT_timeout_wall;
-    b->v[i] = t->v;
     b->active--;
+    if (keep(b, i, &t->v, e) < 0)
+        return e->code;
     if (t->v.kind == VERDICT_timeout_wall && before < s->o.recheck) {
         b->again = b->again < 0 ? i : b->again;
         b->state[i] = WAITING; /* a second one waits its turn: see below */
-        return;
+        return 0;
     }
     b->state[i] = JUDGED;
+    return 0;
+}
+
+static int take_finished(struct sandbox *s, struct batch *b, struct err *e)
+{
+    int rc = 0;
+    for (int k = 0; k < s->n_slot && rc == 0; k++)
+        if (sandbox_finished(&s->slot[k]))
+            rc = take(s, b, &s->slot[k], e);
+    return rc;
+}
+
+static int no_code(struct batch *b, int i, struct err *e)
+{
+    struct verdict v = {.kind = VERDICT_no_code, .attempt = 1};
+    if (b->job[i].work == SANDBOX_BEHAVIOUR)
+        sandbox_outputs(&v, NULL, sandbox_n_inputs(&b->job[i]));
+    b->state[i] = JUDGED;
+    return keep(b, i, &v, e);
 }
 
 static int
@@ -54,7 +90,7 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
 {
     struct batch b = {.job = job, .n = n, .again = -1};
     int rc = 0;
-    b.v = calloc((size_t)n + 1, sizeof *b.v);
+    b.v = calloc((size_t)n + 1, sizeof(struct verdict *));
     b.state = calloc((size_t)n + 1, 1);
     if (!b.v || !b.state)
         rc = err_set(e, ERR_NOMEM, "sandbox: out of memory for %d jobs", n);
@@ -62,39 +98,29 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
         /* new jobs, unless one must run alone */
         while (rc == 0 && b.again < 0 && b.next < n && b.active < s->n_slot) {
             int i = b.next++;
-            if (!*job[i].code) {
-                b.v[i] = (struct verdict){.kind = VERDICT_no_code, .attempt = 1};
-                if (job[i].work == SANDBOX_BEHAVIOUR)
-                    sandbox_outputs(&b.v[i], NULL, sandbox_n_inputs(&job[i]));
-                b.state[i] = JUDGED;
-            } else {
-                rc = give(s, &b, i, e);
-            }
+            rc = *job[i].code ? give(s, &b, i, e) : no_code(&b, i, e);
         }
         if (rc == 0 && b.again >= 0 && b.active == 0) {
             int i = b.again;
             rc = give(s, &b, i, e);
             while (rc == 0 && b.state[i] == RUNNING) {
                 rc = sandbox_step(s, e);
-                for (int k = 0; k < s->n_slot && rc == 0; k++)
-                    if (sandbox_finished(&s->slot[k]))
-                        take(s, &b, &s->slot[k]);
+                if (rc == 0)
+                    rc = take_finished(s, &b, e);
             }
             b.again = next_again(&b);
         } else if (rc == 0 && b.active > 0 && !(b.state[b.told] == JUDGED)) {
             rc = sandbox_step(s, e);
         }
-        for (int k = 0; k < s->n_slot && rc == 0; k++)
-            if (sandbox_finished(&s->slot[k]))
-                take(s, &b, &s->slot[k]);
+        if (rc == 0)
+            rc = take_finished(s, &b, e);
         while (rc == 0 && b.told < n && b.state[b.told] == JUDGED) {
-            rc = done(arg, b.told, &b.v[b.told], e);
-            free(b.v[b.told].outputs);
-            b.v[b.told++].outputs = NULL;
+            rc = done(arg, b.told, b.v[b.told], e);
+            forget(&b, b.told++);
         }
     }
     for (int i = 0; b.v && i < n; i++)
-        free(b.v[i].outputs);
+        forget(&b, i);
     free(b.v);
     free(b.state);
     return rc;
