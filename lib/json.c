@@ -384,7 +384,7 @@ int jsonl_open(struct jsonl *r, const char *path, struct err *e)
 }
 
 /* One line into r->line: 1, 0 at the end, or an error. */
-static int read_line(struct jsonl *r, struct err *e)
+static int try_line(struct jsonl *r, struct err *e)
 {
     r->len = 0;
     for (;;) {
@@ -394,7 +394,9 @@ static int read_line(struct jsonl *r, struct err *e)
             size_t cap = 2 * (r->cap + n + 1);
             char *p = cap > (size_t)1 << 31 ? NULL : realloc(r->line, cap);
             if (!p)
-                return err_set(e, ERR_DATA, "%s:%ld: line too long", r->path, r->lineno + 1);
+                return err_set(e, ERR_DATA,
+                               "%s:%ld: a line of more than 1 GiB: nothing behind it is read",
+                               r->path, r->lineno + 1);
             r->line = p;
             r->cap = cap;
         }
@@ -424,6 +426,13 @@ static int read_line(struct jsonl *r, struct err *e)
                            r->lineno + 1);
         }
     }
+}
+
+static int read_line(struct jsonl *r, struct err *e)
+{
+    int rc = r->ended ? 0 : try_line(r, e);
+    r->ended = rc <= 0; /* what is broken is told once, then the lines are at their end */
+    return rc;
 }
 
 int jsonl_next_line(struct jsonl *r, struct err *e)

@@ -63,6 +63,7 @@ struct jsonl {
     char *line; /* the current line without \n */
     size_t len, cap;
     long lineno;
+    int ended; /* the stream is at its end, or broken: no more lines come */
     cJSON *v;
     size_t in_pos, in_len;
     char in_buf[65536];

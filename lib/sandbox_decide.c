@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static void set(struct verdict *v, enum verdict_kind k, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -26,6 +28,7 @@ static void read_results(struct slot *t)
     size_t n = strlen(t->nonce);
     struct outfile f = {0};
     struct err e = {0};
+    struct stat st;
     char head[64];
     t->reported = t->n_report > n + 1 && !memcmp(t->report, t->nonce, n) && t->report[n] == '\n';
     if (t->n_report > n + 1 && !memcmp(t->report, t->nonce, n) && t->report[n] == '!') {
@@ -37,6 +40,8 @@ static void read_results(struct slot *t)
         return;
     n++;
     expected_head(head, sizeof head, t->report + n, t->n_report - n);
+    if (lstat(t->expected, &st) == 0 && !S_ISREG(st.st_mode))
+        unlink(t->expected); /* planted there: a pipe would be written, not replaced */
     if (outfile_open(&f, t->expected, &e) < 0 || outfile_write(&f, head, strlen(head), &e) < 0 ||
         outfile_write(&f, t->report + n, t->n_report - n, &e) < 0 || outfile_commit(&f, &e) < 0) {
         outfile_abort(&f);
