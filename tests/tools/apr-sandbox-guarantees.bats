@@ -291,6 +291,8 @@ in_namespaces() { # pid and mount namespaces: processes in one of them
     own="$(readlink /proc/self/ns/pid /proc/self/ns/mnt | sort)"
     spaces=$(comm -23 <(echo "$spaces") <(echo "$own"))
     [ "$(wc -w <<<"$spaces")" -ge 4 ]
+    # held open, so that no run beside this one gets a namespace of the same number
+    for p in $(tree $pid); do exec {held}<"/proc/$p/ns/pid" {held}<"/proc/$p/ns/mnt"; done
     # while it runs: of the six jobs that are judged nothing is left, only the sleeper, its checker and waiting checkers
     few() { [ "$(tree $pid | wc -l)" -le 6 ]; }
     wait_for few
@@ -641,6 +643,7 @@ PY
     pid=$!
     inside() { for d in $(groups_of $pid); do [ -n "$(cat "$d"/slot0/cgroup.procs)" ] || return 1; done; [ -n "$(groups_of $pid)" ]; }
     wait_for inside
+    sleep 1 # the program runs, all that belongs to it has entered
     for d in $(groups_of $pid); do
         for p in $(cat "$d/slot0/cgroup.procs"); do echo "$p" >"$d/../cgroup.procs"; done
         rmdir "$d/slot0"
