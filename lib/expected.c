@@ -2,6 +2,7 @@
 #include "expected.h"
 #include "cache.h"
 #include "hash.h"
+#include "json.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     MEMORY_MIB = 4096,
     CPU_S = 120
 }; /* of a reference, where the task asks for no more */
@@ -52,13 +53,17 @@ char *expected_read(const char *path, size_t *n, struct err *e)
     return NULL;
 }
 
-static int usable(const char *path)
+static int usable(const char *path, long *seconds)
 {
     struct err e = {0};
     size_t n;
-    char *p = access(path, R_OK) == 0 ? expected_read(path, &n, &e) : NULL;
+    char *p = access(path, R_OK) == 0 ? expected_read(path, &n, &e) : NULL,
+         *end = p ? memchr(p, '\n', n) : NULL;
+    cJSON *head = end ? json_parse(p, (size_t)(end - p), path, &e) : NULL;
+    *seconds = head ? json_get_int(head, "seconds", 0, &e) : 0;
+    cJSON_Delete(head);
     free(p);
-    return p != NULL;
+    return head && e.code == 0;
 }
 
 static int find_dir(struct expected *x, struct err *e)
@@ -127,18 +132,20 @@ int expected_load(struct expected *x, struct sandbox *s, const struct bench *b, 
         return rc;
     x->n = b->n;
     x->path = calloc((size_t)b->n + 1, sizeof *x->path);
+    x->seconds = calloc((size_t)b->n + 1, sizeof *x->seconds);
     job = calloc((size_t)b->n + 1, sizeof *job);
     limits = calloc((size_t)b->n + 1, sizeof *limits);
     index = calloc((size_t)b->n + 1, sizeof *index);
-    rc =
-        x->path && job && limits && index ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", b->path);
+    rc = x->path && x->seconds && job && limits && index
+             ? 0
+             : err_set(e, ERR_NOMEM, "%s: out of memory", b->path);
     for (int i = 0; i < b->n && rc == 0; i++) {
         const struct bench_task *t = &b->task[i];
         if (!wanted[i] || t->judge != BENCH_EXPECTED || t->inproc)
             continue;
         if (!(x->path[i] = name_of(x, t, sandbox_python(s))))
             rc = err_set(e, ERR_NOMEM, "%s: out of memory", b->path);
-        else if (!usable(x->path[i])) {
+        else if (!usable(x->path[i], &x->seconds[i])) {
             limits[n] = sandbox_defaults;
             limits[n].memory_mib = t->memory_mib > MEMORY_MIB ? t->memory_mib : MEMORY_MIB;
             limits[n].cpu_s = t->cpu_s > CPU_S ? t->cpu_s : CPU_S;
@@ -154,6 +161,8 @@ int expected_load(struct expected *x, struct sandbox *s, const struct bench *b, 
     if (rc == 0 && n > 0) {
         struct told t = {x, b, index, n, progress, arg};
         rc = sandbox_run(s, job, n, told, &t, e);
+        for (int k = 0; k < n && rc == 0; k++)
+            usable(job[k].expected, &x->seconds[index[k]]);
     }
     free(job);
     free(limits);
@@ -168,5 +177,6 @@ void expected_free(struct expected *x)
     if (x->temporary)
         cache_remove(x->dir);
     free(x->path);
+    free(x->seconds);
     memset(x, 0, sizeof *x);
 }

@@ -11,7 +11,8 @@
 struct expected {
     char dir[512];
     int temporary;
-    char **path; /* by task of the benchmark; NULL where there is none */
+    char **path;   /* by task of the benchmark; NULL where there is none */
+    long *seconds; /* by task: CPU time of the reference, whole seconds */
     int n;
     int computed; /* by this process; the others were there */
 };

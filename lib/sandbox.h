@@ -55,6 +55,7 @@ struct sandbox_job {
     int inproc;           /* test and code share a process: weaker, and the verdict says so */
     const char *expected; /* BENCH_EXPECTED: the file of what the reference returns */
     const char *inputs;   /* BEHAVIOUR: a JSON array of texts (inputs/1) */
+    long seconds;         /* CPU time to be expected, if it is known: long jobs begin first */
     const struct sandbox_limits *limits; /* NULL: those of the run */
 };
 struct sandbox;

@@ -1,5 +1,6 @@
 /* sandbox_run - a batch of jobs: which one when, wall time-outs again alone, results in order */
 #include "sandbox_private.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,8 @@ struct batch {
     const struct sandbox_job *job;
     struct verdict **v;               /* (n): from the first attempt until it is told */
     char *state;                      /* (n) WAITING and so on */
-    int n, next, told, active, again; /* again: a job to try alone, -1 */
+    int *order;                       /* (n): which one begins when */
+    int n, next, told, active, again; /* next: of order; again: a job to try alone, -1 */
 };
 enum { WAITING, RUNNING, JUDGED };
 
@@ -78,10 +80,28 @@ static int no_code(struct batch *b, int i, struct err *e)
 static int
 next_again(const struct batch *b) /* another first attempt that ended in a wall time-out */
 {
-    for (int i = b->told; i < b->next; i++)
-        if (b->state[i] == WAITING)
-            return i;
+    for (int k = 0; k < b->next; k++)
+        if (b->state[b->order[k]] == WAITING)
+            return b->order[k];
     return -1;
+}
+
+/* Long jobs first, or one that began last would keep a single processor busy; else as they come (malloc). */
+static int *order_of(const struct sandbox_job *job, int n)
+{
+    int *order = malloc(((size_t)n + 1) * sizeof *order), k = 0;
+    long longest = 0, below;
+    for (int i = 0; i < n; i++)
+        longest = job[i].seconds > longest ? job[i].seconds : longest;
+    for (long s = longest; order && k < n; s = below) { /* once for each length that there is */
+        below = LONG_MIN;
+        for (int i = 0; i < n; i++)
+            if (job[i].seconds == s)
+                order[k++] = i;
+            else if (job[i].seconds < s && job[i].seconds > below)
+                below = job[i].seconds;
+    }
+    return order;
 }
 
 int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
@@ -92,12 +112,12 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
     int rc = 0;
     b.v = calloc((size_t)n + 1, sizeof(struct verdict *));
     b.state = calloc((size_t)n + 1, 1);
-    if (!b.v || !b.state)
+    if (!b.v || !b.state || !(b.order = order_of(job, n)))
         rc = err_set(e, ERR_NOMEM, "sandbox: out of memory for %d jobs", n);
     while (rc == 0 && b.told < n) {
         /* new jobs, unless one must run alone */
         while (rc == 0 && b.again < 0 && b.next < n && b.active < s->n_slot) {
-            int i = b.next++;
+            int i = b.order[b.next++];
             rc = *job[i].code ? give(s, &b, i, e) : no_code(&b, i, e);
         }
         if (rc == 0 && b.again >= 0 && b.active == 0) {
@@ -123,5 +143,6 @@ int sandbox_run(struct sandbox *s, const struct sandbox_job *job, int n,
         forget(&b, i);
     free(b.v);
     free(b.state);
+    free(b.order);
     return rc;
 }

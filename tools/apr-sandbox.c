@@ -171,7 +171,10 @@ static void choose(struct work *w)
     for (int i = w->next = w->skip; i < w->jobs.n; i++)
         if (!taken_over(w, i, &n)) {
             struct sandbox_job *job = &w->jobs.job[i];
-            job->expected = w->expected.path ? w->expected.path[job->task - w->bench.task] : NULL;
+            if (w->expected.path) {
+                job->expected = w->expected.path[job->task - w->bench.task];
+                job->seconds = w->expected.seconds[job->task - w->bench.task];
+            }
             w->index[w->n_run] = i;
             w->run[w->n_run++] = *job;
         }

@@ -5,6 +5,7 @@
 import json
 import math
 import reprlib
+import time
 
 FLOAT_ATOL, RTOL = 1e-6, 1e-7
 LARGE = 16384   # bytes of a result beyond which its digest is compared, where equal is all that counts
@@ -151,6 +152,7 @@ def expected(job):
     if failed:
         raise ValueError('the reference does not load: %s' % (failed,))
     f = names[job['entry_point']]
+    began = time.process_time()
     arguments, values, atols = [], [], []
     for part in calls:
         atol = job['atol']
@@ -174,7 +176,9 @@ def expected(job):
     arguments, values = b''.join(arguments), b''.join(values)
     # where the tolerance changes: (index, value), for base and plus
     steps = [(i, a) for i, a in enumerate(atols) if i == 0 or i == len(calls[0]) or a != atols[i - 1]]
-    head = {'n': len(atols), 'n_base': len(calls[0]), 'atol': steps, 'arguments': len(arguments), 'values': len(values)}
+    # whole seconds, so that long jobs can begin first
+    head = {'n': len(atols), 'n_base': len(calls[0]), 'atol': steps, 'arguments': len(arguments), 'values': len(values),
+            'seconds': int(time.process_time() - began)}
     return json.dumps(head).encode() + b'\n' + arguments + values
 
 
