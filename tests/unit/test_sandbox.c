@@ -137,7 +137,7 @@ static void judge(void)
         {.task = &t, .code = "def f(x):\n    return 1\n"},
         {.task = &broken, .code = "def f(x):\n    return x\n"},
         {.task = &m, .code = "def f(x):\n    return x if x == 1 else None\n"},
-        {.task = &m, .code = "def f(x):\n    return object()\n"}};
+        {.task = &m, .code = "def f(x):\n    return object()\n", .seconds = 9}};
     if (sandbox_open(&s, &o, &e) < 0) {
         if (e.code == ERR_UNAVAILABLE)
             skip("%s", e.msg);
@@ -146,7 +146,7 @@ static void judge(void)
         return;
     }
     int rc = sandbox_run(s, job, 6, see, &seen, &e);
-    ok(rc == 0 && seen.n == 6, "six jobs in order %s", e.msg);
+    ok(rc == 0 && seen.n == 6, "six jobs in order, the last begun first: %s", e.msg);
     ok(seen.kind[0] == VERDICT_pass && seen.kind[1] == VERDICT_no_code, "right, and none");
     ok(seen.kind[2] == VERDICT_wrong_answer && strstr(seen.detail[2], "assert 2 of 3"), "%s",
        seen.detail[2]);
