@@ -19,6 +19,10 @@ cJSON *bench_parse(const struct bench *b, const struct jsonl *r, struct err *e);
 /* Fill t from a record; t->task_id is set. */
 int bench_record(const struct bench *b, struct bench_task *t, const cJSON *v, const struct jsonl *r,
                  struct err *e);
+/* ---- bench_head.c ---- */
+/* The name of the function that a prompt in C, C++ or JavaScript ends in (malloc); NULL if it ends in none or memory
+ * ran out. */
+char *bench_head(enum bench_lang lang, const char *prompt);
 /* ---- bench_io.c ---- */
 /* Tests of a LiveCodeBench record into t->io. */
 int bench_read_io(struct bench_task *t, const cJSON *v, const struct jsonl *r, struct err *e);

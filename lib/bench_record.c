@@ -152,13 +152,29 @@ static int mbpp(const struct bench *b, struct bench_task *t, const cJSON *v, con
     return 0;
 }
 
+/* The text of a docstring, [*from, *end), without its quotes and the white space inside and around them.  Quotes of
+ * its own stay: an assert may end in one. */
+static void docstring(const char **from, const char **end)
+{
+    static const char space[] = " \t\r\n";
+    for (int quotes = 1; quotes >= 0; quotes--) {
+        *from += strspn(*from, space);
+        *end = *end > *from ? *end : *from;
+        while (*end > *from && strchr(space, (*end)[-1]))
+            --*end;
+        if (quotes && *end - *from >= 3 && !strncmp(*from, "\"\"\"", 3))
+            *from += 3;
+        if (quotes && *end - *from >= 3 && !strncmp(*end - 3, "\"\"\"", 3))
+            *end -= 3;
+    }
+}
+
 /* MBPP+'s prompt is a docstring: the sentence and an assert that may be shown. */
 static int words_of(struct bench_task *t, const char *prompt)
 {
-    const char *from = prompt + strspn(prompt, "\" \n"), *end = from + strlen(from),
-               *at = strstr(from, "\nassert ");
-    while (end > from && strchr("\" \n", end[-1]))
-        end--;
+    const char *from = prompt, *end = prompt + strlen(prompt), *at;
+    docstring(&from, &end);
+    at = strstr(from, "\nassert ");
     if (!at || at > end)
         at = end;
     t->prompt = strndup(from, (size_t)(at - from));
@@ -197,6 +213,18 @@ static int evalplus(struct bench_task *t, const cJSON *v, const struct jsonl *r,
     return 0;
 }
 
+/* These records do not name the function: it is the one that the prompt ends in. */
+static int name_entry(const struct bench *b, struct bench_task *t, const struct jsonl *r,
+                      struct err *e)
+{
+    if (!t->prompt)
+        return no_memory(r, e);
+    t->entry_point = b->lang == BENCH_PYTHON ? last_def(t->prompt) : bench_head(b->lang, t->prompt);
+    return t->entry_point && *t->entry_point
+               ? 0
+               : err_set(e, ERR_DATA, "%s:%ld: prompt defines no function", r->path, r->lineno);
+}
+
 static int humaneval_x(const struct bench *b, struct bench_task *t, const cJSON *v,
                        const struct jsonl *r, struct err *e)
 {
@@ -209,10 +237,7 @@ static int humaneval_x(const struct bench *b, struct bench_task *t, const cJSON 
     t->setup = strdup("");
     t->canonical = strdup(code);
     t->test = strdup(test);
-    t->entry_point = b->lang == BENCH_PYTHON ? last_def(prompt) : strdup("");
-    return b->lang == BENCH_PYTHON && (!t->entry_point || !*t->entry_point)
-               ? err_set(e, ERR_DATA, "%s:%ld: prompt defines no function", r->path, r->lineno)
-               : 0;
+    return name_entry(b, t, r, e);
 }
 
 /* Both questions become a function answer() of no arguments whose value is looked at: output for what f(input)
@@ -249,7 +274,8 @@ static int cruxeval(const struct bench *b, struct bench_task *t, const cJSON *v,
     return 0;
 }
 
-static int multipl_e(struct bench_task *t, const cJSON *v, const struct jsonl *r, struct err *e)
+static int multipl_e(const struct bench *b, struct bench_task *t, const cJSON *v,
+                     const struct jsonl *r, struct err *e)
 {
     const char *prompt = need(v, "prompt", r, e), *tests = prompt ? need(v, "tests", r, e) : NULL;
     if (!tests)
@@ -259,8 +285,7 @@ static int multipl_e(struct bench_task *t, const cJSON *v, const struct jsonl *r
     t->setup = strdup("");
     t->canonical = strdup("");
     t->test = strdup(*tests == '}' ? tests + 1 : tests); /* an answer is a whole function */
-    t->entry_point = strdup("");
-    return 0;
+    return name_entry(b, t, r, e);
 }
 
 static int bigcodebench(const struct bench *b, struct bench_task *t, const cJSON *v,
@@ -322,7 +347,7 @@ int bench_record(const struct bench *b, struct bench_task *t, const cJSON *v, co
         rc = cruxeval(b, t, v, r, e);
         break;
     case BENCH_MULTIPL_E:
-        rc = multipl_e(t, v, r, e);
+        rc = multipl_e(b, t, v, r, e);
         break;
     case BENCH_BIGCODEBENCH:
         rc = bigcodebench(b, t, v, r, e);
@@ -334,7 +359,5 @@ int bench_record(const struct bench *b, struct bench_task *t, const cJSON *v, co
     }
     if (rc < 0)
         return rc;
-    return t->prompt && t->setup && t->canonical && (t->entry_point || t->judge != BENCH_PROGRAM)
-               ? 0
-               : no_memory(r, e);
+    return t->prompt && t->setup && t->canonical ? 0 : no_memory(r, e);
 }

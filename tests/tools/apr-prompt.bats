@@ -42,6 +42,45 @@ setup() {
     [ "$("$p" --bench m.jsonl.gz | jq -r .prompt | tail -1)" = "assert g()" ]
 }
 
+@test "other languages: the function's name is that of the tests and of the judge, in every task" {
+    printf 'strategy: name\nprogram: "{entry}"\n' >name.yaml
+    d="$TOP/data/bench" v="$TOP/tests/vectors/bench"
+    for b in cpp,humaneval-x-cpp,$d/humaneval_cpp.jsonl.gz javascript,humaneval-x-js,$d/humaneval_js.jsonl.gz c,basic-c,$d/basic-c.jsonl.gz \
+             cpp,$v/multipl-e-cpp.yaml,$v/multipl-e-cpp.jsonl javascript,$v/multipl-e-js.yaml,$v/multipl-e-js.jsonl; do
+        IFS=, read -r lang bench data <<<"$b"
+        "$p" --bench "$bench" --strategy ./name.yaml | jq -c '[.task_id, .prompt]' >names
+        PYTHONPATH="$TOP/tests/sandbox-langs" python3 -B - "$lang" "$data" names <<'EOF'
+import gzip, json, re, sys
+from drive import lang_split
+lang, data, names = sys.argv[1:]
+names = dict(map(json.loads, open(names)))
+n = 0
+for t in map(json.loads, gzip.open(data, 'rt') if data.endswith('gz') else open(data)):
+    name = names[t.get('task_id') or t['name']]
+    assert name == lang_split(lang, t['prompt'])[2], name
+    assert re.search(r'(?<![\w$])' + re.escape(name) + r'\s*[(;]', t.get('test') or t['tests']), name
+    n += 1
+assert n == len(names) > 1, n
+EOF
+    done
+}
+
+@test "mbppplus: the assert that is shown is one, in every task" {
+    "$p" --bench mbppplus >out.jsonl
+    python3 - out.jsonl "$TOP/data/bench/MbppPlus.jsonl.gz" <<'EOF'
+import ast, gzip, json, sys
+task = {t['task_id']: t for t in map(json.loads, gzip.open(sys.argv[2], 'rt'))}
+n = 0
+for r in map(json.loads, open(sys.argv[1])):
+    words, shown = r['prompt'].split('\nYour code should pass these tests:\n\n')
+    assert [type(s) for s in ast.parse(shown).body] == [ast.Assert], shown
+    doc = task[r['task_id']]['prompt'].strip()
+    assert doc[:3] == doc[-3:] == '"""' and doc[3:-3].strip() == words + '\n' + shown, r['task_id']
+    n += 1
+assert n == 378, n
+EOF
+}
+
 strategies="standard few-shot few-shot-trivial scot cgo completion prefill system"
 
 @test "every strategy for every shipped benchmark: whole prompts, no placeholder left" {
@@ -256,6 +295,10 @@ EOF
     printf '{"task_id":1' >cut.jsonl
     run --separate-stderr -65 "$p" --bench cut.jsonl
     [[ "$stderr" == *cut.jsonl:1* ]]
+    printf '{"task_id":"x/1","prompt":"int x;","test":"int main() {}"}\n' >x.jsonl
+    printf 'name: x\ndata: x.jsonl\nformat: humaneval-x\nlang: cpp\n' >x.yaml
+    run --separate-stderr -65 "$p" --bench x.yaml
+    [[ "$stderr" == *"x.jsonl:1: prompt defines no function" ]]
     printf 'name: x\ndata: basic\nformat: other\n' >bad.yaml
     run --separate-stderr -78 "$p" --bench bad.yaml
     run --separate-stderr -73 "$p" --bench basic -o no/such/dir/x

@@ -1,7 +1,8 @@
 /* test_bench - benchmarks and prompts as shipped, and what happens when they are damaged */
-#include "bench.h"
+#include "bench_private.h"
 #include "prompt.h"
 #include "tap.h"
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,44 @@ static void prompts(void)
     ok(prompt_load(&p, "no-such-strategy", &e) == ERR_NOINPUT, "%s", e.msg);
 }
 
+/* The function that a prompt ends in, whatever stands before it. */
+static void heads(void)
+{
+    static const struct {
+        enum bench_lang lang;
+        const char *prompt, *name;
+    } t[] = {
+        {BENCH_CPP, "#include<vector>\nusing namespace std;\nbool f(vector<int> a){\n", "f"},
+        {BENCH_CPP, "int help(int n){ return g(n); }\nstring f (string s)\n{", "f"},
+        {BENCH_CPP, "/* f(1) is \"( */\n// g(2)\n#define M(x) \\\n h(x)\nint k(int a = m(1)) {",
+         "k"},
+        {BENCH_CPP,
+         "struct U { U(int a) : x(a) {} bool operator==(int b) { return x == b; } int x; };\n"
+         "std::map<int, std::string> f(U u) {\n",
+         "f"},
+        {BENCH_CPP, "std::vector<int> f(int n) noexcept(true) {\n", "f"},
+        {BENCH_C, "static int a[] = {1, 2};\nchar *f(const char *s, int n[n])\n{\n", "f"},
+        {BENCH_C, "int g(void);\nchar q = '(';\n\nlong f(long n)", "f"},
+        {BENCH_C, "int x;\n", NULL},
+        {BENCH_C, "", NULL},
+        {BENCH_C, "/* f(", NULL},
+        {BENCH_C, "\"f(", NULL},
+        {BENCH_C, ")))]}} int f(", "f"},
+        {BENCH_JAVASCRIPT, "/* const g = () => {\nconst h = 1\n*/\nconst f = (a) => {\n", "f"},
+        {BENCH_JAVASCRIPT, "const help = (n) => {\n  const x = 1\n}\nfunction f$1(a){\n", "f$1"},
+        {BENCH_JAVASCRIPT, "const {a, b} = require('x')\nasync function f(a){\n", "f"},
+        {BENCH_JAVASCRIPT, "const f = function g(a) {\n", "f"},
+        {BENCH_JAVASCRIPT, "//function g(a){\n`\nvar h`\nlet f = a => {", "f"},
+        {BENCH_JAVASCRIPT, "constant(1)\n", NULL},
+        {BENCH_JAVASCRIPT, "const", NULL}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char *name = bench_head(t[i].lang, t[i].prompt);
+        ok(name ? t[i].name && !strcmp(name, t[i].name) : !t[i].name, "head of %s %zu: %s",
+           bench_lang_name(t[i].lang), i, name ? name : "none");
+        free(name);
+    }
+}
+
 int main(void)
 {
     char dir[] = "/tmp/test_bench.XXXXXX";
@@ -127,6 +166,7 @@ int main(void)
     shipped();
     damaged(dir);
     prompts();
+    heads();
     rmdir(dir);
     return done_testing();
 }
