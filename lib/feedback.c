@@ -8,32 +8,35 @@
 #include <string.h>
 
 // clang-format off
-static const struct { const char *verdict, *says; } kinds[] = {
-    {"wrong_answer",   "It returns a wrong result."},
-    {"exception",      "It raises an exception"},
-    {"syntax_error",   "It is not valid Python"},
-    {"compile_error",  "It does not compile."},
-    {"no_entry_point", "It does not define the function that is asked for"},
-    {"no_code",        "It holds no code."},
-    {"bad_return",     "It returns something that is not plain data (numbers, text, lists, tuples, sets, dicts)."},
-    {"early_exit",     "It ends the whole program instead of returning a result."},
-    {"crash",          "It crashes the interpreter."},
-    {"timeout_cpu",    "It does not come to an end in the time allowed."},
-    {"timeout_wall",   "It does not come to an end in the time allowed."},
-    {"memory",         "It needs too much memory."},
-    {"output_limit",   "It writes too much output."},
-    {"file_limit",     "It writes files that are too large."},
-    {"process_limit",  "It starts too many processes or threads."},
-    {"forbidden",      "It makes a system call that is not allowed."}};
+/* elsewhere: of a program in another language, where that is not the same */
+static const struct { const char *verdict, *says, *elsewhere; } kinds[] = {
+    {"wrong_answer",   "It returns a wrong result.", NULL},
+    {"exception",      "It raises an exception", NULL},
+    {"syntax_error",   "It is not valid Python", "Its syntax is not valid"},
+    {"compile_error",  "It does not compile.", NULL},
+    {"no_entry_point", "It does not define the function that is asked for", NULL},
+    {"no_code",        "It holds no code.", NULL},
+    {"bad_return",     "It returns something that is not plain data (numbers, text, lists, tuples, sets, dicts).",
+     "It returns something that is not plain data."},
+    {"early_exit",     "It ends the whole program instead of returning a result.", NULL},
+    {"crash",          "It crashes the interpreter.", "It crashes."},
+    {"timeout_cpu",    "It does not come to an end in the time allowed.", NULL},
+    {"timeout_wall",   "It does not come to an end in the time allowed.", NULL},
+    {"memory",         "It needs too much memory.", NULL},
+    {"output_limit",   "It writes too much output.", NULL},
+    {"file_limit",     "It writes files that are too large.", NULL},
+    {"process_limit",  "It starts too many processes or threads.", NULL},
+    {"forbidden",      "It makes a system call that is not allowed.", NULL}};
 
-/* Python's own exceptions that a solution can meet. */
+/* Python's own exceptions that a solution can meet, and three of JavaScript's. */
 static const char *const exceptions[] = {
     "ArithmeticError", "AssertionError", "AttributeError", "BufferError", "EOFError", "Exception", "FileExistsError",
     "FileNotFoundError", "FloatingPointError", "ImportError", "IndentationError", "IndexError", "IsADirectoryError",
     "KeyError", "LookupError", "MemoryError", "ModuleNotFoundError", "NameError", "NotImplementedError", "OSError",
     "OverflowError", "PermissionError", "RecursionError", "ReferenceError", "RuntimeError", "StopAsyncIteration",
     "StopIteration", "SyntaxError", "SystemError", "TabError", "TimeoutError", "TypeError", "UnboundLocalError",
-    "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError", "ValueError", "ZeroDivisionError", NULL};
+    "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError", "ValueError", "ZeroDivisionError", "Error", "RangeError",
+    "URIError", NULL};
 
 static const char *const types[] = {
     "int", "float", "complex", "bool", "str", "bytes", "bytearray", "list", "tuple", "dict", "set", "frozenset", "range",
@@ -253,7 +256,7 @@ static void put_line(FILE *f, const char *program, long number)
         fprintf(f, " The line is\n%.*s", (int)n, p);
 }
 
-/* What may be told of "NAME: TEXT", the verdict's detail. */
+/* What may be told of an exception, "NAME: TEXT". */
 static void put_exception(FILE *f, const char *detail, const char *program)
 {
     static const char where[] = " (solution.py, line ";
@@ -305,46 +308,106 @@ static int same_call(const char *a, const char *a_end, const char *b, const char
     return x == y;
 }
 
-/* The call of the failed assert, as the prompt spells it, if it does. */
-static void put_shown_call(FILE *f, const struct bench_task *t, const char *detail)
+struct call {
+    const char *open, *end; /* its arguments with their brackets; NULL: the detail has none */
+};
+
+/* Behind "base input 1 of 3: " and the call; in one process "input 1: " alone (configs/sandbox/evalplus.py). */
+static const char *skip_input(const char *detail, const char *entry, struct call *call)
 {
-    const char *call, *end, *open, *p = t->prompt;
-    if (!pycall_find(detail, "candidate", &call) || !(end = pycall_end(call)))
+    const char *p = detail, *q;
+    size_t n = strlen(entry);
+    if (!strncmp(p, "base ", 5) || !strncmp(p, "plus ", 5))
+        p += 5;
+    if (strncmp(p, "input ", 6) || !isdigit((unsigned char)p[6]) || !(q = strstr(p, ": ")))
+        return detail;
+    p = q + 2;
+    if (strncmp(p, entry, n) || p[n] != '(' || !(q = pycall_end(p + n)))
+        return p;
+    *call = (struct call){p + n, q};
+    return !strncmp(q, ": ", 2) ? q + 2 : q;
+}
+
+/* What the detail says behind the call that failed, which is *call. */
+static const char *failed_call(const struct bench_task *t, const char *detail, struct call *call)
+{
+    const char *entry = bench_entry(t), *open;
+    *call = (struct call){0};
+    if (t->judge == BENCH_EXPECTED)
+        return skip_input(detail, entry, call);
+    if (pycall_find(detail, "candidate", &open) ||
+        (t->judge == BENCH_PROGRAM && entry && pycall_find(detail, entry, &open)))
+        *call = (struct call){open, pycall_end(open)};
+    return detail;
+}
+
+/* Where text makes that call, with *end behind it; NULL if it does not. */
+static const char *shown_in(const char *text, const char *entry, const struct call *call,
+                            const char **end)
+{
+    const char *open;
+    for (const char *p = text; (p = pycall_find(p, entry, &open)); p = open)
+        if ((*end = pycall_end(open)) && same_call(call->open, call->end, open, *end))
+            return p;
+    return NULL;
+}
+
+/* The call that failed, if the prompt shows it: as its docstring spells it, or the assert that makes it. */
+static void put_shown_call(FILE *f, const struct bench_task *t, const struct call *call,
+                           int tests_shown)
+{
+    const char *entry = bench_entry(t), *p, *end;
+    if (!call->end || !entry)
         return;
-    for (; (p = pycall_find(p, t->entry_point, &open)); p = open) {
-        const char *p_end = pycall_end(open);
-        if (p_end && same_call(call, end, open, p_end)) {
-            fprintf(f, " One of the examples fails: %.*s", (int)(p_end - p), p);
+    if (t->entry_point && (p = shown_in(t->prompt, entry, call, &end)))
+        fprintf(f, " One of the examples fails: %.*s", (int)(end - p), p);
+    for (int i = 0; !t->entry_point && tests_shown && i < t->n_tests; i++)
+        if (shown_in(t->tests[i], entry, call, &end)) {
+            fprintf(f, "\nThe test that fails is\n%s", t->tests[i]);
             return;
         }
-    }
+}
+
+/* The sentence for a verdict. */
+static const char *sentence(const struct bench_task *t, const char *verdict)
+{
+    size_t i = 0, n = sizeof kinds / sizeof *kinds;
+    while (i < n && strcmp(kinds[i].verdict, verdict))
+        i++;
+    if (i == n)
+        return "It fails its tests.";
+    if (t->judge == BENCH_INPUT && !strcmp(verdict, "no_entry_point"))
+        return "It is not a call of f.";
+    return t->judge == BENCH_PROGRAM && kinds[i].elsewhere ? kinds[i].elsewhere : kinds[i].says;
 }
 
 char *feedback_text(const struct bench_task *t, const char *code, const char *verdict,
                     const char *detail, long run, long total, int tests_shown)
 {
-    int shown = tests_shown && total == t->n_tests && run >= 1 && run <= total;
+    /* its tests are the asserts of the prompt, and just these */
+    int listed_tests = t->judge != BENCH_EXPECTED && !t->test && total == t->n_tests,
+        shown = tests_shown && listed_tests && run >= 1 && run <= total;
     int raised = !strcmp(verdict, "exception") || !strcmp(verdict, "syntax_error");
     const char *got = detail ? strstr(detail, "; got ") : NULL, *entry = bench_entry(t);
     char *program = sandbox_program(t, code), *out = NULL;
-    size_t len = 0, i = 0;
+    struct call call;
+    const char *said = failed_call(t, detail ? detail : "", &call);
+    size_t len = 0;
     FILE *f = program ? open_memstream(&out, &len) : NULL;
-    while (f && i < sizeof kinds / sizeof *kinds && strcmp(kinds[i].verdict, verdict))
-        i++;
     if (f) {
-        fputs(i < sizeof kinds / sizeof *kinds ? kinds[i].says : "It fails its tests.", f);
+        fputs(sentence(t, verdict), f);
         if (raised && shown && detail)
             fprintf(f, ", %s.", detail);
         else if (raised)
-            put_exception(f, detail ? detail : "", program);
-        else if (!strcmp(verdict, "no_entry_point"))
+            put_exception(f, said, program);
+        else if (!strcmp(verdict, "no_entry_point") && t->judge != BENCH_INPUT)
             fprintf(f, "%s%s.", entry ? ", " : "", entry ? entry : "");
         if (shown)
             fprintf(f, "\nThe test that fails is\n%s", t->tests[run - 1]);
         if (shown && got && !strcmp(verdict, "wrong_answer"))
             fprintf(f, "\nand what comes back is\n%s", got + strlen("; got "));
-        if (!strcmp(verdict, "wrong_answer") && t->entry_point && detail)
-            put_shown_call(f, t, detail);
+        if (!shown && (!strcmp(verdict, "wrong_answer") || t->judge == BENCH_EXPECTED))
+            put_shown_call(f, t, &call, tests_shown);
     }
     free(program);
     if (!f || fclose(f) != 0) {

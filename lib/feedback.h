@@ -8,7 +8,8 @@
  *     and quoted values are replaced by dots, and a name stays only if the program has it;
  *   - for a syntax error, the line of the program;
  *   - a failing example only if the prompt shows it: one of MBPP's asserts, which are all in the
- *     prompt (then also what came back), or a call of the docstring, quoted from there. */
+ *     prompt (then also what came back), or a call of the docstring or of MBPP+'s one assert, quoted
+ *     from there; what came back of that is not told, for the code has met hidden tests too. */
 #ifndef FEEDBACK_H
 #define FEEDBACK_H
 #include "bench.h"

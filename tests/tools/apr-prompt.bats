@@ -244,6 +244,29 @@ assert checked > 10000 and leaks_before > 1000, (checked, leaks_before)  # the v
 EOF
 }
 
+# what a second round says of one answer: BENCH TASK CODE
+said() {
+    jq -nc --arg t "$2" --arg c "$3" '{schema: "code/1", task_id: $t, sample: 0, code: $c}' >c.jsonl
+    "$APR_BIN/apr-sandbox" --bench "$1" c.jsonl -o v.jsonl
+    "$p" --bench "$1" --strategy reflexion --samples-from c.jsonl --verdicts v.jsonl | jq -r .prompt | sed '/^$/,$d'
+}
+
+@test "second round: humanevalplus and mbppplus tell what humaneval and mbpp do, and no hidden input" {
+    range=$'def truncate_number(number):\n    return [][3]'
+    seven=$'def truncate_number(number):\n    return 7'
+    ints=$'def truncate_number(number):\n    return number % 1 if number < 4 else [][number]'
+    [ "$(said humaneval HumanEval/2 "$range")" = "This solution fails. It raises an exception, IndexError: list index out of range." ]
+    [ "$(said humanevalplus HumanEval/2 "$range")" = "This solution fails. It raises an exception, IndexError: list index out of range. One of the examples fails: truncate_number(3.5)" ]
+    for b in humaneval humanevalplus; do
+        [ "$(said $b HumanEval/2 "$seven")" = "This solution fails. It returns a wrong result. One of the examples fails: truncate_number(3.5)" ]
+    done
+    [ "$(said humanevalplus HumanEval/2 "$ints")" = "This solution fails. It raises an exception, TypeError: list indices must be integers or slices, not float." ]
+    [ "$(said mbppplus Mbpp/2 $'def similar_elements(a, b):\n    return 7')" = "This solution fails. It returns a wrong result.
+The test that fails is
+assert set(similar_elements((3, 4, 5, 6),(5, 7, 4, 10))) == set((4, 5))" ]
+    [ "$(said mbppplus Mbpp/2 $'def similar_elements(a, b):\n    return tuple(set(a) & set(b)) if len(a) < 5 else 7')" = "This solution fails. It returns a wrong result." ]
+}
+
 @test "second round: only answers that failed, in the order of the code, under the same sample numbers" {
     printf '{"schema":"code/1","task_id":"Basic/%s","sample":%s,"code":"%s"}\n' 2 0 "x = 1" 0 1 "def f(n):\\n    return n" 0 0 "pass" 1 0 "" >c.jsonl
     printf '{"schema":"verdict/1","task_id":"Basic/%s","sample":%s,"passed":%s,"verdict":"%s"}\n' 0 0 false wrong_answer \

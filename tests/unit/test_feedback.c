@@ -143,10 +143,92 @@ static void shown_asserts(void)
        "mbpp: a prompt without the asserts");
 }
 
+/* 1 if the feedback on that task's verdict is this text; the tests are shown. */
+static int told(struct bench_task *t, const char *verdict, const char *detail, long total,
+                const char *want)
+{
+    char *s = feedback_text(t, code, verdict, detail, 1, total, 1);
+    int same = s && !strcmp(s, want);
+    if (!same)
+        printf("# %s\n", s ? s : "NULL");
+    free(s);
+    return same;
+}
+
+/* HumanEval+ and MBPP+: the detail names the input before it says anything else. */
+static void expected(void)
+{
+    struct bench_task plus = task, mbpp = words;
+    plus.judge = mbpp.judge = BENCH_EXPECTED;
+    plus.test = NULL;
+    mbpp.n_tests = 1;
+    ok(told(&plus, "exception",
+            "plus input 2 of 9: f('x): y', 3): IndexError: list index out of range", 12,
+            "It raises an exception, IndexError: list index out of range."),
+       "an exception behind a hidden call");
+    ok(told(&plus, "exception", "base input 1 of 9: f('a b', 2): KeyError: 'secret'", 12,
+            "It raises an exception, KeyError. One of the examples fails: f('a b', 2)"),
+       "an exception behind a call of the docstring");
+    ok(told(&plus, "exception", "input 3: KeyError: 'secret'", 12,
+            "It raises an exception, KeyError."),
+       "an exception where one process judges");
+    ok(told(&plus, "exception", "plus input 2 of 9: f('secret, 3): KeyError: 7", 12,
+            "It raises an exception."),
+       "a call that is cut off");
+    ok(told(&plus, "exception", "plus input 2 of 9: f('secret'): secret: 7", 12,
+            "It raises an exception."),
+       "no exception of Python's or the program's");
+    ok(told(&plus, "exception", "ValueError: input 2 of 9: f('a b', 2)", 12,
+            "It raises an exception, ValueError."),
+       "a text of the program's making is no place of a test");
+    ok(told(&plus, "wrong_answer", "base input 2 of 3: f('', 0) is ''; got 'secret'", 12,
+            "It returns a wrong result. One of the examples fails: f(\"\", 0)"),
+       "a wrong result of an example, without what came back");
+    ok(told(&plus, "wrong_answer", "plus input 2 of 3: f('secret', 7) is 'x'; got f('a b', 2)", 12,
+            "It returns a wrong result."),
+       "a wrong result of a hidden call");
+    ok(told(&plus, "bad_return", "base input 1 of 3: f('a b', 2): not plain data: secret", 12,
+            "It returns something that is not plain data (numbers, text, lists, tuples, sets, "
+            "dicts). One of the examples fails: f('a b', 2)"),
+       "a result of no known type");
+    ok(told(&mbpp, "wrong_answer", "base input 1 of 3: g('secret', 41) is [5]; got 7", 30,
+            "It returns a wrong result.\nThe test that fails is\nassert g('secret', 41) == [5]"),
+       "MBPP+: the assert that the prompt shows");
+    ok(told(&mbpp, "exception", "base input 1 of 3: g('secret', 41): KeyError: 'secret'", 30,
+            "It raises an exception, KeyError.\nThe test that fails is\nassert g('secret', 41) == "
+            "[5]"),
+       "MBPP+: the same of an exception, whose value stays hidden");
+    ok(told(&mbpp, "wrong_answer", "base input 1 of 1: g('other', 1) is [5]; got 7", 1,
+            "It returns a wrong result."),
+       "MBPP+: one hidden test is not the one assert");
+}
+
+static void other_languages(void)
+{
+    struct bench_task t = task;
+    t.judge = BENCH_PROGRAM;
+    ok(told(&t, "wrong_answer", "assert 1 of 3: f( \"a b\", 2) == \"x\"; got 7", 3,
+            "It returns a wrong result. One of the examples fails: f('a b', 2)"),
+       "another language: an example by the function's name");
+    ok(told(&t, "wrong_answer", "line 7: candidate(\"a b\", 2) == 7; got 8", 3,
+            "It returns a wrong result. One of the examples fails: f('a b', 2)"),
+       "or by the test's name for it");
+    ok(told(&t, "syntax_error", "SyntaxError: Unexpected token 'secret'", 3,
+            "Its syntax is not valid, SyntaxError."),
+       "its syntax is not Python's");
+    ok(told(&t, "exception", "RangeError: secret", 3, "It raises an exception, RangeError."),
+       "an exception of JavaScript's");
+    ok(told(&t, "crash", "signal 11", 3, "It crashes."), "no interpreter");
+    t = (struct bench_task){.judge = BENCH_INPUT, .called = "f", .prompt = "", .setup = ""};
+    ok(told(&t, "no_entry_point", "no call", 1, "It is not a call of f."), "CRUXEval's input");
+}
+
 int main(void)
 {
     exceptions();
     verdicts();
     shown_asserts();
+    expected();
+    other_languages();
     return done_testing();
 }
