@@ -210,7 +210,7 @@ struct field {
     const char *s; /* (n) what it stands for; NULL = this task or round has none */
     size_t n;
 };
-enum { FIELDS = 7 };
+enum { FIELDS = 8 };
 
 static const char *language_name(enum bench_lang l) /* as people write it */
 {
@@ -255,7 +255,8 @@ static void fields(struct field f[FIELDS], const struct bench *b, const struct b
     f[4] = (struct field){"{feedback}", first ? first->feedback : NULL, 0};
     f[4].n = f[4].s ? strlen(f[4].s) : 0;
     f[5] = (struct field){"{language}", language, strlen(language)};
-    f[6] = (struct field){0};
+    f[6] = (struct field){"{fence}", bench_lang_name(b->lang), strlen(bench_lang_name(b->lang))};
+    f[7] = (struct field){0};
 }
 
 /* Text with its placeholders filled (malloc). */

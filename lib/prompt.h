@@ -3,9 +3,9 @@
  * configs/prompts/NAME.yaml holds one text a form of question: humaneval (Python code to complete),
  * mbpp (words and asserts), words (words alone), answer (what makes an assert true), program (code of another
  * language to complete).  Placeholders in braces: {prompt} (code to complete; white space at its end
- * removed), {text}, {tests} (asserts, one a line), {entry} (the function's name), {language}, and in a
- * second round {code} and {feedback}.  Other braces
- * stand for themselves.  Beside the text: a system turn, turns before the question (exemplars), a
+ * removed), {text}, {tests} (asserts, one a line), {entry} (the function's name), {language},
+ * {fence} (what a code block in it is marked with: cpp for C++), and in a second round {code} and
+ * {feedback}.  Other braces stand for themselves.  Beside the text: a system turn, turns before the question (exemplars), a
  * prefill of the answer, raw text instead of chat, stop strings, tokens. */
 #ifndef PROMPT_H
 #define PROMPT_H

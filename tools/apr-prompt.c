@@ -33,7 +33,7 @@ static const struct cli cli = {.name = "apr-prompt",
                                    "apr-prompt --bench basic | apr-gen -m m.apr | apr-extract",
                                .opts = opts,
                                .see = "apr-gen(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 struct run {
     struct bench b;

@@ -90,9 +90,68 @@ strategies="standard few-shot few-shot-trivial scot cgo completion prefill syste
             [ "${#lines[@]}" = "${b#*:}" ]
             [ "$(jq -s --arg s "$s" 'map(select(.schema != "prompt/1" or .strategy != $s or .prompt == "" or .max_tokens < 320
                 or ([.system, .prompt, .prefill, (.messages // [])[].content] | map(select(. != null)) | join(" ")
-                    | test("[{](prompt|text|tests|entry|code|feedback)[}]")))) | length' <<<"$output")" = 0 ] || { echo "$s $b"; return 1; }
+                    | test("[{](prompt|text|tests|entry|code|feedback|language|fence)[}]")))) | length' <<<"$output")" = 0 ] || { echo "$s $b"; return 1; }
         done
     done
+}
+
+# strategies that have a form: program, words, answer (CRUXEval)
+program="standard scot cgo completion prefill system" words="standard scot cgo prefill system" answer="standard scot prefill system"
+
+@test "every form that a strategy has: whole prompts in the task's language, for a second round too" {
+    for b in humaneval-x-cpp:C++:cpp humaneval-x-js:JavaScript:javascript basic-c:C:c; do
+        IFS=: read -r b language fence <<<"$b"
+        for s in $program; do
+            "$p" --bench "$b" --strategy "$s" >out.jsonl
+            [ "$(jq -s --arg l "$language" 'map(select(([.system, .prompt, .prefill] | map(select(. != null)) | join(" ")
+                | test("[{](prompt|text|tests|entry|code|feedback|language|fence)[}]|Python")) or (.template == "chat" and (.prompt | contains($l) | not)))) | length' out.jsonl)" = 0 ] || { echo "$s $b"; return 1; }
+        done
+        [ "$("$p" --bench "$b" --strategy prefill --limit 1 | jq -r .prefill)" = "\`\`\`$fence" ]
+    done
+    v="$TOP/tests/vectors/bench"
+    for s in $words; do
+        [ "$("$p" --bench "$v/livecodebench.yaml" --strategy $s | jq -r .strategy | sort -u)" = $s ]
+    done
+    for s in $answer; do
+        [ "$("$p" --bench cruxeval-i --strategy $s | jq -s 'map(select(.prompt | contains("??"))) | length')" = 800 ]
+    done
+    second() { # BENCH TASK FENCE
+        printf '{"schema":"code/1","task_id":"%s","sample":0,"code":"x\\n"}\n' "$2" >c.jsonl
+        printf '{"schema":"verdict/1","task_id":"%s","sample":0,"passed":false,"verdict":"no_entry_point"}\n' "$2" >v.jsonl
+        "$p" --bench "$1" --strategy reflexion --samples-from c.jsonl --verdicts v.jsonl >r.jsonl
+        [ "$(jq -r '.messages[1].content' r.jsonl)" = "\`\`\`$3"$'\nx\n```' ]
+        jq -r .prompt r.jsonl | head -1
+    }
+    [ "$(second humaneval-x-js JavaScript/2 javascript)" = "This solution fails. It does not define the function that is asked for, truncateNumber." ]
+    [ "$(second basic-c C/0 c)" = "This solution fails. It does not define the function that is asked for, gcd_of." ]
+    [ "$(second cruxeval-i sample_0 python)" = "This answer fails. It is not a call of f." ]
+    [ "$(second "$v/livecodebench.yaml" "$(jq -r .question_id "$v/livecodebench.jsonl" | head -1)" python)" = "This solution fails. It does not define the function that is asked for." ]
+}
+
+@test "the forms that a strategy cannot have are errors, and the manual says which" {
+    x() { # BENCH STRATEGY...
+        for s in "${@:2}"; do
+            run --separate-stderr -78 "$p" --bench "$1" --strategy "$s"
+            [[ "$stderr" == *"strategy $s has no text for the form "* ]]
+        done
+    }
+    x humaneval-x-cpp few-shot few-shot-trivial
+    x "$TOP/tests/vectors/bench/livecodebench.yaml" few-shot few-shot-trivial completion
+    x cruxeval-o few-shot few-shot-trivial cgo completion
+}
+
+@test "raw completions in other languages keep the brace that closes the function, and pass" {
+    for p in /usr/bin/gcc /usr/bin/node; do [ -x $p ] || skip "$p is not there"; done
+    raw() { # BENCH DATA
+        stop="$("$APR_BIN/apr-prompt" --bench "$1" --strategy completion --limit 1 | jq -c .stop)"
+        gzip -dc "$TOP/data/bench/$2" | head -12 | jq -c --argjson stop "$stop" --arg more "$3" '
+            ((.canonical_solution | rtrimstr("\n")) + "\n\n" + $more) as $t | ([$stop[] as $s | $t | index($s) // empty] | min) as $cut
+            | {schema: "sample/1", task_id, sample: 0, finish: "stop", text: $t[:$cut]}' >a.jsonl
+        [ "$(jq -r .text a.jsonl | grep -c "${3%% *}")" = 0 ]
+        [ "$("$APR_BIN/apr-extract" --bench "$1" a.jsonl | "$APR_BIN/apr-sandbox" --bench "$1" | jq -r .verdict | sort | uniq -c | xargs)" = "12 pass" ]
+    }
+    raw basic-c basic-c.jsonl.gz '#define main other'
+    raw humaneval-x-js humaneval_js.jsonl.gz 'console.log(1 +'
 }
 
 @test "the name of the function and all asserts are in each mbpp prompt" {
@@ -147,16 +206,21 @@ EOF
         "$p" --bench $b --limit 1 --strategy few-shot-trivial
     done >shots.jsonl
     python3 - shots.jsonl "$BATS_TEST_DIRNAME/../../data/bench" <<'EOF'
-import doctest, gzip, json, re, sys
-names, words = set(), set()
+import doctest, glob, gzip, json, re, sys
+names, words, tasks = set(), set(), 0
 grams = lambda s: {tuple(w[i:i + 8]) for w in [re.findall(r'\w+', s.lower())] for i in range(len(w) - 7)}
-for f in 'HumanEval', 'basic', 'mbpp', 'basic-mbpp':
-    for t in map(json.loads, gzip.open(f'{sys.argv[2]}/{f}.jsonl.gz', 'rt')):
-        if f == 'mbpp' and not 11 <= t['task_id'] <= 510:
-            continue
+called = lambda s: re.findall(r'(\w+) *\(', s)
+for f in glob.glob(sys.argv[2] + '/*.jsonl.gz'):
+    for t in map(json.loads, gzip.open(f, 'rt')):
+        tasks += 1
         code = t.get('canonical_solution') or t['code']
-        names.update([t['entry_point']] if 'entry_point' in t else re.findall(r'def (\w+)', code))
-        words |= grams(t['text'] if 'text' in t else t['prompt'])
+        names.update([t['entry_point']] if 'entry_point' in t else [])
+        names.update(n for x in t.get('test_list', []) for n in called(x))
+        names.update(re.findall(r'def (\w+)', code) + re.findall(r'^(?:const|function) (\w+)', t.get('prompt', ''), re.M))
+        if 'humaneval_cpp' in f or 'basic-c' in f:
+            names.update(called(t['prompt']))
+        words |= grams(t.get('text') or t.get('prompt') or t['code'])
+assert tasks >= 3847 and {'similar_elements', 'has_close_elements', 'hasCloseElements', 'gcd_of'} <= names, tasks
 seen = 0
 for r in map(json.loads, open(sys.argv[1])):
     text = ''.join(m['content'] + '\n' for m in r.get('messages', [])) or r['prompt'].split('in the same way')[0]
@@ -165,8 +229,12 @@ for r in map(json.loads, open(sys.argv[1])):
         exec(code, space)
         name = re.search(r'def (\w+)', code)[1]
         assert name not in names, name
-        for a in re.findall(r'^assert ' + name + r'.*$', text, re.M):
+        shown = re.findall(r'^assert ' + name + r'.*$', text, re.M)
+        for a in shown:
             exec(a, space)
+        said = re.search(r'(.*)\nThe function is called ' + name + r'\.', text)
+        assert (len(shown) > 0) == (said is not None), name
+        assert said is None or not grams(said[1]) & words, name
         doc = re.search(r'def ' + name + r'\([^"`]*"""(.*?)"""', text, re.S)
         if doc:
             assert not grams(doc[1]) & words, name
