@@ -60,6 +60,10 @@ int compare_pair(struct comparison *c, const struct score_set *a, const struct s
         return err_set(e, ERR_DATA,
                        "%s: %d task%s in one file only, such as %.60s (--partial leaves them out)",
                        c->bench, c->n_lone, c->n_lone == 1 ? "" : "s", example);
+    if (!c->n && c->n_harness)
+        return err_set(e, ERR_DATA,
+                       "%s: no task left: %d in both files, with nothing but harness errors in one",
+                       c->bench, c->n_harness);
     return c->n ? 0 : err_set(e, ERR_DATA, "%s: no task in both files", c->bench);
 }
 
@@ -182,6 +186,9 @@ void compare_text(FILE *out, const struct comparison *c, int n)
         fprintf(out, "  Holm         p = %.2g as one of %d comparisons\n", c->holm_p, n);
     if (!isnan(c->detectable))
         fprintf(out, "  detectable   %.1f points at 80 %% power\n", 100 * c->detectable);
+    else
+        fprintf(out, "  detectable   %s\n",
+                c->single ? "nothing: too few tasks" : "unknown: all tasks differ alike");
     write_tasks(out, "first only", c, -1);
     write_tasks(out, "second only", c, 1);
 }

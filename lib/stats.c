@@ -183,18 +183,28 @@ double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed)
     return (double)extreme / (double)(draws + 1);
 }
 
+/* Is delta found among n pairs, a share psi of which differ? */
+static int shows(double delta, double psi, long n, double za, double zb)
+{
+    double rest = psi - delta * delta;
+    return delta * sqrt((double)n) >= za * sqrt(psi) + zb * sqrt(rest > 0 ? rest : 0);
+}
+
 double stats_detectable(long n, double discordant, double level, double power)
 {
     double za = stats_normal_quantile(0.5 + level / 2), zb = stats_normal_quantile(power), lo = 0,
            hi = discordant;
-    if (!(discordant > 0) || n < 1)
+    int few = discordant <= 0 || !shows(discordant, discordant, n, za, zb);
+    if (n < 1 || isnan(discordant) || (few && !shows(1, 1, n, za, zb)))
         return NAN;
-    for (int i = 0; i < 60; i++) { /* the left side rises with delta, the right side falls */
-        double d = (lo + hi) / 2, rest = discordant - d * d;
-        if (d * sqrt((double)n) < za * sqrt(discordant) + zb * sqrt(rest > 0 ? rest : 0))
-            lo = d;
-        else
+    if (few)
+        hi = 1;
+    for (int i = 0; i < 60; i++) { /* shows() is 0 up to the delta sought, then 1 */
+        double d = (lo + hi) / 2;
+        if (shows(d, few ? d : discordant, n, za, zb))
             hi = d;
+        else
+            lo = d;
     }
     return (lo + hi) / 2;
 }

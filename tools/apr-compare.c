@@ -34,7 +34,7 @@ static const struct cli cli = {.name = "apr-compare",
                                .example = "apr-compare base.jsonl tuned.jsonl",
                                .opts = opts,
                                .see = "passk(1), apr-oracle(1), apr-report(1), schema(7)",
-                               .output_version = 2};
+                               .output_version = 3};
 
 /* Each benchmark of a, in b too: into c[0..]; returns their number or a negative error. */
 static int compare_files(struct comparison *c, const struct score_book *a, const char *name_a,

@@ -42,7 +42,17 @@ run_of() {
     [ "$(jq -c '[.schema, .a, .pass_a, .pass_b, .only_a, .only_b, .n_task, .tasks_only_a]' <<<"$output")" = \
         '["compare/1","a.jsonl",56,105,5,54,164,["Basic/0","Basic/1","Basic/2","Basic/3","Basic/4"]]' ]
     [ "$("$x" a.jsonl b.jsonl --json)" = "$output" ]
-    [ "$("$x" a.jsonl a.jsonl --json | jq -c '[.difference, .mcnemar_p, .detectable]')" = '[0,1,null]' ]
+    [ "$("$x" a.jsonl a.jsonl --json | jq -c '[.difference, .mcnemar_p, .detectable * 1000 | round]')" = '[0,1,47]' ]
+}
+
+@test "few discordant tasks: what would show is more than what is there" {
+    run_of 0 5 >x.jsonl
+    run_of 0 0 >y.jsonl
+    run -0 "$x" x.jsonl y.jsonl
+    [[ "${lines[1]}" == "  difference   -3.0 points"* ]]
+    [[ "${lines[4]}" == "  detectable   4.7 points at 80 % power" ]] # 5 against 0 alone are found in 38 % of trials
+    run -0 "$x" x.jsonl x.jsonl
+    [[ "${lines[4]}" == "  detectable   4.7 points at 80 % power" ]]
 }
 
 @test "several samples a task: a permutation test" {
@@ -110,6 +120,9 @@ run_of() {
     [[ "$stderr" == *"1 task left out"* ]]
     sed 's/"basic"/"other"/' b.jsonl >o.jsonl
     run --separate-stderr -65 "$x" a.jsonl o.jsonl
+    jq -c '.passed = false | .verdict = "harness_error"' a.jsonl >honly.jsonl
+    run --separate-stderr -65 "$x" a.jsonl honly.jsonl
+    [[ "$stderr" == *"a.jsonl, honly.jsonl: basic: no task left: 164 in both files, with nothing but harness errors in one" ]]
 }
 
 @test "exit codes" {

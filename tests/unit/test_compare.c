@@ -55,6 +55,51 @@ static void test_single(void)
     score_free(&b);
 }
 
+static void test_harness(void)
+{
+    struct score_book a = run("hh1", 1), b = run("11h", 1);
+    struct comparison c;
+    memset(&e, 0, sizeof e);
+    ok(compare_pair(&c, &a.set[0], &b.set[0], 0, &e) == ERR_DATA &&
+           strstr(e.msg, "no task left: 3 in both files, with nothing but harness errors"),
+       "%s", e.msg);
+    compare_free(&c);
+    memset(&e, 0, sizeof e);
+    score_free(&a);
+    score_free(&b);
+}
+
+/* What two runs say of the difference that would show. */
+static int says(const char *pass_a, const char *pass_b, int samples, const char *line)
+{
+    struct score_book a = run(pass_a, samples), b = run(pass_b, samples);
+    struct comparison c;
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    compare_pair(&c, &a.set[0], &b.set[0], 0, &e);
+    compare_test(&c, 0.95, 1000, 0, &e);
+    compare_text(f, &c, 1);
+    fclose(f);
+    int found = strstr(text, line) != NULL;
+    free(text);
+    compare_free(&c);
+    score_free(&a);
+    score_free(&b);
+    return found && e.code == 0;
+}
+
+static void test_detectable(void)
+{
+    ok(says("111110000011111", "111111111111111", 1, "  detectable   44.6 points at 80 % power\n"),
+       "five of 15 differ, one way: more than these would show");
+    ok(says("111111111111111", "111111111111111", 1, "  detectable   44.6 points at 80 % power\n"),
+       "none differs: the same");
+    ok(says("111", "000", 1, "  detectable   nothing: too few tasks\n"), "three tasks");
+    ok(says("22", "22", 2, "  detectable   unknown: all tasks differ alike\n"),
+       "no spread, from which more samples are judged");
+}
+
 static void test_many(void)
 {
     struct score_book a = run("55555000", 5), b = run("33333000", 5);
@@ -75,6 +120,8 @@ int main(void)
 {
     struct comparison c[3] = {{.p = 0.01}, {.p = 0.04}, {.p = 0.03}};
     test_single();
+    test_harness();
+    test_detectable();
     test_many();
     ok(compare_holm(c, 3, &e) == 0 && fabs(c[0].holm_p - 0.03) < 1e-15 &&
            fabs(c[1].holm_p - 0.06) < 1e-15 && fabs(c[2].holm_p - 0.06) < 1e-15 && c[1].p == 0.04,

@@ -149,6 +149,23 @@ static void test_power(void)
     }
     ok(near(found / 4000.0, 0.8, 0.04),
        "a detectable difference is found in %.1f %% of 4000 trials", found / 40.0);
+    /* Too few discordant pairs for any difference among them: all on one side, and more than these.
+     * The exact power is that of six of them or more, for five against none have p = 0.0625. */
+    double least = stats_detectable(164, 5.0 / 164, 0.95, 0.8), power = 1;
+    for (int k = 0; k < 6; k++)
+        power -= exp(lgamma(165) - lgamma(k + 1) - lgamma(165 - k) + k * log(least) +
+                     (164 - k) * log1p(-least));
+    ok(least > 5.0 / 164 && near(power, 0.8, 0.02) && stats_mcnemar(6, 0, NULL) < 0.05 &&
+           stats_mcnemar(5, 0, NULL) > 0.05,
+       "5 of 164 differ: %.1f points would show, with a power of %.1f %%", 100 * least,
+       100 * power);
+    ok(stats_detectable(164, 0, 0.95, 0.8) == least, "none differs: the same");
+    ok(near(stats_detectable(164, least * 1.0001, 0.95, 0.8), least, 1e-4) &&
+           stats_detectable(164, 0.06, 0.95, 0.8) > least,
+       "from there on it rises without a step");
+    ok(isnan(stats_detectable(3, 0.5, 0.95, 0.8)) && isnan(stats_detectable(3, 1, 0.95, 0.8)) &&
+           stats_detectable(4, 1, 0.95, 0.8) <= 1 && isnan(stats_detectable(0, 0.5, 0.95, 0.8)),
+       "three tasks show nothing");
     for (int i = 0; i < 200; i++)
         sum += d[i] = rng_next(&r) - 0.4;
     double s2 = 0;
@@ -239,7 +256,6 @@ int main(void)
        "no spread, no interval");
     ok(near(stats_detectable(164, 59.0 / 164, 0.95, 0.8), 0.13027, 5e-5), "detectable: %.4f",
        stats_detectable(164, 59.0 / 164, 0.95, 0.8));
-    ok(isnan(stats_detectable(10, 0, 0.95, 0.8)), "nothing discordant: unknown");
     for (int i = 0; i < 164; i++)
         v[i] = i < 12 ? 1 : i < 18 ? -1 : 0;
     ok(near(stats_sign_flip(v, 164, 20000, 3), stats_mcnemar(12, 6, NULL), 0.01),
