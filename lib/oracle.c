@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { METRIC = 256 }; /* as score_json has it */
+
 void oracle_free(struct oracle *o)
 {
     free(o->task);
+    free(o->choice);
     free(o->unique);
     free(o->agree);
     free(o->kappa);
@@ -111,16 +114,25 @@ int oracle_join(struct oracle *o, const struct score_set *const *set, const char
     size_t pairs = (size_t)n_run * (size_t)(n_run - 1) / 2;
     *o = (struct oracle){.bench = set[0]->bench, .name = name, .n_run = n_run, .level = level};
     o->task = malloc(((size_t)set[0]->n_task + 1) * sizeof *o->task);
+    o->choice = malloc((size_t)n_run * sizeof *o->choice);
     o->unique = calloc((size_t)n_run, sizeof *o->unique);
     o->agree = malloc((pairs + 1) * sizeof *o->agree);
     o->kappa = malloc((pairs + 1) * sizeof *o->kappa);
-    if (!o->task || !o->unique || !o->agree || !o->kappa)
+    if (!o->task || !o->choice || !o->unique || !o->agree || !o->kappa)
         return err_set(e, ERR_NOMEM, "out of memory");
+    for (int r = 0; r < n_run; r++) {
+        o->choice[r] = set[r]->choice;
+        o->n_chosen += set[r]->choice != NULL;
+    }
     join_tasks(o, set, &missing);
     if (o->n_lone && !partial)
         return err_set(e, ERR_DATA,
                        "%s: %d task%s not in every run, such as %.60s (--partial leaves them out)",
                        o->bench, o->n_lone, o->n_lone == 1 ? "" : "s", missing);
+    if (!o->n && o->n_harness)
+        return err_set(e, ERR_DATA,
+                       "%s: no task left: %d in every run, with nothing but harness errors in one",
+                       o->bench, o->n_harness);
     if (!o->n)
         return err_set(e, ERR_DATA, "%s: no task in every run", o->bench);
     for (int b = 1, pair = 0; b < n_run; b++)
@@ -132,10 +144,21 @@ int oracle_join(struct oracle *o, const struct score_set *const *set, const char
 
 void oracle_metric(const struct oracle *o, char *text, size_t size)
 {
+    char attempts[64];
+    int alike = o->choice[0] != NULL;
     if (o->attempts[0] == o->attempts[1])
-        snprintf(text, size, "pass@%ld", o->attempts[0]);
+        snprintf(attempts, sizeof attempts, "pass@%ld", o->attempts[0]);
     else
-        snprintf(text, size, "pass@%ld..%ld", o->attempts[0], o->attempts[1]);
+        snprintf(attempts, sizeof attempts, "pass@%ld..%ld", o->attempts[0], o->attempts[1]);
+    for (int r = 1; r < o->n_run && alike; r++)
+        alike = o->choice[r] && strcmp(o->choice[r], o->choice[0]) == 0;
+    if (alike)
+        snprintf(text, size, "%s, %s", attempts, o->choice[0]);
+    else if (o->n_chosen)
+        snprintf(text, size, "%s, chosen answers in %d of %d runs", attempts, o->n_chosen,
+                 o->n_run);
+    else
+        snprintf(text, size, "%s", attempts);
 }
 
 /* ---- oracle/1 ---- */
@@ -199,6 +222,8 @@ static void runs_json(struct json_out *j, const struct oracle *o)
     for (int r = 0; r < o->n_run; r++) {
         json_begin(j, '{');
         json_kv_str(j, "run", o->name[r]);
+        if (o->choice[r])
+            json_kv_str(j, "choice", o->choice[r]);
         json_kv_int(j, "unique", o->unique[r]);
         json_key(j, "unique_tasks");
         json_begin(j, '[');
@@ -253,7 +278,7 @@ static void tasks_json(struct json_out *j, const char *key, const struct oracle 
 
 void oracle_json(struct json_out *j, const struct oracle *o, int failures)
 {
-    char metric[64];
+    char metric[METRIC];
     oracle_metric(o, metric, sizeof metric);
     json_begin(j, '{');
     json_kv_str(j, "schema", "oracle/1");
@@ -334,12 +359,15 @@ static void failures_text(FILE *out, const struct oracle *o)
 
 void oracle_text(FILE *out, const struct oracle *o, int failures)
 {
-    char metric[64];
+    char metric[METRIC];
     oracle_metric(o, metric, sizeof metric);
     fprintf(out, "%s: %d of %d tasks solved in at least one of %d runs\n", o->bench, o->solved,
             o->n, o->n_run);
     fprintf(out, "  %-12s %.2f %% (any attempt counts), %g %% interval [%.1f, %.1f]\n", metric,
             100.0 * o->solved / o->n, 100 * o->level, 100 * o->wilson[0], 100 * o->wilson[1]);
+    for (int r = 0; r < o->n_run && o->n_chosen; r++)
+        fprintf(out, "  %-12s %s: %s\n", r ? "" : "answers", o->name[r],
+                o->choice[r] ? o->choice[r] : "single");
     fprintf(out, "  %-12s %d always, %d sometimes, %d never\n", "tasks", o->always,
             o->solved - o->always, o->n - o->solved);
     unique_text(out, o);

@@ -17,8 +17,9 @@ struct oracle_task {
 };
 struct oracle {
     const char *bench;
-    const char *const *name; /* of the runs, given by the caller */
-    int n_run;
+    const char *const *name;  /* of the runs, given by the caller */
+    const char **choice;      /* by run: how its samples were chosen (struct score_set), or NULL */
+    int n_run, n_chosen;      /* n_chosen: runs with a choice */
     struct oracle_task *task; /* in the order of the first run */
     int n;
     int n_harness, n_lone;   /* tasks left out: not judged in a run; not in every run */
@@ -31,7 +32,9 @@ struct oracle {
 /* ERR_DATA if a task is not in every set, unless partial, or if none is left. */
 int oracle_join(struct oracle *o, const struct score_set *const *set, const char *const *name,
                 int n_run, int partial, double level, struct err *e);
-void oracle_metric(const struct oracle *o, char *text, size_t size);        /* "pass@7" */
+/* "pass@7"; of chosen samples "pass@7, best of 8 by majority", or if runs differ in that "pass@7, chosen
+ * answers in 1 of 2 runs". */
+void oracle_metric(const struct oracle *o, char *text, size_t size);
 void oracle_json(struct json_out *j, const struct oracle *o, int failures); /* oracle/1 */
 void oracle_text(FILE *out, const struct oracle *o, int failures);
 void oracle_free(struct oracle *o);

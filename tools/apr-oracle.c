@@ -31,7 +31,7 @@ static const struct cli cli = {.name = "apr-oracle",
                                .example = "apr-oracle standard.jsonl few-shot.jsonl --failures",
                                .opts = opts,
                                .see = "passk(1), apr-compare(1), apr-report(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 /* One benchmark over all files. */
 static int join(const struct score_book *book, char **name, int n_file, const char *bench,

@@ -77,6 +77,24 @@ run_of() {
     [[ "$stderr" == *"a.jsonl:1: expected verdicts of benchmark basic, found b"* ]]
 }
 
+@test "nothing but harness errors is the reason that is given" {
+    run_of "h h h h h h" >h.jsonl
+    run --separate-stderr -65 "$x" a.jsonl h.jsonl
+    [ "$stderr" = "apr-oracle: b: no task left: 6 in every run, with nothing but harness errors in one" ]
+}
+
+@test "a run of chosen answers says so, and the metric with it" {
+    jq -c '.rank = {label: "best of 8 by majority"}' a.jsonl >m.jsonl
+    run --separate-stderr -0 "$x" m.jsonl b.jsonl
+    [[ "${lines[1]}" == "  pass@2, chosen answers in 1 of 2 runs 50.00 % (any attempt counts)"* ]]
+    [ "${lines[2]}" = "  answers      m.jsonl: best of 8 by majority" ]
+    [ "${lines[3]}" = "               b.jsonl: single" ]
+    [ "$("$x" m.jsonl b.jsonl --json | jq -c '[.metric, [.runs[].choice]]')" = \
+        '["pass@2, chosen answers in 1 of 2 runs",["best of 8 by majority",null]]' ]
+    cp m.jsonl n.jsonl
+    [ "$("$x" m.jsonl n.jsonl --json | jq -r .metric)" = "pass@2, best of 8 by majority" ]
+}
+
 @test "exit codes" {
     run --separate-stderr -64 "$x" a.jsonl
     run --separate-stderr -66 "$x" a.jsonl nope.jsonl

@@ -111,8 +111,39 @@ static void test_many(void)
     score_free(&t[1]);
 }
 
+static void test_choice(void)
+{
+    struct score_book s[] = {run("p w"), run("w p"), run("h h")};
+    struct oracle o;
+    char metric[128], *text;
+    struct json_out j = {0};
+    score_choice(&s[0], "b", "best of 8 by majority", 1, &e);
+    ok(join(&o, s, 2, 0) == 0 && (oracle_metric(&o, metric, sizeof metric), 1) &&
+           strcmp(metric, "pass@2, chosen answers in 1 of 2 runs") == 0,
+       "one run's answers were chosen: %s", metric);
+    oracle_json(&j, &o, 0);
+    text = json_take(&j, NULL);
+    ok(text && strstr(text, "{\"run\":\"A\",\"choice\":\"best of 8 by majority\",") &&
+           strstr(text, "{\"run\":\"B\",\"unique\":"),
+       "and the record says which");
+    free(text);
+    oracle_free(&o);
+    score_choice(&s[1], "b", "best of 8 by majority", 1, &e);
+    ok(join(&o, s, 2, 0) == 0 && (oracle_metric(&o, metric, sizeof metric), 1) &&
+           strcmp(metric, "pass@2, best of 8 by majority") == 0,
+       "both, in one way: %s", metric);
+    oracle_free(&o);
+    ok(join(&o, s, 3, 0) == ERR_DATA &&
+           strstr(e.msg, "no task left: 2 in every run, with nothing but harness errors in one"),
+       "%s", e.msg);
+    oracle_free(&o);
+    for (int i = 0; i < 3; i++)
+        score_free(&s[i]);
+}
+
 int main(void)
 {
+    test_choice();
     test_single();
     test_many();
     return done_testing();
