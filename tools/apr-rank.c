@@ -86,6 +86,8 @@ static int put(struct run *r, const struct keyed_record *c, long sample, const s
 static int rounds(struct run *r, char **file, struct err *e)
 {
     char label[40];
+    if (r->code.n == 0)
+        return err_set(e, ERR_DATA, "%s: no records", file[0]);
     snprintf(label, sizeof label, "%d rounds", r->code.n_file);
     for (int i = 0; i < r->code.n; i++) {
         const struct keyed_record *c = &r->code.v[i], *last;
@@ -194,6 +196,8 @@ static int choose(struct run *r, const int *order, const struct group *g, int mo
 /* Task by task, in the order in which they appear. */
 static int best_of_n(struct run *r, const char *path, struct err *e)
 {
+    if (r->code.n == 0)
+        return err_set(e, ERR_DATA, "%s: no records", path);
     int *order = keyed_by_task(&r->code), n = 0, most = 0, rc = 0;
     struct group *g = cli_malloc(((size_t)r->code.n + 1) * sizeof *g);
     if (!order)

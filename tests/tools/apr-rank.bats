@@ -91,6 +91,13 @@ chosen() { jq -c '[.task_id,.sample,.code,.rank.by,.rank.chosen,.rank.of]' | tr 
 
 @test "64, 65, 66, 73, 74" {
     make
+    : >empty
+    run --separate-stderr -65 "$x" empty --by first -o out
+    [ "$stderr" = "apr-rank: empty: no records" ] && [ ! -e out ]
+    run --separate-stderr -65 "$x" --by first </dev/null
+    [ "$stderr" = "apr-rank: standard input: no records" ]
+    run --separate-stderr -65 "$x" --by round empty empty -o out
+    [ "$stderr" = "apr-rank: empty: no records" ] && [ ! -e out ]
     run -64 "$x" code
     run -64 "$x" code --by verdict
     run -64 "$x" code code --by first
