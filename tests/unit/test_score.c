@@ -213,6 +213,101 @@ static void test_refusals(void)
     refused("{\"benchmark\": \"b\", \"problems\": [1]}", "problems[0]: expected task_id");
 }
 
+/* What Python's json writes for texts that no UTF-8 can hold: no matter in a completion. */
+static void test_mended(void)
+{
+    static const char *const texts[] = {
+        "{\"task_id\":\"A/"
+        "0\",\"completion\":\"x='\\ud83d'\",\"result\":\"passed\",\"passed\":true}\n",
+        "{\"task_id\":\"A/0\",\"completion\":\"x\\u0000\",\"result\":\"passed\",\"passed\":true}\n",
+        "{\"eval\": {\"A/0\": [{\"solution\": \"\\ud83d\", \"base_status\": \"pass\"}]}}",
+        "{\"eval\": {\"A/0\": [{\"solution\": \"\\u0000\", \"base_status\": \"pass\"}]}}",
+        "{\"schema\":\"verdict/1\",\"task_id\":\"A/0\",\"passed\":true,\"detail\":\"\\udc00\"}\n"};
+    struct score_book s;
+    struct err e;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        int rc = read_text(&s, texts[i], &e);
+        ok(rc == 0 && s.n_set == 1 && s.set[0].task[0].c == 1, "read: %s%s", texts[i],
+           rc ? e.msg : "");
+        score_free(&s);
+    }
+    refused(
+        "{\"task_id\":\"a\\ud800\",\"passed\":true}\n{\"task_id\":\"a\\ud801\",\"passed\":true}\n",
+        ":1: task_id or bench: NUL or a lone surrogate");
+    refused("{\"task_id\":\"a\",\"bench\":\"b\\u0000\",\"passed\":true}\n",
+            ":1: task_id or bench: NUL");
+    refused(
+        "{\"eval\": {\"a\\u0000\": [{\"base_status\": \"pass\"}], \"a\\udc00\": [{\"base_status\": "
+        "\"pass\"}]}}",
+        "duplicate key");
+}
+
+/* A string that ends beyond the first 65536 bytes, which end the allocation too: nothing behind them
+ * is looked at (the address sanitizer tells), with a backslash as the last byte too. */
+static void test_long_string(void)
+{
+    static char text[70200];
+    for (int k = 0; k < 2; k++) {
+        struct score_book s;
+        struct err e;
+        int n = sprintf(text, "{\"completion\":\"");
+        memset(text + n, 'A', 70000);
+        if (k)
+            memcpy(text + 65535, "\\\\", 2);
+        sprintf(text + n + 70000, "\",\"task_id\":\"A/0\",\"passed\":true}\n");
+        ok(read_text(&s, text, &e) == 0 && s.set[0].task[0].c == 1, "70,000 characters first %s",
+           e.msg);
+        score_free(&s);
+    }
+}
+
+/* Everything that is printed as it is. */
+static void test_names(void)
+{
+    refused("{\"task_id\":\"a\",\"bench\":\"b\\u202e\\u009b2J\",\"passed\":true}\n",
+            ":1: bench: a character that is not seen: b\xE2\x9F\xA8"
+            "202E\xE2\x9F\xA9\xE2\x9F\xA8"
+            "009B\xE2\x9F\xA9"
+            "2J");
+    refused("{\"task_id\":\"a\\u200f\",\"passed\":true}\n",
+            ":1: task_id: a character that is not seen");
+    refused(V("\"passed\":true,\"rank\":{\"label\":\"x\\ty\"}"), ":1: rank: control character 9");
+    refused(V("\"passed\":true,\"rank\":{\"label\":\"\\u2066\"}"),
+            ":1: rank: a character that is not");
+    struct score_book s;
+    struct err e;
+    ok(read_text(&s, "{\"task_id\":\"T\\u00e4sk \\u4efb\\u52a1 \\ud83d\\ude00\",\"passed\":true}\n",
+                 &e) == 0,
+       "letters of all the world are names: %s", s.n_set ? s.set[0].task[0].id : e.msg);
+    score_free(&s);
+}
+
+static void test_outcome(void)
+{
+    static const struct {
+        const char *json, *error; /* the error, or NULL: pass is told */
+    } cases[] = {
+        {"{\"passed\":true,\"verdict\":null,\"result\":null}", NULL},
+        {"{\"passed\":true,\"verdict\":\"pass\"}", NULL},
+        {"{\"passed\":true,\"result\":\"passed\"}", NULL},
+        {"{\"passed\":true,\"verdict\":\"harness_error\"}", "the verdict is harness_error"},
+        {"{\"passed\":true,\"result\":\"timed out\"}", "the result is timed out"},
+        {"{\"passed\":true,\"verdict\":\"won\"}", "found won"},
+        {"{\"passed\":true,\"verdict\":1}", "found no string"},
+        {"{\"verdict\":\"pass\"}", "\"passed\": expected true or false"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        cJSON *v = cJSON_Parse(cases[i].json);
+        int kind =
+            score_outcome(cJSON_GetObjectItem(v, "passed"), cJSON_GetObjectItem(v, "verdict"),
+                          cJSON_GetObjectItem(v, "result"), &e);
+        ok(cases[i].error ? kind == -1 && e.code == ERR_DATA && strstr(e.msg, cases[i].error)
+                          : kind == VERDICT_pass && e.code == 0,
+           "%s: %s", cases[i].json, e.msg);
+        cJSON_Delete(v);
+    }
+}
+
 static void test_known(void)
 {
     struct bench_task tasks[] = {{.task_id = "HumanEval/0"},
@@ -300,6 +395,10 @@ int main(void)
     test_exact();
     test_files();
     test_refusals();
+    test_mended();
+    test_long_string();
+    test_names();
+    test_outcome();
     test_known();
     test_gates();
     unlink(path);
