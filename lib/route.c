@@ -1,11 +1,12 @@
 /* route - choose a strategy on validation tasks */
 #include "route.h"
 #include "rng.h"
+#include "score.h"
 #include "stats.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOOT = 10000, PART = 0x726f757465 }; /* PART: another draw than a sample's own ("route") */
+enum { DRAWS = 10000, PART = 0x726f757465 }; /* PART: another draw than a sample's own ("route") */
 
 int route_validates(const char *task_id, double validation, uint64_t seed)
 {
@@ -28,15 +29,14 @@ static int no_memory(struct err *e)
 static int add(struct route *r, int s, int t, const struct keyed_record *x, const char *path,
                struct err *e)
 {
-    const cJSON *passed = cJSON_GetObjectItemCaseSensitive(x->v, "passed");
-    const char *verdict = json_get_str(x->v, "verdict", "", e);
     size_t cell = (size_t)s * (size_t)r->v[0].n + (size_t)t;
-    if (e->code)
+    int kind = score_outcome(cJSON_GetObjectItemCaseSensitive(x->v, "passed"),
+                             cJSON_GetObjectItemCaseSensitive(x->v, "verdict"),
+                             cJSON_GetObjectItemCaseSensitive(x->v, "result"), e);
+    if (kind < 0 || score_name("bench", route_bench(x), e))
         return err_prefix(e, "%s:%ld", path, x->line);
-    if (!cJSON_IsBool(passed))
-        return err_set(e, ERR_DATA, "%s:%ld: \"passed\": expected true or false", path, x->line);
-    r->n[cell] += strcmp(verdict, "harness_error") != 0;
-    r->c[cell] += cJSON_IsTrue(passed);
+    r->n[cell] += kind != VERDICT_harness_error;
+    r->c[cell] += kind == VERDICT_pass;
     return 0;
 }
 
@@ -134,18 +134,6 @@ static const double *row(const struct table *t, int s)
     return t->rate + (size_t)s * (size_t)t->n_task;
 }
 
-static int score(const struct table *t, int s, struct route_score *x, struct err *e)
-{
-    x->value = 0;
-    for (int i = 0; i < t->n_task; i++)
-        x->value += row(t, s)[i] / t->n_task;
-    if (!t->single)
-        return stats_bootstrap(row(t, s), (size_t)t->n_task, BOOT, 0.95, t->seed, x->ci, e);
-    x->value = (double)x->passed / t->n_task; /* a rational number: rounded once */
-    stats_wilson(x->passed, t->n_task, 0.95, x->ci);
-    return 0;
-}
-
 /* p of strategy s against the best. */
 static double p_value(const struct table *t, int s, int best)
 {
@@ -156,7 +144,7 @@ static double p_value(const struct table *t, int s, int best)
         less += t->d[i] < 0;
     }
     return t->single ? stats_mcnemar(more, less, NULL)
-                     : stats_sign_flip(t->d, (size_t)t->n_task, BOOT, t->seed);
+                     : stats_sign_flip(t->d, (size_t)t->n_task, DRAWS, t->seed);
 }
 
 enum part { NOT_ASKED, TEST, VALIDATION, LEFT_OUT };
@@ -193,6 +181,7 @@ static void split(const struct route *r, const char *bench, struct table *t, str
                 (double)r->c[cell] / (double)r->n[cell];
             t->single &= r->n[cell] == 1;
             k->score[s].passed += r->c[cell];
+            k->score[s].n_sample += r->n[cell];
         }
         at++;
     }
@@ -201,11 +190,11 @@ static void split(const struct route *r, const char *bench, struct table *t, str
 static int compare(const struct table *t, struct route_choice *k, struct err *e)
 {
     for (int s = 0; s < t->n_strategy; s++) {
-        int rc = score(t, s, &k->score[s], e);
-        if (rc < 0)
-            return rc;
+        struct route_score *x = &k->score[s];
+        x->value = stats_mean(row(t, s), (size_t)t->n_task);
+        stats_wilson_tasks(row(t, s), (size_t)t->n_task, (double)x->n_sample, 0.95, x->ci);
         /* sums of equal rates may differ in their last bits */
-        if (k->score[s].value > k->score[k->best].value + 1e-12)
+        if (x->value > k->score[k->best].value + 1e-12)
             k->best = s;
     }
     for (int s = 0, i = 0; s < t->n_strategy; s++)

@@ -23,7 +23,7 @@ struct route {       /* the verdicts of several strategies on the same tasks */
     uint64_t seed;
 };
 /* Read verdict/1 files. A record without benchmark belongs to "unnamed". ERR_DATA if one file has a
- * task that another has not. */
+ * task that another has not, or a verdict contradicts itself. */
 int route_read(struct route *r, char *const *file, int n_file, double validation, uint64_t seed,
                struct err *e);
 void route_free(struct route *r);
@@ -32,7 +32,8 @@ const char *route_bench(const struct keyed_record *x);
 struct route_score { /* of one strategy on the validation tasks */
     double value;    /* mean pass rate */
     long passed;     /* samples */
-    double ci[2];    /* 95 %: Wilson with one sample a task, else bootstrap over tasks */
+    long n_sample;   /* judged */
+    double ci[2];    /* 95 %: stats_wilson_tasks */
     double p; /* against the best, paired, adjusted for all comparisons (Holm); its own is 1 */
 };
 struct route_choice {

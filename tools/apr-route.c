@@ -33,7 +33,7 @@ static const struct cli cli = {
     .example = "apr-route standard.jsonl few-shot.jsonl --route choice.jsonl | passk",
     .opts = opts,
     .see = "apr-prompt(1), apr-compare(1), passk(1), schema(7)",
-    .output_version = 1};
+    .output_version = 2};
 
 enum { LABEL = 512 };
 struct run {

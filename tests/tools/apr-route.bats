@@ -102,6 +102,17 @@ EOF
     "$x" a.jsonl c.jsonl --route r.jsonl >v.jsonl
     jq -e '.chosen == "a.jsonl" and .strategies[1].p < 0.01 and (.strategies[0].ci[1] - .strategies[0].ci[0] | . > 0.02 and . < 0.3)' r.jsonl
     [ "$(wc -l <v.jsonl)" = $((5 * $(jq .n_test r.jsonl))) ]
+    # the interval is the one that passk gives for the same tasks
+    for s in 0 1; do
+        f=$(jq -r ".strategies[$s].name" r.jsonl)
+        jq -c --slurpfile v v.jsonl '($v | map(.task_id)) as $t | select(.task_id as $i | $t | index($i) | not)' "$f" >val.jsonl
+        [ "$("$APR_BIN/passk" val.jsonl --json | jq -c '.clustered | map(. * 1e9 | round)')" = \
+            "$(jq -c ".strategies[$s].ci | map(. * 1e9 | round)" r.jsonl)" ]
+    done
+    # all right everywhere: not a point
+    jq -c '.passed = true | .verdict = "pass"' a.jsonl >p1.jsonl && cp p1.jsonl p2.jsonl
+    "$x" -q p1.jsonl p2.jsonl --route r.jsonl >/dev/null
+    jq -e '.strategies[0].ci | .[0] < 0.97 and .[1] == 1' r.jsonl
     verdicts p 80 one
     verdicts q 10 one
     mv p.jsonl p1 && mv q.jsonl q1
@@ -150,6 +161,15 @@ EOF
     bad a.jsonl most "most: not the tasks of a.jsonl: t/99 is missing"
     sed '7s/"passed": [a-z]*/"passed": 1/' b.jsonl >number
     bad a.jsonl number 'number:7: "passed": expected true or false'
+    sed '7s/"passed": [a-z]*, "verdict": "[a-z_]*"/"passed": true, "verdict": "harness_error"/' b.jsonl >ours
+    bad a.jsonl ours 'ours:7: passed is true but the verdict is harness_error'
+    sed '7s/"passed": [a-z]*, "verdict": "[a-z_]*"/"passed": true, "verdict": "wrong_answer"/' b.jsonl >lie
+    bad a.jsonl lie 'lie:7: passed is true but the verdict is wrong_answer'
+    sed '7s/"verdict": "[a-z_]*"/"verdict": "good"/' b.jsonl >unknown
+    bad a.jsonl unknown 'unknown:7: "verdict": expected one of schema(7), found good'
+    sed 's/"bench": "b"/"bench": "b\\u001b[2J"/' a.jsonl >escape
+    cp escape escape2
+    bad escape escape2 'escape:*: bench: control character 27'
     bad a.jsonl <(cat b.jsonl b.jsonl) "*:201: t/0, sample 0 is on line 1 too"
     bad a.jsonl <(sed '3s/.*/{/' b.jsonl) "*:3: not JSON: *"
     bad <(true) <(true) "*: no records"
