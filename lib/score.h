@@ -35,6 +35,7 @@ struct score_task {
 };
 struct score_set { /* one benchmark */
     char *bench;
+    int named;               /* by its records, not by --bench, their task ids or nobody */
     struct score_task *task; /* in order of appearance */
     int n_task, cap_task;
     int *slot; /* hash of ids: index + 1 */
@@ -72,6 +73,9 @@ int score_add_count(struct score_book *s, const char *bench, const char *id, lon
 void score_free(struct score_book *s);
 struct score_set *score_set(const struct score_book *s, const char *bench);     /* NULL if absent */
 const struct score_task *score_find(const struct score_set *s, const char *id); /* NULL if absent */
+
+/* How many tasks configs/bench/NAME.yaml of the project says that a benchmark has; 0 if it does not. */
+long score_page_tasks(const char *bench);
 
 /* What a set could score at best. Free with score_limit_free. */
 struct score_limit {

@@ -133,6 +133,8 @@ static int record(const struct reader *r, int mended, struct err *e)
     if (score_add(r->to, bench, id, sample, kind, flaky, e) ||
         score_choice(r->to, bench, choice, first, e))
         return err_prefix(e, "%s:%ld", r->in->path, r->in->lineno);
+    if (f.bench)
+        score_set(r->to, bench)->named = 1;
     if (cJSON_IsString(f.trust) && !strcmp(f.trust->valuestring, "inproc"))
         score_set(r->to, bench)->n_inproc++;
     return 0;
@@ -194,10 +196,12 @@ static int add_evalplus(const struct reader *r, const char *id, const cJSON *bas
     if (!r->n_known || known(r, bench))
         if (resolve(r, &bench, id, e) || score_add(r->to, bench, id, -1, b, 0, e))
             return e->code;
-    if (plus && (!r->n_known || known(r, both)))
+    if (plus && (!r->n_known || known(r, both))) {
         if (resolve(r, &both, id, e) ||
             score_add(r->to, both, id, -1, b == VERDICT_pass ? p : b, 0, e))
             return e->code;
+        score_set(r->to, both)->named = 1; /* base: EvalPlus asks fewer tasks of MBPP than "mbpp" */
+    }
     return 0;
 }
 
@@ -300,6 +304,7 @@ static int read_leaderboard(const struct reader *r, const cJSON *doc, struct err
             err_set(e, ERR_DATA, "expected task_id, n and passed");
         if (e->code || resolve(r, &of, id, e) || score_add_count(r->to, of, id, samples, passed, e))
             return err_prefix(e, "%s: problems[%ld]", r->in->path, n);
+        score_set(r->to, of)->named = 1;
         n++;
         solved += passed > 0;
     }

@@ -241,8 +241,13 @@ static int write_rows(const struct row *row, int n, const struct bench *b, FILE 
     return rc;
 }
 
-static void warn_about(const struct score_set *s)
+/* b: the benchmark, if --bench named it (then nothing is missing, or it was said) */
+static void warn_about(const struct score_set *s, const struct bench *b)
 {
+    long whole = s->named && !b ? score_page_tasks(s->bench) : 0;
+    if (whole > s->n_task)
+        cli_warn("%s: %d of %ld tasks have verdicts (with --bench %s an error)", s->bench,
+                 s->n_task, whole, s->bench);
     long least = s->task[0].n, most = least;
     for (int i = 0; i < s->n_task; i++) {
         least = s->task[i].n < least ? s->task[i].n : least;
@@ -278,7 +283,7 @@ static int report(const struct score_book *s, const struct bench *b, const struc
         rc = check_gates(row, n, out, strcmp(o.format, "table") == 0, e);
     for (int i = 0; i < s->n_set; i++) {
         if (rc >= 0)
-            warn_about(&s->set[i]);
+            warn_about(&s->set[i], find_bench(b, &s->set[i]));
         score_limit_free(&l[i]);
     }
     free(l);

@@ -266,3 +266,23 @@ for text in "x = \"\ud83d\"", "x\0":
     [[ "$("$APR_BIN/passk" v.jsonl)" == *"1 verdict is from one process with the code"* ]]
     [ "$("$APR_BIN/passk" v.jsonl --format json | jq .inproc)" = 1 ]
 }
+
+@test "tasks that are missing are told where the records name their benchmark" {
+    verdicts 20 10 >part.jsonl
+    run --separate-stderr -0 "$x" part.jsonl
+    [ "$stderr" = "passk: basic: 20 of 164 tasks have verdicts (with --bench basic an error)" ]
+    [[ "$output" == *"10 of 20"* ]]
+    run --separate-stderr -0 "$x" -q part.jsonl
+    [ -z "$stderr" ]
+    run --separate-stderr -0 "$x" v.jsonl # all are there
+    [ -z "$stderr" ]
+    jq -c 'del(.bench)' part.jsonl >unnamed.jsonl
+    run --separate-stderr -0 "$x" unnamed.jsonl # whose they are is not known
+    [ -z "$stderr" ]
+    sed 's,"basic","../bench/basic",' part.jsonl >path.jsonl
+    run --separate-stderr -0 "$x" path.jsonl
+    [ -z "$stderr" ]
+    # EvalPlus's own number of MBPP tasks is not that of mbpp
+    run --separate-stderr -0 "$x" "$TOP/tests/vectors/results/evalplus-0.2.0_eval_results.json"
+    [ "$stderr" = "passk: mbppplus: 2 of 378 tasks have verdicts (with --bench mbppplus an error)" ]
+}

@@ -360,6 +360,13 @@ static void test_known(void)
     score_free(&t);
 }
 
+static void test_page(void)
+{
+    ok(score_page_tasks("humaneval") == 164 && score_page_tasks("none") == 0 &&
+           score_page_tasks("") == 0 && score_page_tasks("../bench/humaneval") == 0,
+       "tasks of a benchmark by its page, which a name cannot lead away from");
+}
+
 static void test_gates(void)
 {
     static const char *const bad[] = {
@@ -400,6 +407,7 @@ int main(void)
     test_names();
     test_outcome();
     test_known();
+    test_page();
     test_gates();
     unlink(path);
     return done_testing();
