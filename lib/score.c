@@ -98,16 +98,23 @@ static int no_memory(struct err *e)
     return err_set(e, ERR_NOMEM, "out of memory");
 }
 
-int score_name(const char *what, const char *name, struct err *e)
+/* Names may be printed: nothing in them may move a terminal's cursor or end a column. */
+static int check_name(const char *what, const char *name, struct err *e)
 {
-    int ascii = 1, rc = 0;
-    for (const char *p = name; *p; p++) {
+    for (const char *p = name; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return err_set(e, ERR_DATA, "%s: control character %d", what, *p);
-        ascii &= (unsigned char)*p < 0x80;
-    }
-    if (ascii)
-        return 0;
+    return 0;
+}
+
+int score_name(const char *what, const char *name, struct err *e)
+{
+    int rc = check_name(what, name, e);
+    const char *p = name;
+    while (*p && (unsigned char)*p < 0x80)
+        p++;
+    if (rc || !*p)
+        return rc;
     char *shown = html_visible(name, strlen(name)); /* C1 controls, direction overrides, ... */
     if (!shown)
         return no_memory(e);
@@ -171,7 +178,7 @@ static struct score_task *task_of(struct score_set *s, const char *id)
 static int find_place(struct score_book *s, const char *bench, const char *id,
                       struct score_set **set, struct score_task **t, struct err *e)
 {
-    if (score_name("bench", bench, e) || score_name("task_id", id, e))
+    if (check_name("bench", bench, e) || check_name("task_id", id, e))
         return e->code;
     if (!(*set = set_of(s, bench)) && s->n_set == MAX_BENCH)
         return err_set(e, ERR_DATA, "more than %d benchmarks", MAX_BENCH);
@@ -334,7 +341,7 @@ int score_choice(struct score_book *s, const char *bench, const char *choice, in
                  struct err *e)
 {
     struct score_set *v = score_set(s, bench);
-    if (choice && score_name("rank", choice, e))
+    if (choice && check_name("rank", choice, e))
         return e->code;
     if (first && choice && !(v->choice = strdup(choice)))
         return err_set(e, ERR_NOMEM, "out of memory");

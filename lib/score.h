@@ -21,8 +21,8 @@ int score_kind_parse(const char *name); /* -1 if unknown */
 /* The kind that the members of a record tell (NULL or null: it has none); -1 and *e if passed is no
  * boolean, the verdict is unknown, or one contradicts the other. */
 int score_outcome(const cJSON *passed, const cJSON *verdict, const cJSON *result, struct err *e);
-/* Names are printed as they are: ERR_DATA if something in one could move a terminal's cursor, end a
- * column or change how the rest looks. what: the member that it comes from. */
+/* For names that are printed as they are: ERR_DATA if something in one could move a terminal's cursor,
+ * end a column or change how the rest looks. what: the member that it comes from. */
 int score_name(const char *what, const char *name, struct err *e);
 
 struct score_task {
@@ -57,7 +57,8 @@ struct score_book {
  * NULL). ERR_DATA names file and place: damage, a sample seen before, passed and verdict that
  * contradict each other. */
 int score_read(struct score_book *s, const char *path, const char *bench, struct err *e);
-/* The same where only the tasks of b[0..n-1] may come (n = 0: any, "unnamed"). A record without
+/* The same where names will be printed as they are (score_name) and only the tasks of b[0..n-1] may
+ * come (n = 0: any, "unnamed"). A record without
  * "bench" belongs to the first that has its task; of EvalPlus's two, those not in b are not read. */
 int score_read_known(struct score_book *s, const char *path, const struct bench *b, int n,
                      struct err *e);

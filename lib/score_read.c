@@ -20,6 +20,7 @@ struct reader {
     const char *bench; /* of records that do not say */
     const struct bench *known;
     int n_known;
+    int plain; /* names will be printed as they are */
 };
 
 static const struct bench *known(const struct reader *r, const char *bench)
@@ -34,6 +35,8 @@ static const struct bench *known(const struct reader *r, const char *bench)
 static int resolve(const struct reader *r, const char **bench, const char *id, struct err *e)
 {
     const struct bench *b = NULL;
+    if (r->plain && ((*bench && score_name("bench", *bench, e)) || score_name("task_id", id, e)))
+        return e->code;
     if (r->n_known == 0) {
         *bench = *bench ? *bench : r->bench;
         return 0;
@@ -126,6 +129,8 @@ static int record(const struct reader *r, int mended, struct err *e)
     const char *choice = f.rank ? json_get_str(f.rank, "label", NULL, e) : NULL;
     if (mended && (mended_name(id) || mended_name(bench)))
         err_set(e, ERR_DATA, "task_id or bench: NUL or a lone surrogate in a name");
+    if (r->plain && choice && !e->code)
+        score_name("rank", choice, e);
     if (e->code || resolve(r, &bench, id, e))
         return err_prefix(e, "%s:%ld", r->in->path, r->in->lineno);
     const struct score_set *before = score_set(r->to, bench);
@@ -434,6 +439,6 @@ int score_read(struct score_book *s, const char *path, const char *bench, struct
 int score_read_known(struct score_book *s, const char *path, const struct bench *b, int n,
                      struct err *e)
 {
-    return read_file(&(struct reader){.to = s, .bench = "unnamed", .known = b, .n_known = n}, path,
-                     e);
+    struct reader r = {.to = s, .bench = "unnamed", .known = b, .n_known = n, .plain = 1};
+    return read_file(&r, path, e);
 }
