@@ -281,11 +281,8 @@ static int report(const struct score_book *s, const struct bench *b, const struc
     }
     if (!rc && !(rc = write_rows(row, n, b, out, e)))
         rc = check_gates(row, n, out, strcmp(o.format, "table") == 0, e);
-    for (int i = 0; i < s->n_set; i++) {
-        if (rc >= 0)
-            warn_about(&s->set[i], find_bench(b, &s->set[i]));
+    for (int i = 0; i < s->n_set; i++)
         score_limit_free(&l[i]);
-    }
     free(l);
     free(row);
     return rc;
@@ -325,6 +322,8 @@ int main(int argc, char **argv)
     inputs[argc] = o.ceiling;
     if (e.code || textout_write(o.out, text, n, inputs, cli_now() - start, &e))
         cli_die(&e);
+    for (int i = 0; i < s.n_set; i++)
+        warn_about(&s.set[i], find_bench(b, &s.set[i]));
     free(inputs);
     free(text);
     score_free(&s);
