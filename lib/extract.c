@@ -65,6 +65,13 @@ void finder_add(struct finder *f, const struct candidate *c)
     f->n++;
 }
 
+/* Without an entry point: do both begin with a definition of the same name? */
+static int same_thing(const struct finder *f, const struct candidate *a, const struct candidate *b)
+{
+    return f->o->entry || f->o->reads ||
+           (a->name.n && a->name.n == b->name.n && !memcmp(a->name.p, b->name.p, a->name.n));
+}
+
 /* Is a better than b, which came before it? */
 static int better(const struct finder *f, const struct candidate *a, const struct candidate *b)
 {
@@ -74,7 +81,7 @@ static int better(const struct finder *f, const struct candidate *a, const struc
         return a->named > b->named;
     if (a->how != b->how)
         return a->how < b->how;
-    return f->late;
+    return f->late || (a->again && same_thing(f, a, b));
 }
 
 static int best(const struct finder *f) /* -1: none */
@@ -145,14 +152,15 @@ static int search(struct finder *f, struct span text, struct extract *x, int *fe
     for (int i = 0; i < r.n && !nomem; i++)
         region(f, &r.v[i]);
     k = best(f);
-    if (r.fences && (k < 0 || f->v[k].rank < 4) && !nomem) { /* are the marks inside a string? */
+    if (r.fences && (k < 0 || f->v[k].rank < RANK_STUB) &&
+        !nomem) { /* are the marks inside a string? */
         struct region all = {.s = text, .how = EXTRACT_RAW, .first = 1};
         int n = f->n;
         region(f, &all);
         for (int i = n; i < f->n; i++)
             if (!memmem(f->v[i].s.p, f->v[i].s.n, "```", 3) &&
                 !memmem(f->v[i].s.p, f->v[i].s.n, "~~~", 3))
-                f->v[i].rank = -1; /* no: it was seen before */
+                f->v[i].rank = RANK_LENDS; /* no: it was seen before */
     }
     free(r.v);
     *fences = r.fences;

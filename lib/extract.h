@@ -48,6 +48,7 @@ enum extract_mend {
 
 struct extract_opts {
     const char *entry;  /* the name that must be defined, or NULL */
+    const char *method; /* entry is a class that must have it, or NULL */
     const char *prompt; /* what a body is appended to; NULL: some function's head */
     int no_body;        /* an answer is a whole program, never the body of the prompt's function */
     int reads;          /* it may read the standard input */

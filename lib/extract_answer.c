@@ -79,7 +79,7 @@ static int fits(struct finder *f, struct span s)
 
 static int put(struct finder *f, struct span s, enum extract_how how)
 {
-    struct candidate c = {.s = s, .how = how, .parses = 1, .defines = 1, .rank = 5};
+    struct candidate c = {.s = s, .how = how, .parses = 1, .defines = 1, .rank = RANK_DEFINES};
     finder_add(f, &c);
     return 1;
 }

@@ -59,42 +59,60 @@ static int is_name(int c)
     return isalnum(c) || c == '_' || c == '$';
 }
 
-/* Is the name at s.p[i] defined there: "name(...) {", "name = ..." behind const, let, var? */
-static int defined_at(struct span s, size_t i, size_t m)
+/* Where the function whose name ends at i has its '{', or s.n if it is none: "name(...) {", "name = ..."
+ * behind const, let, var. *value: it is the latter, which defines also without a brace. */
+static size_t opened_at(struct span s, size_t i, int *value)
 {
-    struct scan x = {.s = s, .i = i + m};
+    struct scan x = {.s = s, .i = i};
     int level = 0, c;
     while (x.i < s.n && isspace((unsigned char)s.p[x.i]))
         x.i++;
-    if (x.i < s.n && s.p[x.i] == '=' && (x.i + 1 == s.n || s.p[x.i + 1] != '='))
-        return 1;
-    if (x.i >= s.n || s.p[x.i] != '(')
-        return 0;
+    *value = x.i < s.n && s.p[x.i] == '=' && (x.i + 1 == s.n || s.p[x.i + 1] != '=');
+    if (!*value && (x.i >= s.n || s.p[x.i] != '('))
+        return s.n;
     do { /* behind the parameters */
         c = step(&x);
         level += (c == '(') - (c == ')');
-    } while (c >= 0 && level > 0);
-    while ((c = step(&x)) >= 0 && c != '{' && c != ';' && c != '}' && c != ')')
+    } while (c >= 0 && (level > 0 || (*value && c != ';' && c != '>' && c != ')')));
+    while (c >= 0 && c != ';' && (c = step(&x)) >= 0 && c != '{' && c != '}' && c != ')')
         ;
-    return c == '{';
+    return c == '{' ? x.i - 1 : s.n;
 }
 
+/* Between the brace at i and the one that closes it: comments alone? JavaScript may throw. */
+static int is_stub(struct span s, size_t i)
+{
+    struct scan x = {.s = s, .i = i + 1};
+    size_t from = i + 1;
+    int c;
+    do {
+        from = x.i;
+        c = step(&x);
+    } while (x.depth >= 0 && (c == 0 || c == ';' || isspace(c)));
+    return c == '}' || span_starts((struct span){s.p + from, s.n - from}, "throw new Error(");
+}
+
+/* 0, or 1: the name is defined; 2: by a function without code. */
 static int defines(struct span s, const char *name)
 {
     size_t m = strlen(name), looked = 0;
     struct scan x = {.s = s};
-    while (x.i < s.n && looked < 1000) {
-        size_t at = x.i;
-        int c = step(&x);
+    int found = 0;
+    while (x.i < s.n && looked < 1000 && found != 1) {
+        size_t at = x.i, brace;
+        int c = step(&x), value;
         if (c <= 0 || c != (unsigned char)*name || s.n - at < m || memcmp(s.p + at, name, m) ||
             (at > 0 && is_name((unsigned char)s.p[at - 1])) ||
             (at + m < s.n && is_name((unsigned char)s.p[at + m])))
             continue;
         looked++;
-        if (defined_at(s, at, m))
-            return 1;
+        brace = opened_at(s, at + m, &value);
+        if (brace < s.n)
+            found = is_stub(s, brace) ? 2 : 1;
+        else if (value)
+            found = 1;
     }
-    return 0;
+    return found;
 }
 
 static int begins_code(struct span t) /* a line at column 0, or what stands on it */
@@ -153,17 +171,19 @@ static struct span cut(struct span s, int fenced)
 static void add(struct finder *f, struct span s, struct candidate c)
 {
     struct scan x = {.s = s};
-    int braces = memchr(s.p, '{', s.n) != NULL;
+    int braces = memchr(s.p, '{', s.n) != NULL, how;
     if (span_trim(s).n == 0)
         return;
     while (step(&x) >= 0)
         ;
     c.s = s;
-    c.defines = f->o->entry ? defines(s, f->o->entry) : braces;
+    how = f->o->entry ? defines(s, f->o->entry) : braces;
+    c.defines = how > 0;
     if (x.depth == 0 && x.lowest == 0)
-        c.rank = c.defines ? 5 : braces ? 3 : 0;
+        c.rank = how == 1 ? RANK_DEFINES : how ? RANK_STUB : braces ? RANK_OTHER : RANK_TEXT;
     else
-        c.rank = c.defines && f->o->entry ? 2 : braces;
+        c.rank = how && f->o->entry ? RANK_BROKEN : braces ? RANK_DEF : RANK_TEXT;
+    c.again = c.again && f->o->entry && c.rank == RANK_DEFINES;
     finder_add(f, &c);
 }
 
@@ -181,7 +201,7 @@ static int body(struct finder *f, struct span s, struct candidate c)
     while (x.i < s.n && s.p[x.i] == ';') /* "};" of const f = () => { */
         x.i++;
     c.s = (struct span){s.p, x.i};
-    c.rank = 4;
+    c.rank = RANK_BODY;
     c.body = c.defines = 1;
     finder_add(f, &c);
     return 1;
@@ -189,7 +209,8 @@ static int body(struct finder *f, struct span s, struct candidate c)
 
 void brace_region(struct finder *f, const struct region *r)
 {
-    struct candidate c = {.how = r->how, .named = r->named};
+    struct candidate c = {
+        .how = r->how, .named = r->named, .again = r->how == EXTRACT_FENCE && !r->aside};
     if (span_indent(span_first(r->s)) > 0 && (r->how != EXTRACT_RAW || r->first) &&
         body(f, r->s, c))
         return;

@@ -36,6 +36,10 @@ int text_is_heading(struct span comment);  /* "## Notes": Markdown, not a commen
 struct span text_cut_prose(struct span s); /* up to the first line of prose at column 0 */
 int text_has_def(struct span s);
 int text_defines(struct span s, const char *name);
+int text_has_method(struct span s, const char *name); /* "def name(" that is indented */
+/* Is it said that what comes next is a choice ("Alternatively"), not a correction? */
+int text_is_aside(struct span s);
+int text_begins_turn(struct span s); /* a line "User:", "Question:" or the like */
 
 /* ---- extract_region.c: thinking blocks, end marks, fences ---- */
 
@@ -45,6 +49,7 @@ struct region {
     int named;            /* the mark: 1 names the language, 0 none, -1 another one */
     int indent, quoted;   /* columns, and a "> ", to take off each line */
     int first;            /* at the beginning of the text */
+    int aside;            /* what is said before it: this is another way, or another turn's */
 };
 struct regions {
     struct region *v;
@@ -67,10 +72,23 @@ int mend_needs_html(struct span s);
 
 /* ---- candidates ---- */
 
+enum rank {
+    RANK_LENDS = -1, /* never the answer */
+    RANK_TEXT,
+    RANK_DEF,    /* does not parse, holds a definition */
+    RANK_BROKEN, /* does not parse, defines what is asked for */
+    RANK_OTHER,  /* parses and defines something */
+    RANK_STUB,   /* defines what is asked for, without code: the question again */
+    RANK_BODY,
+    RANK_DEFINES /* parses and defines what is asked for */
+};
 struct candidate {
     struct span s;
     enum extract_how how;
-    int named, rank, body, parses, defines; /* rank: best's is highest; -1 only lends */
+    enum rank rank;
+    int named, body, parses, defines;
+    int again;        /* of equals it wins over an earlier one: a fence that says it once more */
+    struct span name; /* of its first definition */
     unsigned mended;
     long line;
     const char *why;
@@ -91,6 +109,11 @@ void finder_add(struct finder *f, const struct candidate *c);
 
 void python_region(struct finder *f, const struct region *r); /* extract_python.c */
 void brace_region(struct finder *f, const struct region *r);  /* extract_brace.c */
+
+/* ---- extract_stub.c ---- */
+
+/* Has this def, or every def in this class, no code: "pass", "...", a docstring alone? */
+int stub_python(struct span def);
 
 /* ---- extract_answer.c ---- */
 

@@ -35,31 +35,62 @@ static int binds(const struct py_module *m, const struct py_stmt *s, const char 
     return 0;
 }
 
-/* A program that is judged by what it reads and writes does the first of them. */
-static int reads(struct span s)
+static int uses(const struct py_module *m, const char *name)
 {
-    return memmem(s.p, s.n, "input(", 6) || memmem(s.p, s.n, "stdin", 5) ||
-           memmem(s.p, s.n, "open(0", 6);
+    size_t n = strlen(name);
+    for (int i = 0; i < m->n; i++) {
+        const struct py_stmt *s = &m->stmt[i];
+        const struct py_name *u = m->name + s->name + s->n_binds + s->n_changes;
+        for (int k = 0; k < s->n_uses; k++)
+            if (u[k].n == n && !memcmp(u[k].p, name, n))
+                return 1;
+    }
+    return 0;
+}
+
+static int holds(struct span s, const char *word)
+{
+    return memmem(s.p, s.n, word, strlen(word)) != NULL;
+}
+
+/* A program that is judged by what it reads and writes does both; what only reads is a piece of one. */
+static int is_filter(const struct py_module *m, struct span s)
+{
+    return (uses(m, "input") || holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput") ||
+            (m->more && holds(s, "input("))) &&
+           (uses(m, "print") || holds(s, "write") || (m->more && holds(s, "print(")));
 }
 
 /* What the module defines. An import defines nothing: "from solution import f". */
 static void look(const struct finder *f, const struct py_module *m, struct span text,
                  struct candidate *c)
 {
-    int def = 0, entry = 0;
+    const struct extract_opts *o = f->o;
+    int def = 0, asked = 0, real = 0,
+        said = 0; /* a definition, what is asked for, and not a stub */
     for (int i = 0; i < m->n; i++) {
         const struct py_stmt *s = &m->stmt[i];
-        if ((s->kind == PY_IMPORT || s->kind == PY_FROM) &&
-            !memchr(text.p + s->begin, ';', s->end - s->begin))
+        struct span t = {text.p + s->begin, s->end - s->begin};
+        int head = s->kind == PY_DEF || s->kind == PY_CLASS;
+        int defines = head || ((s->saw & PY_SAW_LAMBDA) && s->n_binds), this = defines;
+        if ((s->kind == PY_IMPORT || s->kind == PY_FROM) && !memchr(t.p, ';', t.n))
             continue;
-        def |= s->kind == PY_DEF || s->kind == PY_CLASS || ((s->saw & PY_SAW_LAMBDA) && s->n_binds);
-        entry |= f->o->entry && binds(m, s, f->o->entry);
+        if (head && !c->name.n && s->n_binds)
+            c->name = (struct span){m->name[s->name].p, m->name[s->name].n};
+        if (o->entry)
+            this = binds(m, s, o->entry) && (!o->method || text_has_method(t, o->method));
+        def |= defines;
+        asked |= this;
+        said |= this && defines;
+        real |= this && !(head && stub_python(t));
     }
-    def |= f->o->reads && !f->o->entry && reads(text);
-    if (m->more && f->o->entry) /* too much for names */
-        entry |= text_defines(text, f->o->entry);
-    c->defines = f->o->entry ? entry : def;
-    c->rank = c->defines ? 5 : def ? 3 : 0;
+    if (o->reads && !o->entry)
+        asked = real = said = is_filter(m, text);
+    if (m->more && o->entry && text_defines(text, o->entry)) /* too much for names */
+        asked = real = 1;
+    c->defines = asked;
+    c->rank = asked ? (real ? RANK_DEFINES : RANK_STUB) : def ? RANK_OTHER : RANK_TEXT;
+    c->again = c->again && said && c->rank == RANK_DEFINES && !(c->mended & EXTRACT_MEND_CUT);
 }
 
 /* Add s if it parses as a program, else note why not in *c. */
@@ -76,7 +107,7 @@ static int as_program(struct finder *f, struct span s, struct candidate *c)
         add.parses = 1;
         look(f, &m, s, &add);
         if (c->rank < 0) /* only for what the others need */
-            add.rank = -1;
+            add.rank = RANK_LENDS;
         finder_add(f, &add);
     } else if (!c->why) {
         c->line = m.ok ? 1 : m.line;
@@ -95,8 +126,10 @@ static void as_broken(struct finder *f, struct span s, struct candidate c)
     c.s = s;
     c.mended &= ~(unsigned)EXTRACT_MEND_CUT;
     c.parses = 0;
-    c.defines = f->o->entry ? text_defines(s, f->o->entry) : def;
-    c.rank = f->o->entry && c.defines ? 2 : def;
+    c.defines = f->o->entry ? text_defines(s, f->o->entry) &&
+                                  (!f->o->method || text_has_method(s, f->o->method))
+                            : def;
+    c.rank = f->o->entry && c.defines ? RANK_BROKEN : def ? RANK_DEF : RANK_TEXT;
     if (!c.why) { /* it was never parsed */
         c.line = 1;
         c.why = "too long to be parsed";
@@ -176,7 +209,7 @@ static size_t body_length(struct finder *f, struct span s, int cut, struct candi
 /* Add s, or how much of it is one, as a body, else note why not in *c. */
 static int as_body(struct finder *f, struct span s, struct candidate *c, int cut)
 {
-    struct candidate add, behind = {.how = c->how, .rank = -1};
+    struct candidate add, behind = {.how = c->how, .rank = RANK_LENDS};
     struct span line = span_first(s);
     size_t n;
     if (line.n == 0 || (*line.p != ' ' && *line.p != '\t')) /* what the sandbox takes for a body */
@@ -187,7 +220,7 @@ static int as_body(struct finder *f, struct span s, struct candidate *c, int cut
     add.s = (struct span){s.p, n};
     add.mended |= cut ? EXTRACT_MEND_CUT : 0;
     add.body = add.parses = add.defines = 1;
-    add.rank = 4;
+    add.rank = RANK_BODY;
     finder_add(f, &add);
     if (n < s.n)
         as_program(f, (struct span){s.p + n, s.n - n}, &behind);
@@ -226,7 +259,7 @@ static int indented(struct finder *f, struct span s, struct candidate *c)
         moved.mended |= EXTRACT_MEND_INDENT;
         t = own(f, mend_indent(s, (struct span){"", 0}, k, 0, &f->nomem));
         if (t.p && as_program(f, t, &moved)) {
-            if (f->n > n && (f->v[n].rank == 5 || f->o->no_body))
+            if (f->n > n && (f->v[n].rank >= RANK_STUB || f->o->no_body))
                 return 1;
             f->n = n;
         }
@@ -490,10 +523,10 @@ static void fence_region(struct finder *f, struct span s, struct candidate c)
     }
     parts(f, s, c, c.how == EXTRACT_OPEN_FENCE, span_first(s).p);
     for (int i = n; i < f->n; i++)
-        defines |= f->v[i].rank == 5;
+        defines |= f->v[i].rank == RANK_DEFINES || f->v[i].rank == RANK_STUB;
     if (!defines && f->o->entry && text_defines(s, f->o->entry))
         for (int i = n; i < f->n; i++) /* helpers alone are not the answer */
-            f->v[i].rank = -1;
+            f->v[i].rank = RANK_LENDS;
     as_broken(f, c.how == EXTRACT_OPEN_FENCE ? text_cut_prose(s) : s, whole);
 }
 
@@ -533,7 +566,10 @@ static void raw_region(struct finder *f, struct span s, struct candidate c, int 
 
 void python_region(struct finder *f, const struct region *r)
 {
-    struct candidate c = {.how = r->how, .named = r->named}, cut = c;
+    struct candidate c = {.how = r->how,
+                          .named = r->named,
+                          .again = r->how == EXTRACT_FENCE && !r->aside},
+                     cut = c;
     struct span s = dedent(f, r);
     if (r->how == EXTRACT_RAW)
         raw_region(f, s, c, r->first);

@@ -184,6 +184,7 @@ struct splitter {
     enum bench_lang lang;
     const char *p, *end; /* what is left */
     size_t rescan;       /* bytes that may be read again: a search inside strings comes back */
+    int other_turn;      /* the text went on as somebody else */
     int nomem;
 };
 
@@ -243,14 +244,18 @@ static int fence_end(struct splitter *x, const struct mark *m, const char *code,
     return 0;
 }
 
-/* The fence whose mark is m; x->p is behind the mark's line. */
-static void fence(struct splitter *x, const struct mark *m, struct span line)
+/* The fence whose mark is m, behind the text `before`; x->p is behind the mark's line. */
+static void fence(struct splitter *x, const struct mark *m, struct span line, struct span before)
 {
     struct region r = {.how = EXTRACT_FENCE,
                        .named = names(m->info, x->lang),
                        .indent = m->indent,
                        .quoted = m->quoted};
     const char *code = code_on_mark(m->info), *stop, *close = NULL;
+    if (x->r->fences > 0) {
+        x->other_turn |= text_begins_turn(before);
+        r.aside = x->other_turn || text_is_aside(before);
+    }
     r.s.p = code ? code : x->p;
     if (code)
         close = mark_behind((struct lex){0}, (struct span){code, (size_t)(line.p + line.n - code)},
@@ -296,7 +301,7 @@ static int opened_before(struct span s)
 
 int region_split(struct regions *out, struct span text, enum bench_lang lang)
 {
-    struct splitter x = {out, lang, text.p, text.p + text.n, 4 * text.n + 65536, 0};
+    struct splitter x = {out, lang, text.p, text.p + text.n, 4 * text.n + 65536, 0, 0};
     struct region raw = {.how = EXTRACT_RAW, .s = {text.p, 0}};
     struct span line;
     struct mark m;
@@ -311,7 +316,7 @@ int region_split(struct regions *out, struct span text, enum bench_lang lang)
         raw.s.n = (size_t)(from - raw.s.p);
         put(&x, &raw);
         if (m.info.n || raw.s.p != text.p || !opened_before(raw.s))
-            fence(&x, &m, line);
+            fence(&x, &m, line, raw.s);
         raw.s.p = x.p;
     }
     raw.s.n = (size_t)(x.end - raw.s.p);

@@ -2,6 +2,7 @@
 #include "extract_private.h"
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 int span_line(const char **p, const char *end, struct span *line)
 {
@@ -348,6 +349,73 @@ int text_defines(struct span s, const char *name)
         if (def || (q.n > 1 && *q.p == '=' && q.p[1] != '='))
             return 1;
     }
+    return 0;
+}
+
+int text_has_method(struct span s, const char *name)
+{
+    const char *p = s.p, *end = s.p + s.n;
+    struct span line;
+    while (span_line(&p, end, &line)) {
+        size_t k = span_indent(line);
+        line = after(line, k);
+        if (span_starts(line, "async "))
+            line = after(line, 6);
+        if (k == 0 || !span_starts(line, "def "))
+            continue;
+        line = span_trim(after(line, 4));
+        if (span_word(line) == strlen(name) && span_starts(line, name))
+            return 1;
+    }
+    return 0;
+}
+
+/* ---- what is said before a fence ---- */
+
+/* Does the text hold one of the words, at a word's beginning, in any case? */
+static int says(struct span s, const char *const *words)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (i > 0 && is_word(s.p[i - 1]))
+            continue;
+        for (int k = 0; words[k]; k++) {
+            size_t m = strlen(words[k]);
+            if (s.n - i >= m && !strncasecmp(s.p + i, words[k], m))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+int text_is_aside(struct span s)
+{
+    static const char *const corrections[] = {"wait",    "wrong", "mistake", "incorrect",
+                                              "correct", "fix",   "bug",     "error",
+                                              "fail",    "revis", "final",   NULL};
+    static const char *const choices[] = {"alternative", "another ",       "other way",
+                                          "variant",     "equivalent",     "you can also",
+                                          "can also be", "could also",     "if you prefer",
+                                          "comparison",  "without using ", NULL};
+    enum { NEAR = 2048 }; /* bytes before the fence that are about it */
+    struct span t = span_trim(s);
+    if (t.n > NEAR)
+        t = after(t, t.n - NEAR);
+    if (says(t, corrections))
+        return 0;
+    return says(t, choices) || (t.n >= 2 && !strncasecmp(t.p, "or", 2) && span_word(t) == 2);
+}
+
+int text_begins_turn(struct span s)
+{
+    static const char *const roles[] = {"user:",     "human:",      "assistant:", "question:",
+                                        "q:",        "system:",     "student:",   "### instruction",
+                                        "### input", "### problem", NULL};
+    const char *p = s.p;
+    struct span line;
+    while (span_line(&p, s.p + s.n, &line))
+        for (int k = 0; roles[k]; k++)
+            if (line.n >= strlen(roles[k]) && !strncasecmp(line.p, roles[k], strlen(roles[k])))
+                return 1;
     return 0;
 }
 

@@ -166,6 +166,7 @@ static int find(struct extract *x, const struct answer *a, const struct bench *b
     if (!t || t->judge != BENCH_IO || !t->called || x->defines == 1)
         return 0;
     opt.entry = "Solution";
+    opt.method = bench_entry(t);
     if (extract_find(&method, a->text, n, a->thinking, a->open, &opt, e) < 0) {
         free(x->code);
         return e->code;
