@@ -4,8 +4,9 @@
  *   1. what stands between [ANSWER] and [/ANSWER], as CRUXEval's own prompts ask for it;
  *   2. "assert f(...) == value", over several lines if it takes them;
  *   3. "f(...) == value", and for a call "f(...)" alone;
- *   4. a fence that holds one expression;
- *   5. a literal that ends a line: "Answer: 3", "the output is `'ab'`." */
+ *   4. the last \boxed{} of LaTeX that holds a literal, or that call;
+ *   5. a fence that holds one expression;
+ *   6. a literal that ends a line: "Answer: 3", "the output is `'ab'`." */
 #include "extract_private.h"
 #include "pycall.h"
 #include "pylit.h"
@@ -19,6 +20,12 @@ enum {
     MAX_TEXT = 1 << 18 /* bytes, from its end: what is before was reasoning */
 };
 
+static int ends(struct span s, const char *with)
+{
+    size_t m = strlen(with);
+    return s.n >= m && !memcmp(s.p + s.n - m, with, m);
+}
+
 /* Without white space, Markdown's marks of lists, quotations and emphasis, and ticks around it. */
 static struct span bare(struct span s)
 {
@@ -26,11 +33,16 @@ static struct span bare(struct span s)
     do {
         n = s.n;
         s = span_trim(s);
-        while (s.n && (*s.p == '`' || *s.p == '>' || span_starts(s, "**") || span_starts(s, "- ") ||
-                       span_starts(s, "* ")))
+        if (s.n && (*s.p == '`' || *s.p == '>'))
             s.p++, s.n--;
-        while (s.n && (s.p[s.n - 1] == '`' || (s.n > 1 && !memcmp(s.p + s.n - 2, "**", 2))))
+        if (span_starts(s, "**") || span_starts(s, "- ") || span_starts(s, "* "))
+            s.p += 2, s.n -= 2;
+        if (s.n && s.p[s.n - 1] == '`')
             s.n--;
+        if (ends(s, "**"))
+            s.n -= 2;
+        if (s.n > 2 && *s.p == '*' && s.p[1] != '*' && s.p[s.n - 1] == '*') /* *5* */
+            s.p++, s.n -= 2;
     } while (s.n != n);
     return s;
 }
@@ -118,7 +130,8 @@ static int marked(struct finder *f, struct span s)
 /* The literal at the end of a line of words; empty if there is none. */
 static struct span last_literal(struct span line)
 {
-    static const char *const behind[] = {": ", " is ", "= ", " returns ", " return ", "-> ", NULL};
+    static const char *const behind[] = {": ",        ":** ",     " is ", "= ",
+                                         " returns ", " return ", "-> ",  NULL};
     struct span t = bare(line), best = {NULL, 0};
     char *copy;
     const char *q;
@@ -148,7 +161,83 @@ static struct span last_literal(struct span line)
     return best;
 }
 
-/* One line, by rule 2, 3 or 5; s goes from there to the end of the text. */
+/* LaTeX without what it puts before brackets and around words: "\{4: \text{'a'}\}". */
+static char *without_latex(struct span s)
+{
+    static const char *const fonts[] = {"\\text{", "\\texttt{", "\\mathtt{", "\\mathrm{", NULL};
+    char *out = malloc(s.n + 1), *w = out;
+    int depth = 0, closes[16] = {0}; /* the depths at which a font's brace was opened */
+    int n_font = 0;
+    for (size_t i = 0; out && i < s.n; i++) {
+        int k = 0;
+        while (fonts[k] && !span_starts((struct span){s.p + i, s.n - i}, fonts[k]))
+            k++;
+        if (fonts[k] && n_font < 16) {
+            closes[n_font++] = depth++;
+            i += strlen(fonts[k]) - 1;
+            continue;
+        }
+        if (s.p[i] == '\\' && i + 1 < s.n && strchr("{}_%#&$", s.p[i + 1])) {
+            *w++ = s.p[++i];
+            continue;
+        }
+        depth += s.p[i] == '{';
+        depth -= s.p[i] == '}';
+        if (s.p[i] == '}' && n_font > 0 && closes[n_font - 1] == depth)
+            n_font--;
+        else
+            *w++ = s.p[i];
+    }
+    if (out)
+        *w = 0;
+    return out;
+}
+
+/* The span between a brace and the one that closes it; escaped ones do not count. */
+static struct span braced(const char *p, const char *end)
+{
+    int depth = 1;
+    for (const char *q = p; q < end; q++) {
+        if (*q == '\\')
+            q++;
+        else if (*q == '{')
+            depth++;
+        else if (*q == '}' && --depth == 0)
+            return (struct span){p, (size_t)(q - p)};
+    }
+    return (struct span){NULL, 0};
+}
+
+static int is_literal(const char *s)
+{
+    struct pylit v;
+    int good = pylit_read(&v, &s) == 0;
+    if (good)
+        pylit_free(&v);
+    return good && *s == 0;
+}
+
+static int boxed(struct finder *f, struct span text)
+{
+    static const char mark[] = "\\boxed{";
+    const char *p = NULL, *end = text.p + text.n, *q = text.p;
+    struct span s;
+    char *plain;
+    while ((q = memmem(q, (size_t)(end - q), mark, sizeof mark - 1)))
+        p = q += sizeof mark - 1;
+    if (!p || !(s = braced(p, end)).p)
+        return 0;
+    if (!(plain = without_latex(span_trim(s))) || finder_own(f, plain) < 0) {
+        f->nomem = 1;
+        return 0;
+    }
+    s = (struct span){plain, strlen(plain)};
+    if (f->o->asked == EXTRACT_CALL ? !fits(f, s) : s.n > 4096 || !is_literal(plain))
+        return 0;
+    return put(f, s, EXTRACT_RAW);
+}
+
+/* One line, by rule 2, 3 or 6; s goes from there to the end of the text. */
 static int by_line(struct finder *f, struct span line, struct span s, int rule)
 {
     struct span t = bare(line);
@@ -194,12 +283,12 @@ int answer_search(struct finder *f, struct span text, int *fences)
     }
     if (region_split(&r, text, BENCH_PYTHON) < 0)
         return -1;
-    found = marked(f, text) || last_line(f, text, 2) || last_line(f, text, 3);
+    found = marked(f, text) || last_line(f, text, 2) || last_line(f, text, 3) || boxed(f, text);
     for (int i = r.n - 1; i >= 0 && !found; i--)
         if (r.v[i].how != EXTRACT_RAW && fits(f, span_trim(r.v[i].s)))
             found = put(f, span_trim(r.v[i].s), r.v[i].how);
     if (!found)
-        last_line(f, text, 5);
+        last_line(f, text, 6);
     *fences = r.fences;
     free(r.v);
     return f->nomem ? -1 : 0;
