@@ -202,14 +202,47 @@ static int keyword_line(struct span s, size_t w)
     return 1;
 }
 
-static int is_annotation(struct span s) /* behind the ':'; not "Note: this ..." */
+/* What is written before examples and turns, in any case. */
+static int is_label(struct span s)
 {
-    size_t m;
+    static const char *const words[] = {"input", "output",    "example", "note",   "result",
+                                        "user",  "assistant", "human",   "answer", "explanation",
+                                        "usage", "expected",  NULL};
+    for (int i = 0; words[i]; i++)
+        if (strlen(words[i]) == s.n && !strncasecmp(s.p, words[i], s.n))
+            return 1;
+    return 0;
+}
+
+/* A type that is spelled in lower case; classes and what typing has begin with a capital. */
+static int is_type(struct span s, size_t w)
+{
+    static const char *const names[] = {"int",   "str",        "float",     "bool",    "list",
+                                        "dict",  "set",        "tuple",     "bytes",   "object",
+                                        "type",  "range",      "frozenset", "complex", "bytearray",
+                                        "slice", "memoryview", NULL};
+    if (isupper((unsigned char)*s.p) || *s.p == '_')
+        return 1;
+    for (int i = 0; names[i]; i++)
+        if (is(s, w, names[i]))
+            return 1;
+    return 0;
+}
+
+/* Behind the ':' of `label`; not "Note: this ..." or "Input: n = 10", which is an annotation only by
+ * its form. */
+static int is_annotation(struct span label, struct span s)
+{
+    size_t w, m;
     s = span_trim(s);
-    m = span_word(s);
+    m = w = span_word(s);
     while (m < s.n && isspace((unsigned char)s.p[m]))
         m++;
-    return m > 0 && m < s.n && strchr("=[.|", s.p[m]);
+    if (m == 0 || m == s.n || !strchr("=[.|", s.p[m]))
+        return 0;
+    if (is_label(label))
+        return is_type(s, w);
+    return !isupper((unsigned char)*label.p) || is_type(s, w) || s.p[w] == '.'; /* np.ndarray */
 }
 
 int text_is_code(struct span s)
@@ -239,7 +272,7 @@ int text_is_code(struct span s)
         return 0; /* a lone word */
     switch (*rest.p) {
     case ':':
-        return is_annotation(after(rest, 1));
+        return is_annotation((struct span){s.p, w}, after(rest, 1));
     case ',':
         return assigns;
     case '-':
