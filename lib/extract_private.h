@@ -41,7 +41,13 @@ int text_has_method(struct span s, const char *name); /* "def name(" that is ind
 int text_is_aside(struct span s);
 int text_begins_turn(struct span s); /* a line "User:", "Question:" or the like */
 
-/* ---- extract_region.c: thinking blocks, end marks, fences ---- */
+/* ---- extract_turn.c ---- */
+
+/* Take the thinking block off the text: 1 if it has no end. */
+int region_thought(struct span *text, struct span *thought);
+struct span region_turn(struct span text); /* the first turn, without marks of turns */
+
+/* ---- extract_region.c: fences ---- */
 
 struct region {
     struct span s;
@@ -55,9 +61,6 @@ struct regions {
     struct region *v;
     int n, cap, fences;
 };
-/* Take the thinking block off the text: 1 if it has no end. */
-int region_thought(struct span *text, struct span *thought);
-struct span region_turn(struct span text); /* the first turn, without marks of turns */
 int region_split(struct regions *r, struct span text, enum bench_lang lang); /* 0, ERR_NOMEM */
 
 /* ---- extract_mend.c ---- */
