@@ -72,11 +72,19 @@ static int same_thing(const struct finder *f, const struct candidate *a, const s
            (a->name.n && a->name.n == b->name.n && !memcmp(a->name.p, b->name.p, a->name.n));
 }
 
+/* Without an entry point a stub may be all that was asked for: it yields to
+ * the same name alone. */
+static int rank_beside(const struct finder *f, const struct candidate *a, const struct candidate *b)
+{
+    return a->rank == RANK_STUB && !same_thing(f, a, b) ? RANK_DEFINES : (int)a->rank;
+}
+
 /* Is a better than b, which came before it? */
 static int better(const struct finder *f, const struct candidate *a, const struct candidate *b)
 {
-    if (a->rank != b->rank)
-        return a->rank > b->rank;
+    int ra = rank_beside(f, a, b), rb = rank_beside(f, b, a);
+    if (ra != rb)
+        return ra > rb;
     if (a->named != b->named)
         return a->named > b->named;
     if (a->how != b->how)

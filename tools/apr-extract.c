@@ -31,7 +31,7 @@ static const struct cli cli = {.name = "apr-extract",
                                    "apr-extract samples.jsonl | apr-sandbox --bench basic | passk",
                                .opts = opts,
                                .see = "apr-gen(1), apr-sandbox(1), schema(7)",
-                               .output_version = 2};
+                               .output_version = 3};
 
 static struct {
     long n, how[EXTRACT_HOWS], parses, defines, bodies, mended, joined, dropped, thoughts,
@@ -109,9 +109,36 @@ struct answer { /* what a record says */
     char buf[64];
 };
 
-static int read_record(const struct jsonl *r, struct answer *a, struct err *e)
+/* A text, or a whole number as its digits; without one the line's number. */
+static int read_key(const struct jsonl *r, struct answer *a, struct err *e)
 {
     const cJSON *id = cJSON_GetObjectItemCaseSensitive(r->v, "task_id");
+    double d = cJSON_IsNumber(id) ? id->valuedouble : (double)r->lineno;
+    if (id && !cJSON_IsNull(id) && !cJSON_IsString(id) && !cJSON_IsNumber(id))
+        return err_set(e, ERR_DATA, "\"task_id\": expected a text or a whole number");
+    if (d != floor(d) || fabs(d) > 9e15)
+        return err_set(e, ERR_DATA, "\"task_id\": expected a text or a whole number, found %g", d);
+    snprintf(a->buf, sizeof a->buf, "%.0f", d);
+    a->key = cJSON_IsString(id) ? id->valuestring : a->buf;
+    return 0;
+}
+
+/* The name without what EvalPlus and the makers of MBPP append for their editions of the same tasks. */
+static size_t family(const char *bench)
+{
+    const char *plus = strstr(bench, "plus"), *clean = strstr(bench, "-sanitized");
+    return plus ? (size_t)(plus - bench) : clean ? (size_t)(clean - bench) : strlen(bench);
+}
+
+/* May answers to the tasks of `from` be judged by those of `by`? */
+static int same_tasks(const char *from, const char *by)
+{
+    size_t n = family(from);
+    return n == family(by) && !memcmp(from, by, n);
+}
+
+static int read_record(const struct jsonl *r, struct answer *a, struct err *e)
+{
     const char *finish = json_get_str(r->v, "finish", "", e);
     a->text = json_get_str(r->v, "text", NULL, e);
     a->bench = json_get_str(r->v, "bench", NULL, e);
@@ -119,15 +146,12 @@ static int read_record(const struct jsonl *r, struct answer *a, struct err *e)
     a->sample = json_get_int(r->v, "sample", 0, e);
     a->tokens = json_get_int(r->v, "tokens_generated", -1, e);
     a->logprob = json_get_num(r->v, "logprob_sum", NAN, e);
-    if (e->code)
+    if (a->sample < 0)
+        err_set(e, ERR_DATA, "\"sample\": expected 0 or more, found %ld", a->sample);
+    if (read_key(r, a, e) < 0 || e->code)
         return err_prefix(e, "%s:%ld", r->path, r->lineno);
     if (!a->text)
         return err_set(e, ERR_DATA, "%s:%ld: text is missing", r->path, r->lineno);
-    if (cJSON_IsNumber(id))
-        snprintf(a->buf, sizeof a->buf, "%.0f", id->valuedouble);
-    else
-        snprintf(a->buf, sizeof a->buf, "%ld", r->lineno);
-    a->key = cJSON_IsString(id) ? id->valuestring : a->buf;
     int open = !a->text[strspn(a->text, " \t\r\n")] && strcmp(finish, "stop"); /* others' records */
     a->open = json_get_bool(r->v, "thinking_open", open, e);
     return e->code ? err_prefix(e, "%s:%ld", r->path, r->lineno) : 0;
@@ -141,6 +165,8 @@ static struct extract_opts asked(const struct bench *b, const struct bench_task 
     if (!t)
         return opt;
     opt.entry = bench_entry(t);
+    if (opt.entry && !*opt.entry) /* the benchmark does not say */
+        opt.entry = NULL;
     opt.prompt = b->mbpp ? NULL : t->prompt;
     opt.no_body = b->mbpp || t->judge == BENCH_IO;
     if (t->judge == BENCH_IO && !t->called) { /* all of it is the program */
@@ -211,8 +237,11 @@ static int convert(const struct jsonl *r, const struct bench *b, int replaced, s
     const struct bench_task *t = NULL;
     if (read_record(r, &a, e) < 0)
         return e->code;
+    if (b && a.bench && !same_tasks(a.bench, b->name))
+        return err_set(e, ERR_DATA, "%s:%ld: the answer is to the benchmark %.200s, not %s",
+                       r->path, r->lineno, a.bench, b->name);
     if (b && !(t = bench_find(b, a.key)))
-        return err_set(e, ERR_DATA, "%s:%ld: task_id %s is not in the benchmark %s", r->path,
+        return err_set(e, ERR_DATA, "%s:%ld: task_id %.200s is not in the benchmark %s", r->path,
                        r->lineno, a.key, b->name);
     if (find(&x, &a, b, t, &lang, e) < 0)
         return err_prefix(e, "%s:%ld", r->path, r->lineno);
@@ -246,19 +275,26 @@ static int next_record(struct jsonl *r, int *replaced, struct err *e)
     return 1;
 }
 
-static int run(struct jsonl *r, const struct bench *b, struct outfile *f, struct err *e)
+/* Write all there is; a line that is damaged is told, and counted in *bad. */
+static int run(struct jsonl *r, const struct bench *b, struct outfile *f, long *bad, struct err *e)
 {
     struct json_out j = {0};
     int rc, replaced;
-    while ((rc = next_record(r, &replaced, e)) > 0) {
-        if ((rc = jsonl_schema(r, "sample/1", 1, e)) < 0 ||
-            (rc = convert(r, b, replaced, &j, e)) < 0 ||
-            (rc = outfile_write(f, j.buf, j.len, e)) < 0 || (rc = outfile_write(f, "\n", 1, e)) < 0)
-            break;
+    while ((rc = next_record(r, &replaced, e)) != 0) {
+        if (rc > 0 && jsonl_schema(r, "sample/1", 1, e) == 0 &&
+            convert(r, b, replaced, &j, e) == 0 && outfile_write(f, j.buf, j.len, e) == 0)
+            outfile_write(f, "\n", 1, e);
         json_reset(&j);
+        if (e->code && e->code != ERR_DATA)
+            break;
+        if (e->code) {
+            cli_warn("%s", e->msg);
+            memset(e, 0, sizeof *e);
+            ++*bad;
+        }
     }
     free(j.buf);
-    return rc;
+    return e->code;
 }
 
 int main(int argc, char **argv)
@@ -268,6 +304,7 @@ int main(int argc, char **argv)
     struct bench b = {0};
     struct jsonl r;
     struct outfile f = {0};
+    long bad = 0;
     cli_parse(&cli, &argc, &argv);
     if (argc > 1)
         cli_usage("one FILE at most");
@@ -278,11 +315,14 @@ int main(int argc, char **argv)
         cli_usage("--lang %s: the benchmark %s is in %s", o.lang, b.name, bench_lang_name(b.lang));
     if (jsonl_open(&r, in, &e) < 0 || outfile_open(&f, o.out, &e) < 0)
         cli_die(&e);
-    if (run(&r, o.bench ? &b : NULL, &f, &e) < 0 || outfile_commit(&f, &e) < 0) {
+    if (run(&r, o.bench ? &b : NULL, &f, &bad, &e) < 0 ||
+        (!(bad && !count.n) && outfile_commit(&f, &e) < 0)) {
         outfile_abort(&f);
         cli_die(&e);
     }
-    if (strcmp(o.out, "-")) {
+    if (bad && !count.n) /* nothing to write, and it was said why */
+        outfile_abort(&f);
+    else if (strcmp(o.out, "-")) {
         const char *inputs[] = {in, NULL};
         if (meta_write(o.out, f.hex, f.bytes, strcmp(in, "-") ? inputs : inputs + 1, "cpu",
                        cli_now() - start, &e) < 0)
@@ -292,5 +332,5 @@ int main(int argc, char **argv)
         summary();
     jsonl_close(&r);
     bench_free(&b);
-    return cli_exit(0);
+    return cli_exit(bad ? err_exit_code(ERR_DATA) : 0);
 }

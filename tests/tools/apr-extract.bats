@@ -146,7 +146,7 @@ setup() {
     [ "$(jq -r '.inputs[0].path' out.jsonl.meta.json)" = one.jsonl ]
 }
 
-@test "damaged input is 65, names its line and leaves nothing" {
+@test "damaged input is 65 and names its line; the other lines are done" {
     head -c 40 one.jsonl >cut.jsonl
     { cat one.jsonl; echo '{"task_id":1}'; } >notext.jsonl
     { cat one.jsonl; echo '{"task_id":1,"text":7}'; } >number.jsonl
@@ -159,10 +159,50 @@ setup() {
     for f in cut:1 notext:2 number:2 thinking:2 escape:2 utf8:2 half:1 schema:1; do
         run --separate-stderr -65 "$x" "${f%:*}.jsonl" -o out.jsonl
         [[ "$stderr" == *"${f%:*}.jsonl:${f#*:}"* ]]
-        [ ! -e out.jsonl ]
+        # what is left is the good line, or if there is none nothing
+        if [ "${f#*:}" = 2 ]; then cmp out.jsonl <("$x" one.jsonl); else [ ! -e out.jsonl ]; fi
+        rm -f out.jsonl out.jsonl.meta.json
+        [ -z "$(ls out* 2>/dev/null)" ]
     done
     run --separate-stderr -65 "$x" --bench basic id.jsonl
     [[ "$stderr" == *Basic/999* ]]
+}
+
+@test "a damaged line or an unknown task in the middle: the rest is written, the status is 65" {
+    for l in '{bad' '{"task_id":"Basic/999","text":"x"}' '' '{"task_id":"Basic/1"}'; do
+        { cat one.jsonl; echo "$l"; cat one.jsonl; } >mid.jsonl
+        run --separate-stderr -65 "$x" --bench basic mid.jsonl
+        [ "$(jq -r .task_id <<<"$output" | tr '\n' ' ')" = "Basic/0 Basic/0 " ]
+        [[ "${stderr_lines[0]}" == "apr-extract: mid.jsonl:2: "* ]]
+        [ "${#stderr_lines[@]}" = 1 ]
+        run -65 "$x" --bench basic mid.jsonl -o out.jsonl
+        [ "$(wc -l <out.jsonl)" = 2 ]
+        [ "$(jq -r .sha256 out.jsonl.meta.json)" = "$(sha256sum <out.jsonl | cut -d' ' -f1)" ]
+    done
+    { cat one.jsonl; printf '{"task_id":"Basic/1","text":"x"}'; } >torn.jsonl
+    run --separate-stderr -65 "$x" torn.jsonl
+    [ "$(wc -l <<<"$output")" = 1 ]
+}
+
+@test "keys of the wrong kind are damage" {
+    bad() { # MEMBERS MESSAGE
+        echo "{\"text\":\"def f(): pass\",$1}" >k.jsonl
+        run --separate-stderr -65 "$x" --bench basic k.jsonl
+        [[ "$stderr" == "apr-extract: k.jsonl:1: "$2 ]] || { echo "$stderr"; false; }
+        [ -z "$output" ]
+    }
+    bad '"task_id":["a"]' '"task_id": expected a text or a whole number'
+    bad '"task_id":1.5' '"task_id": expected a text or a whole number, found 1.5'
+    bad '"task_id":1e300' '"task_id": expected a text or a whole number, found 1e+300'
+    bad '"task_id":true' '"task_id": expected a text or a whole number'
+    bad '"task_id":"Basic/0","sample":-3' '"sample": expected 0 or more, found -3'
+    bad '"task_id":"Basic/0","bench":"mbpp"' 'the answer is to the benchmark mbpp, not basic'
+    bad '"task_id":"Basic/0","bench":"basic-mbpp"' 'the answer is to the benchmark basic-mbpp, not basic'
+    # other editions of the same tasks
+    echo '{"task_id":"HumanEval/55","bench":"humaneval","text":"def fib(n): return n"}' >k.jsonl
+    [ "$("$x" --bench humanevalplus k.jsonl | jq -c '[.bench, .defines]')" = '["humanevalplus",true]' ]
+    echo '{"task_id":null,"text":"def fib(n): return n"}' >k.jsonl
+    [ "$("$x" k.jsonl | jq -r .task_id)" = 1 ]
 }
 
 @test "exit codes" {
