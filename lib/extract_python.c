@@ -53,7 +53,18 @@ static int holds(struct span s, const char *word)
     return memmem(s.p, s.n, word, strlen(word)) != NULL;
 }
 
-/* A program that is judged by what it reads and writes does both; what only reads is a piece of one. */
+static int reads(struct span s)
+{
+    return holds(s, "input(") || holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput");
+}
+
+/* Is it a program that is judged by what it reads and writes? */
+static int is_program_asked(const struct finder *f)
+{
+    return f->o->reads && !f->o->entry;
+}
+
+/* Such a program does both; what only reads is a piece of one. */
 static int is_filter(const struct py_module *m, struct span s)
 {
     return (uses(m, "input") || holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput") ||
@@ -84,7 +95,7 @@ static void look(const struct finder *f, const struct py_module *m, struct span 
         said |= this && defines;
         real |= this && !(head && stub_python(t));
     }
-    if (o->reads && !o->entry)
+    if (is_program_asked(f))
         asked = real = said = is_filter(m, text);
     if (m->more && o->entry && text_defines(text, o->entry)) /* too much for names */
         asked = real = 1;
@@ -363,9 +374,21 @@ static int as_whole(struct finder *f, struct span s, struct candidate *c)
 
 /* ---- parts ---- */
 
+/* May code begin with this line, if code follows?  A program that reads may begin with a loop. */
+static int may_begin(const struct finder *f, struct span line)
+{
+    static const char *const words[] = {"for ", "while ", "while(", "if ", "with ", NULL};
+    if (memchr(line.p, '=', line.n) || *line.p == '#' || span_starts(line, "try:"))
+        return 1;
+    for (int i = 0; is_program_asked(f) && words[i]; i++)
+        if (span_starts(line, words[i]))
+            return 1;
+    return 0;
+}
+
 /* Where the next code begins: a line that surely is code, with what looks like code just above it
  * ("N = 3"); NULL = nowhere. */
-static const char *code_start(const char *p, const char *end)
+static const char *code_start(const struct finder *f, const char *p, const char *end)
 {
     const char *run = NULL;
     struct span line;
@@ -373,12 +396,13 @@ static const char *code_start(const char *p, const char *end)
     while (span_line(&p, end, &line)) {
         int top = span_indent(line) == 0 && line.n && !(run && (x.triple || x.depth > 0));
         long k = top ? text_begins_code(line) : -1;
+        if (is_program_asked(f) && (top ? text_is_code(line) : run != NULL) && reads(line))
+            k = 0;
         if (k >= 0)
             return run ? run : line.p + k;
         if (top && !text_is_code(line))
             run = NULL;
-        else if (top && !run &&
-                 (memchr(line.p, '=', line.n) || *line.p == '#' || span_starts(line, "try:")))
+        else if (top && !run && may_begin(f, line))
             run = line.p, memset(&x, 0, sizeof x);
         if (run)
             lex_line(&x, line);
@@ -446,7 +470,7 @@ static const char *part(struct finder *f, struct span s, struct candidate c, int
         f->work += all.n;
         if (mended(f, all, c)) {
             py_module_free(&m);
-            return all.n == s.n ? NULL : code_start(all.p + all.n, end);
+            return all.n == s.n ? NULL : code_start(f, all.p + all.n, end);
         }
         if (!f->o->as_is && (cut = cut_back(f, s, &m, 0)) > 0)
             good = cut;
@@ -461,12 +485,12 @@ static const char *part(struct finder *f, struct span s, struct candidate c, int
         return NULL;
     stop = stop > good ? stop : good;
     nl = memchr(s.p + stop, '\n', s.n - stop);
-    return nl ? code_start(cut ? s.p + good : nl + 1, end) : NULL;
+    return nl ? code_start(f, cut ? s.p + good : nl + 1, end) : NULL;
 }
 
 static void parts(struct finder *f, struct span s, struct candidate c, int prose, const char *from)
 {
-    const char *p = from ? from : code_start(s.p, s.p + s.n);
+    const char *p = from ? from : code_start(f, s.p, s.p + s.n);
     for (int sure = from != NULL; p; sure = 0)
         p = part(f, (struct span){p, (size_t)(s.p + s.n - p)}, c, prose, sure);
 }

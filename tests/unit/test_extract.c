@@ -98,7 +98,7 @@ struct text {
     size_t n;
 };
 struct vector {
-    char name[200], entry[80], how[20], form[20], mended[80], thinking[20], lang[20];
+    char name[200], entry[80], method[80], how[20], form[20], mended[80], thinking[20], lang[20];
     int joined, dropped, parses, defines, open, escapes;
     struct extract_opts o;
     struct text prompt, thought, answer, code;
@@ -156,6 +156,8 @@ static void setting(struct vector *v, const char *line)
         snprintf(v->name, sizeof v->name, "%.199s", val);
     else if (!strcmp(key, "entry"))
         snprintf(v->entry, sizeof v->entry, "%.79s", val), v->o.entry = v->entry;
+    else if (!strcmp(key, "method"))
+        snprintf(v->method, sizeof v->method, "%.79s", val), v->o.method = v->method;
     else if (!strcmp(key, "how"))
         snprintf(v->how, sizeof v->how, "%.19s", val);
     else if (!strcmp(key, "form"))
