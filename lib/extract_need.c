@@ -216,16 +216,39 @@ static void keep_needed(struct graph *g)
     }
 }
 
-static int reads_itself(const struct graph *g, int node)
+static int uses_name(const struct graph *g, int node, const char *name)
 {
-    static const struct py_name input = {"input", 5};
-    struct span t = text(g, node);
+    struct py_name x = {name, (uint32_t)strlen(name)};
     int n;
     const struct py_name *u = uses(g, node, &n);
     for (int k = 0; k < n; k++)
-        if (by_name(&u[k], &input) == 0)
+        if (by_name(&u[k], &x) == 0)
             return 1;
-    return !is_import(g, node) && memmem(t.p, t.n, "sys.stdin", 9) != NULL;
+    return 0;
+}
+
+/* An import and nothing else on its line. */
+static int only_imports(const struct graph *g, int node)
+{
+    struct span t = text(g, node);
+    return is_import(g, node) && !memchr(t.p, ';', t.n);
+}
+
+static int reads_itself(const struct graph *g, int node)
+{
+    static const char *const calls[] = {"input(", ".read(", ".readline(", ".readlines(", NULL};
+    struct span t = text(g, node);
+    int called =
+        !is_import(g, node); /* "import sys; input = sys.stdin.readline" reads nothing yet */
+    for (int i = 0; !called && calls[i]; i++)
+        called = memmem(t.p, t.n, calls[i], strlen(calls[i])) != NULL;
+    if (only_imports(g, node) || !called)
+        return 0;
+    if (uses_name(g, node, "input") || uses_name(g, node, "stdin") ||
+        memmem(t.p, t.n, "sys.stdin", 9) || (is_import(g, node) && memmem(t.p, t.n, "stdin.", 6)))
+        return 1;
+    return uses_name(g, node, "open") &&
+           (memmem(t.p, t.n, "open(0", 6) || memmem(t.p, t.n, "/dev/stdin", 10));
 }
 
 static int uses_reader(const struct graph *g, int node)
@@ -252,7 +275,7 @@ static void find_readers(struct graph *g)
             for (int k = g->group[i].first; k < g->group[i].first + g->group[i].n; k++)
                 g->group[i].reads |= ours(g, g->prov[k].node) && g->node[g->prov[k].node].reads;
         for (int i = 0; i < g->n; i++)
-            if (ours(g, i) && !g->node[i].reads && !is_import(g, i) && uses_reader(g, i))
+            if (ours(g, i) && !g->node[i].reads && !only_imports(g, i) && uses_reader(g, i))
                 changed = g->node[i].reads = 1;
     }
 }
@@ -261,7 +284,7 @@ static void find_readers(struct graph *g)
 static int is_hopeless(const struct graph *g, int node)
 {
     struct span t = text(g, node);
-    if (!g->node[node].reads || is_definition(g, node) || is_import(g, node))
+    if (!g->node[node].reads || is_definition(g, node) || only_imports(g, node))
         return 0;
     return !(stmt(g, node)->kind == PY_IF && memmem(t.p, t.n, "__name__", 8)); /* never run */
 }

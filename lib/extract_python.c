@@ -128,6 +128,17 @@ static int as_program(struct finder *f, struct span s, struct candidate *c)
     return ok;
 }
 
+/* Does s parse?  Nothing is added; why not is noted in *c. */
+static int is_program(struct finder *f, struct span s, struct candidate *c)
+{
+    struct candidate pool = *c;
+    int n = f->n, ok = as_program(f, s, &pool);
+    f->n = n;
+    c->line = pool.line;
+    c->why = pool.why;
+    return ok;
+}
+
 static void as_broken(struct finder *f, struct span s, struct candidate c)
 {
     int def = text_has_def(s);
@@ -141,7 +152,9 @@ static void as_broken(struct finder *f, struct span s, struct candidate c)
                                   (!f->o->method || text_has_method(s, f->o->method))
                             : def;
     c.rank = f->o->entry && c.defines ? RANK_BROKEN : def ? RANK_DEF : RANK_TEXT;
-    if (!c.why) { /* it was never parsed */
+    if (!c.why) /* it was only tried as a body */
+        is_program(f, s, &c);
+    if (!c.why) {
         c.line = 1;
         c.why = "too long to be parsed";
     }
@@ -552,17 +565,6 @@ static void fence_region(struct finder *f, struct span s, struct candidate c)
         for (int i = n; i < f->n; i++) /* helpers alone are not the answer */
             f->v[i].rank = RANK_LENDS;
     as_broken(f, c.how == EXTRACT_OPEN_FENCE ? text_cut_prose(s) : s, whole);
-}
-
-/* Does s parse?  Nothing is added; why not is noted in *c. */
-static int is_program(struct finder *f, struct span s, struct candidate *c)
-{
-    struct candidate pool = *c;
-    int n = f->n, ok = as_program(f, s, &pool);
-    f->n = n;
-    c->line = pool.line;
-    c->why = pool.why;
-    return ok;
 }
 
 /* Text at the beginning of the answer that is no program may be a body. */

@@ -49,6 +49,11 @@ setup() {
     [ "$("$x" --as-is q.jsonl | jq -c '[.mended, .parses]')" = '[null,false]' ]
 }
 
+@test "the error is the parser's, also where no body is asked for" {
+    jq -cn '{task_id: "11", text: "    s = s.replace(ch, \"\", 1)\n    return s\n"}' >m.jsonl
+    [ "$("$x" --bench mbpp m.jsonl | jq -c '[.parses, .error]')" = '[false,"line 1: unexpected indent"]' ]
+}
+
 @test "reasoning that came apart: used only when there is no answer; overflow is told and counted" {
     jq -cn '{task_id: "Basic/0", text: "", finish: "length", thinking: "So\ndef f(n): return n\nWait,"}' >t.jsonl
     jq -cn '{task_id: "Basic/1", text: "def f(n): return 1", finish: "stop", thinking: "def f(n): return n"}' >>t.jsonl
