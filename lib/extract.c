@@ -170,6 +170,8 @@ static int search(struct finder *f, struct span text, struct extract *x, int *fe
                 !memmem(f->v[i].s.p, f->v[i].s.n, "~~~", 3))
                 f->v[i].rank = RANK_LENDS; /* no: it was seen before */
     }
+    if (best(f) < 0 && f->o->lang == BENCH_PYTHON && !nomem)
+        loose_search(f, text);
     free(r.v);
     *fences = r.fences;
     x->candidates += f->n;

@@ -113,6 +113,11 @@ void finder_add(struct finder *f, const struct candidate *c);
 void python_region(struct finder *f, const struct region *r); /* extract_python.c */
 void brace_region(struct finder *f, const struct region *r);  /* extract_brace.c */
 
+/* ---- extract_loose.c ---- */
+
+/* Candidates that are not looked for as long as there are others; Python alone. */
+void loose_search(struct finder *f, struct span text);
+
 /* ---- extract_stub.c ---- */
 
 /* Has this def, or every def in this class, no code: "pass", "...", a docstring alone? */
