@@ -198,7 +198,9 @@ static int take(struct finder *f, struct extract *x)
     if (!c)
         return 0;
     x->parts = 1;
-    code = f->o->asked == EXTRACT_CODE ? need_assemble(f, k, x) : answer_text(c->s);
+    code = f->o->asked != EXTRACT_CODE  ? answer_text(c->s)
+           : f->o->lang == BENCH_PYTHON ? need_assemble(f, k, x)
+                                        : brace_assemble(f, k, x);
     if (!code)
         return -1;
     if ((n = trim_lines(code)) == 0) {

@@ -1,9 +1,11 @@
 /* extract_brace - candidates in C, C++ and JavaScript: no parser, braces that balance
  *
- * A piece is whole when its braces do; a body is what goes on up to the brace that closes the prompt's
- * function, and HumanEval-X expects that brace in the answer. */
+ * A piece is whole when its braces do, and takes helpers from pieces that define them; a body is what
+ * goes on up to the brace that closes the prompt's function, and HumanEval-X expects that brace in the
+ * answer. */
 #include "extract_private.h"
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct scan {
@@ -215,4 +217,144 @@ void brace_region(struct finder *f, const struct region *r)
         body(f, r->s, c))
         return;
     add(f, r->how == EXTRACT_FENCE ? r->s : cut(r->s, r->how == EXTRACT_OPEN_FENCE), c);
+}
+
+/* ---- helpers in other pieces ---- */
+
+/* Each pair is compared, name by name: so many characters are looked at for one answer. */
+enum { MAX_LENT = 16, MAX_NAMES = 200, MAX_PIECE = 1 << 14, MAX_LOOKED = 1 << 25 };
+
+static int uses(struct span s, const char *name)
+{
+    size_t m = strlen(name);
+    struct scan x = {.s = s};
+    while (x.i < s.n) {
+        size_t at = x.i;
+        int c = step(&x);
+        if (c > 0 && c == (unsigned char)*name && s.n - at >= m && !memcmp(s.p + at, name, m) &&
+            (at == 0 || !is_name((unsigned char)s.p[at - 1])) &&
+            (at + m == s.n || !is_name((unsigned char)s.p[at + m])))
+            return 1;
+    }
+    return 0;
+}
+
+/* Is the name that s.p[at] begins (m bytes) defined there, outside of braces? */
+static int given_at(struct span s, size_t at, size_t m, long *left)
+{
+    static const char *const words[] = {"if", "for", "while", "switch", "catch", "return", NULL};
+    static const char *const types[] = {"struct ", "class ", "enum ", NULL};
+    size_t i = at + m;
+    int value;
+    for (int k = 0; words[k]; k++)
+        if (strlen(words[k]) == m && !memcmp(words[k], s.p + at, m))
+            return 0;
+    for (int k = 0; types[k]; k++)
+        if (at >= strlen(types[k]) &&
+            !memcmp(s.p + at - strlen(types[k]), types[k], strlen(types[k])))
+            return 1;
+    while (i < s.n && isspace((unsigned char)s.p[i]))
+        i++;
+    if (i == s.n || (s.p[i] != '(' && s.p[i] != '='))
+        return 0;
+    *left -= (long)(s.n - i);
+    return opened_at(s, i, &value) < s.n || value;
+}
+
+/* Does `from` define outside of braces what `to` uses and does not define? */
+static int gives(struct span from, struct span to, long *left)
+{
+    struct scan x = {.s = from};
+    int looked = 0;
+    while (x.i < from.n && looked < MAX_NAMES) {
+        size_t at = x.i, m = 1;
+        int c = step(&x);
+        char name[80];
+        if (c <= 0 || x.depth > 0 || !is_name(c) || isdigit(c))
+            continue;
+        while (at + m < from.n && is_name((unsigned char)from.p[at + m]))
+            m++;
+        x.i = at + m;
+        if (*left <= 0)
+            return 0;
+        if (m >= sizeof name || !given_at(from, at, m, left))
+            continue;
+        looked++;
+        *left -= (long)(to.n + m);
+        memcpy(name, from.p + at, m);
+        name[m] = 0;
+        if (uses(to, name) && !defines(to, name))
+            return 1;
+    }
+    return 0;
+}
+
+/* Which candidates lend; how many. What a lender needs from others is lent too. */
+static int choose_lenders(const struct finder *f, int best, char *lends)
+{
+    long left = MAX_LOOKED;
+    int n = 0, changed = 1;
+    while (changed && n < MAX_LENT) {
+        changed = 0;
+        for (int i = 0; i < f->n && i < MAX_LENT; i++) {
+            const struct candidate *c = &f->v[i];
+            if (i == best || lends[i] || c->rank != RANK_OTHER || c->s.n > MAX_PIECE ||
+                defines(c->s, "main") || (f->o->entry && uses(c->s, f->o->entry)))
+                continue;
+            for (int k = 0; k < f->n && k < MAX_LENT && !lends[i]; k++)
+                lends[i] = (k == best || lends[k]) && gives(c->s, f->v[k].s, &left);
+            lends[i] |= best >= MAX_LENT && gives(c->s, f->v[best].s, &left);
+            n += lends[i];
+            changed |= lends[i];
+        }
+    }
+    return n;
+}
+
+/* The lines at the beginning that helpers may need, too. */
+static size_t preamble(struct span s)
+{
+    const char *p = s.p;
+    struct span line;
+    size_t n = 0;
+    while (span_line(&p, s.p + s.n, &line)) {
+        if (span_starts(line, "#") || span_starts(line, "using namespace ") ||
+            span_starts(line, "'use strict'"))
+            n = (size_t)(p - s.p);
+        else if (!span_blank(line) && !span_starts(line, "//"))
+            break;
+    }
+    return n;
+}
+
+static char *append(char *w, struct span s)
+{
+    memcpy(w, s.p, s.n);
+    return w + s.n;
+}
+
+char *brace_assemble(struct finder *f, int best, struct extract *x)
+{
+    const struct candidate *c = &f->v[best];
+    char lends[MAX_LENT] = {0}, *out, *w;
+    size_t size = c->s.n + 2, head = 0;
+    x->parts = 1;
+    if (f->o->entry && !c->body && c->rank == RANK_DEFINES && !f->o->as_is && c->s.n <= MAX_PIECE &&
+        f->n > 1)
+        x->parts += choose_lenders(f, best, lends);
+    for (int i = 0; i < MAX_LENT; i++)
+        size += lends[i] ? f->v[i].s.n + 2 : 0;
+    if (!(out = w = malloc(size)))
+        return NULL;
+    if (x->parts > 1)
+        head = preamble(c->s);
+    w = append(w, (struct span){c->s.p, head});
+    for (int i = 0; i < MAX_LENT; i++)
+        if (lends[i]) {
+            w = append(w, span_trim(f->v[i].s));
+            w = append(w, (struct span){"\n\n", 2});
+        }
+    w = append(w, (struct span){c->s.p + head, c->s.n - head});
+    *w = 0;
+    return out;
 }

@@ -112,6 +112,8 @@ void finder_add(struct finder *f, const struct candidate *c);
 
 void python_region(struct finder *f, const struct region *r); /* extract_python.c */
 void brace_region(struct finder *f, const struct region *r);  /* extract_brace.c */
+/* As need_assemble: pieces that define what candidate `best` calls are put before it. */
+char *brace_assemble(struct finder *f, int best, struct extract *x);
 
 /* ---- extract_loose.c ---- */
 
