@@ -39,12 +39,10 @@ static int unseen(unsigned u)
            (u >= 0xFFF9 && u <= 0xFFFB) || (u >= 0xE0000 && u <= 0xE0FFF);
 }
 
-/* What stands for the character at s: bytes in out[16], their number in *len; returns how many
- * bytes of s are used. */
-static size_t show(const unsigned char *s, size_t n, char out[16], size_t *len)
+size_t html_show(const char *s, size_t n, char out[16], size_t *len)
 {
     unsigned u = 0;
-    size_t k = decode(s, n, &u);
+    size_t k = decode((const unsigned char *)s, n, &u);
     if (!k) {
         memcpy(out, "\xEF\xBF\xBD", *len = 3);
         return 1;
@@ -71,7 +69,7 @@ char *html_visible(const char *s, size_t n)
     if (!f)
         return NULL;
     for (size_t i = 0; i < n; fwrite(out, 1, len, f))
-        i += show((const unsigned char *)s + i, n - i, out, &len);
+        i += html_show(s + i, n - i, out, &len);
     if (fclose(f)) {
         free(text);
         return NULL;
@@ -104,7 +102,7 @@ void html_text(FILE *f, const char *s, size_t n)
             i++;
             continue;
         }
-        i += show((const unsigned char *)s + i, n - i, out, &len);
+        i += html_show(s + i, n - i, out, &len);
         fwrite(out, 1, len, f);
     }
 }

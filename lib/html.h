@@ -13,6 +13,9 @@
  * and %%; flags, width and precision as in printf. */
 void html_put(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void html_text(FILE *f, const char *s, size_t n);
+/* What shows the character at s[0..n-1], n > 0: bytes in out[16], their number in *len. Returns how
+ * many bytes of s that is. */
+size_t html_show(const char *s, size_t n, char out[16], size_t *len);
 /* The text of n bytes with everything unseen made visible, not escaped (malloc; NULL = no memory). */
 char *html_visible(const char *s, size_t n);
 /* The largest k <= max that ends no character of s in the middle. */

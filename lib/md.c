@@ -1,13 +1,20 @@
 /* md - text escaped for Markdown */
 #include "md.h"
+#include "html.h"
 #include <string.h>
 
 void md_text(FILE *f, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (strchr("\\`*|<[", c))
+    char out[16];
+    size_t len;
+    for (size_t n = strlen(s); n;) {
+        size_t k = html_show(s, n, out, &len);
+        if (strchr("\\`*|<[", *s))
             putc('\\', f);
-        putc(c < 0x20 || c == 0x7F ? ' ' : c, f);
+        if (*s == '\n' || *s == '\t')
+            out[0] = ' ';
+        fwrite(out, 1, len, f);
+        s += k;
+        n -= k;
     }
 }
