@@ -41,10 +41,10 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* 1 if the first record is a score, a comparison or a metric: what a card shows. */
+/* 1 if the first record is of a kind that a card shows. */
 static int is_result(const char *path)
 {
-    static const char *const wanted[] = {"score/1", "compare/1", "metric/1", NULL};
+    static const char *const wanted[] = {"score/1", "compare/1", "oracle/1", "metric/1", NULL};
     struct jsonl *in = malloc(sizeof *in);
     struct err ignored = {0};
     int is = 0;
@@ -96,7 +96,9 @@ static int read_folder(struct card *c, const char *dir, struct err *e)
 static int read_inputs(struct card *c, struct err *e)
 {
     struct stat st;
-    int rc = 0;
+    int rc = report_expect(&c->report, c->ask.path, c->ask.n_path, e);
+    if (rc < 0)
+        return rc;
     if (c->ask.n_path == 1 && stat(c->ask.path[0], &st) == 0 && S_ISDIR(st.st_mode))
         rc = read_folder(c, c->ask.path[0], e);
     else
@@ -217,7 +219,7 @@ static int chain_length(struct card *c, const struct receipt *v)
 static int run_of(const struct card *c, const char *path)
 {
     for (int i = 0; i < c->report.n_row; i++) {
-        char *name = report_run_name(path, c->report.row[i].bench, 0);
+        char *name = report_name(&c->report, path, c->report.row[i].bench, 0);
         for (int k = 0; name && k < c->report.n_run; k++)
             if (strcmp(c->report.run[k], name) == 0) {
                 free(name);

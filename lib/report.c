@@ -3,7 +3,6 @@
 #include "html.h"
 #include "report_impl.h"
 #include "score.h"
-#include "stats.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +42,13 @@ void report_free(struct report *r)
         free(r->file[i].path);
         free(r->file[i].schema);
     }
+    for (int i = 0; i < r->n_twin; i++)
+        free(r->twin[i].stem);
+    for (int i = 0; i < r->n_left; i++)
+        free(r->left[i].bench);
     report_free_tasks(r);
+    free(r->twin);
+    free(r->left);
     free(r->file);
     free(r->training);
     free(r->row);
@@ -52,52 +57,6 @@ void report_free(struct report *r)
     cJSON_Delete(r->enforced);
     cJSON_Delete(r->trust);
     memset(r, 0, sizeof *r);
-}
-
-/* ---- runs ---- */
-
-char *report_run_name(const char *path, const char *bench, int texts)
-{
-    static const char *const stage[] = {"-score", "-scores", "-verdict", "-verdicts"};
-    static const char *const text[] = {"-sample", "-samples", "-code", "-prompt", "-prompts"};
-    const char *slash = strrchr(path, '/'), *p = slash ? slash + 1 : path;
-    char *s = strdup(p), *dot;
-    if (!s)
-        return NULL;
-    size_t nb = strlen(bench);
-    while ((dot = strrchr(s, '.')) && dot != s &&
-           (!strcmp(dot, ".jsonl") || !strcmp(dot, ".gz") || !strcmp(dot, ".score") ||
-            !strcmp(dot, ".verdicts") || (nb && !strcmp(dot + 1, bench))))
-        *dot = 0;
-    const char *const *end = texts ? text : stage;
-    for (size_t i = 0; i < (texts ? sizeof text / sizeof *text : sizeof stage / sizeof *stage);
-         i++) {
-        size_t n = strlen(s), k = strlen(end[i]);
-        if (n > k && !strcmp(s + n - k, end[i]))
-            s[n - k] = 0;
-    }
-    size_t n = strlen(s);
-    if (nb && n > nb + 1 && s[n - nb - 1] == '-' && !strcmp(s + n - nb, bench)) /* base-basic */
-        s[n - nb - 1] = 0;
-    return s;
-}
-
-int report_run_of(struct report *r, const char *path, const char *bench, int texts, struct err *e)
-{
-    char *name = report_run_name(path, bench, texts);
-    for (int i = 0; name && i < r->n_run; i++)
-        if (strcmp(r->run[i], name) == 0) {
-            free(name);
-            return i;
-        }
-    if (!name)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    if (r->n_run == REPORT_RUNS) {
-        free(name);
-        return err_set(e, ERR_DATA, "%s: more than %d runs in one report", path, REPORT_RUNS);
-    }
-    r->run[r->n_run] = name;
-    return r->n_run++;
 }
 
 static struct report_cell *cell_of(struct report *r, const char *path, const char *bench,
@@ -141,6 +100,66 @@ int report_pair(const cJSON *o, const char *key, double v[2])
     return 1;
 }
 
+int report_in_range(double value, const double ci[2], double level, long passed, long n)
+{
+    const double slack = 1e-9; /* of means and quantiles that were rounded */
+    return value >= 0 && value <= 1 && ci[0] >= -slack && ci[0] <= ci[1] && ci[1] <= 1 + slack &&
+           level > 0 && level < 1 && passed >= 0 && passed <= n;
+}
+
+double report_level(const struct report *r)
+{
+    double level = 0;
+    for (int i = 0; i < r->n_row; i++)
+        for (int k = 0; k < r->n_run; k++) {
+            const struct report_cell *c = &r->row[i].cell[k];
+            if (c->n_task && level > 0 && c->level != level)
+                return NAN;
+            level = c->n_task ? c->level : level;
+        }
+    return level;
+}
+
+/* ---- harness errors ---- */
+
+/* n of `of` tasks: what verdicts say; a score that was read knows the number of errors alone. */
+static int note_left(struct report *r, int run, const char *bench, const struct report_left *what,
+                     struct err *e)
+{
+    int i = 0;
+    while (i < r->n_left && (r->left[i].run != run || strcmp(r->left[i].bench, bench)))
+        i++;
+    if (i == r->n_left) {
+        struct report_left *v = realloc(r->left, ((size_t)i + 1) * sizeof *v);
+        char *copy = v ? strdup(bench) : NULL;
+        r->left = v ? v : r->left;
+        if (!copy)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        v[r->n_left++] = (struct report_left){.bench = copy, .run = run};
+    }
+    struct report_left *left = &r->left[i];
+    if (what->of || !left->of) {
+        left->harness = what->harness;
+        left->n = what->n;
+        left->of = what->of;
+    }
+    return 0;
+}
+
+const char *report_left_words(const struct report_left *left, char buf[160])
+{
+    static const char again[] = "not the model's fault, judge again";
+    if (left->of && left->n == left->of)
+        snprintf(buf, 160, "no score: harness errors in all tasks (%ld), %s", left->of, again);
+    else if (left->n)
+        snprintf(buf, 160, "%ld of %ld tasks left out: harness errors, %s", left->n, left->of,
+                 again);
+    else
+        snprintf(buf, 160, "%ld harness error%s left out: %s", left->harness,
+                 left->harness == 1 ? "" : "s", again);
+    return buf;
+}
+
 /* ---- scores, comparisons, training ---- */
 
 /* A score that was read and the verdicts it came from may both be there: then they must agree. */
@@ -155,14 +174,22 @@ static int put_score(struct report *r, const char *path, const cJSON *v, int jud
                             .n_sample = json_get_int(v, "n_sample", 0, e),
                             .n_task = json_get_int(v, "n_task", 0, e),
                             .judged = judged};
+    long harness = json_get_int(v, "harness_errors", 0, e);
     if (e->code)
         return e->code;
     if (json_get_int(v, "ceiling_of", c.n_task, e) != c.n_task) /* of another number of tasks */
         c.ceiling = NAN;
     if (!bench || !metric || isnan(c.value) || c.n_task < 1 ||
-        !(report_pair(v, "wilson", c.ci) || report_pair(v, "bootstrap", c.ci)))
+        !(report_pair(v, "clustered", c.ci) || report_pair(v, "wilson", c.ci) ||
+          report_pair(v, "bootstrap", c.ci))) /* records before clustered have one of these */
         return err_set(e, ERR_DATA,
                        "score/1: expected bench, metric, value, n_task and an interval");
+    if (!report_in_range(c.value, c.ci, c.level, c.passed, c.n_sample) || harness < 0 ||
+        (!isnan(c.ceiling) && !(c.ceiling >= 0 && c.ceiling <= (double)c.n_task)))
+        return err_set(e, ERR_DATA,
+                       "score/1: value %g in [%g, %g] at %g, %ld of %ld: expected fractions of 1 "
+                       "in their order and passed of n_sample",
+                       c.value, c.ci[0], c.ci[1], c.level, c.passed, c.n_sample);
     struct report_cell *to = cell_of(r, path, bench, metric, e);
     if (!to)
         return e->code;
@@ -176,6 +203,10 @@ static int put_score(struct report *r, const char *path, const cJSON *v, int jud
                        "for %ld",
                        path, metric, bench, c.value, c.n_task, judged ? "scores" : "verdicts",
                        r->run[report_run_of(r, path, bench, 0, e)], to->value, to->n_task);
+    if (harness && !judged &&
+        note_left(r, report_run_of(r, path, bench, 0, e), bench,
+                  &(struct report_left){.harness = harness}, e) < 0)
+        return e->code;
     if (to->n_task && judged) /* the score that was read has its own level */
         return 0;
     cJSON_Delete(to->verdicts);
@@ -218,7 +249,7 @@ static int add_oracle(struct report *r, const char *path, const cJSON *v, long l
     int whole = json_get_str(v, "bench", NULL, e) && json_get_str(v, "metric", NULL, e);
     (void)path, (void)lineno;
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        whole &= !isnan(json_get_num(v, number[i], NAN, e));
+        whole &= isfinite(json_get_num(v, number[i], NAN, e)) != 0;
     if (!whole)
         return err_set(e, ERR_DATA, "oracle/1: expected bench, metric, value and its counts");
     cJSON *copy = cJSON_Duplicate(v, 1);
@@ -230,17 +261,20 @@ static int add_oracle(struct report *r, const char *path, const cJSON *v, long l
 
 static struct report_training *training_of(struct report *r, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    if (r->n_training && strcmp(r->training[r->n_training - 1].name, slash ? slash + 1 : path) == 0)
-        return &r->training[r->n_training - 1];
-    struct report_training *t = realloc(r->training, ((size_t)r->n_training + 1) * sizeof *t);
-    if (!t)
+    char *name = report_file_name(r, path);
+    struct report_training *t = r->n_training ? &r->training[r->n_training - 1] : NULL;
+    if (name && t && strcmp(t->name, name) == 0) {
+        free(name);
+        return t;
+    }
+    if (!name || !(t = realloc(r->training, ((size_t)r->n_training + 1) * sizeof *t))) {
+        free(name);
         return NULL;
+    }
     r->training = t;
-    t += r->n_training;
-    *t = (struct report_training){.epoch = 0};
-    t->name = strdup(slash ? slash + 1 : path);
-    return t->name ? (r->n_training++, t) : NULL;
+    t += r->n_training++;
+    *t = (struct report_training){.name = name};
+    return t;
 }
 
 static int push(struct report_curve *c, double step, double value, struct err *e)
@@ -384,6 +418,32 @@ static struct report_file *file_of(struct report *r, const char *path, struct er
     return f;
 }
 
+/* Pass@1 of the judged tasks; without any the run has no score, and says why. */
+static int put_judged(struct report *r, const char *path, const struct score_set *set,
+                      struct err *e)
+{
+    struct report_left left = {.harness = set->n_harness, .of = set->n_task};
+    struct score v;
+    struct json_out j = {0};
+    size_t n;
+    int run = report_run_of(r, path, set->bench, 0, e);
+    for (int i = 0; i < set->n_task; i++)
+        left.n += set->task[i].n == 0;
+    if (run < 0 || (left.harness && note_left(r, run, set->bench, &left, e) < 0))
+        return e->code;
+    if (left.n == left.of)
+        return 0;
+    if (score_eval(set, 1, 0.95, 10000, 0, &v, e) < 0)
+        return err_prefix(e, "%s", path);
+    score_json(&j, set, &v);
+    char *text = json_take(&j, &n);
+    cJSON *record = text ? json_parse(text, n, path, e) : NULL;
+    int rc = record ? put_score(r, path, record, 1, e) : err_set(e, ERR_NOMEM, "out of memory");
+    cJSON_Delete(record);
+    free(text);
+    return rc;
+}
+
 /* A file of verdicts becomes a score, pass@1; then each verdict goes to its task. */
 static int read_verdicts(struct report *r, const char *path, struct report_file *file,
                          struct jsonl *in, struct err *e)
@@ -392,19 +452,8 @@ static int read_verdicts(struct report *r, const char *path, struct report_file 
     if (strcmp(path, "-") == 0) /* its first record is gone */
         return err_set(e, ERR_DATA, "standard input: verdicts: put passk --json before this");
     int rc = score_read(&s, path, "unnamed", e);
-    for (int i = 0; i < s.n_set && rc == 0; i++) {
-        struct score v;
-        struct json_out j = {0};
-        size_t n;
-        if ((rc = score_eval(&s.set[i], 1, 0.95, 10000, 0, &v, e)) < 0)
-            break;
-        score_json(&j, &s.set[i], &v);
-        char *text = json_take(&j, &n);
-        cJSON *record = text ? json_parse(text, n, path, e) : NULL;
-        rc = record ? put_score(r, path, record, 1, e) : err_set(e, ERR_NOMEM, "out of memory");
-        cJSON_Delete(record);
-        free(text);
-    }
+    for (int i = 0; i < s.n_set && rc == 0; i++)
+        rc = put_judged(r, path, &s.set[i], e);
     score_free(&s);
     if (rc < 0 || (rc = jsonl_open(in, path, e)) < 0)
         return rc;
@@ -477,61 +526,4 @@ int report_read(struct report *r, const char *path, struct err *e)
         rc = read_verdicts(r, path, file, in, e);
     free(in);
     return rc < 0 ? rc : 0;
-}
-
-/* ---- comparisons as numbers ---- */
-
-struct report_difference *report_differences(const struct report *r, int *n)
-{
-    struct err none = {0};
-    const cJSON *v;
-    int i = 0;
-    *n = cJSON_GetArraySize(r->compare);
-    struct report_difference *d = calloc((size_t)*n + 1, sizeof *d);
-    double *p = malloc(((size_t)*n + 1) * sizeof *p);
-    if (d && p)
-        cJSON_ArrayForEach(v, r->compare)
-        {
-            struct report_difference *c = &d[i];
-            c->bench = json_get_str(v, "bench", "", &none);
-            c->a = report_run_name(json_get_str(v, "a", "", &none), c->bench, 0);
-            c->b = report_run_name(json_get_str(v, "b", "", &none), c->bench, 0);
-            c->difference = json_get_num(v, "difference", 0, &none);
-            c->level = json_get_num(v, "ci", 0.95, &none);
-            c->p = json_get_num(v, "mcnemar_p", NAN, &none);
-            c->paired_test = !isnan(c->p);
-            if (!c->paired_test)
-                c->p = json_get_num(v, "permutation_p", NAN, &none);
-            c->detectable = json_get_num(v, "detectable", NAN, &none);
-            c->n_task = json_get_int(v, "n_task", 0, &none);
-            c->pass_a = json_get_int(v, "pass_a", 0, &none);
-            c->pass_b = json_get_int(v, "pass_b", 0, &none);
-            c->rate_a = json_get_num(v, "rate_a", (double)c->pass_a / (double)c->n_task, &none);
-            c->rate_b = json_get_num(v, "rate_b", (double)c->pass_b / (double)c->n_task, &none);
-            c->only_a = json_get_int(v, "only_a", 0, &none);
-            c->only_b = json_get_int(v, "only_b", 0, &none);
-            report_pair(v, "bootstrap", c->ci);
-            p[i++] = c->p;
-        }
-    int bad = !d || !p || (*n > 1 && stats_holm(p, (size_t)*n));
-    for (i = 0; d && i < *n; i++) {
-        if (!bad)
-            d[i].p_adjusted = p[i];
-        bad |= !d[i].a || !d[i].b;
-    }
-    free(p);
-    if (bad) {
-        report_differences_free(d, *n);
-        return NULL;
-    }
-    return d;
-}
-
-void report_differences_free(struct report_difference *d, int n)
-{
-    for (int i = 0; d && i < n; i++) {
-        free(d[i].a);
-        free(d[i].b);
-    }
-    free(d);
 }

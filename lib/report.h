@@ -3,7 +3,8 @@
  * Files are told apart by the schema of their records: score/1, compare/1, metric/1, oracle/1,
  * verdict/1 (scored here, and kept by task), and the texts of tasks: prompt/1, sample/1, code/1.
  * The run that a file belongs to is seen from its name: base-score.basic.jsonl is "base", and so is
- * base-code.basic.jsonl.  Texts are kept up to REPORT_TEXT bytes each and REPORT_TEXTS together. */
+ * base-code.basic.jsonl; where report_expect saw two such files, it is "x/base", x the folder.  Texts
+ * are kept up to REPORT_TEXT bytes each and REPORT_TEXTS together. */
 #ifndef REPORT_H
 #define REPORT_H
 #include "err.h"
@@ -93,8 +94,22 @@ struct report {
     size_t text_bytes;
     struct report_file *file;
     int n_file;
+    struct report_twin { /* files of one name in several folders */
+        char *stem;      /* without .jsonl and .gz */
+        int parts;       /* of the folders' paths that tell them apart */
+    } * twin;
+    int n_twin;
+    struct report_left { /* a run's benchmark with harness errors */
+        char *bench;
+        int run;
+        long harness; /* samples that nobody judged */
+        long n, of;   /* tasks without any that was, of how many; of = 0: the record does not say */
+    } * left;
+    int n_left;
 };
 int report_init(struct report *r, struct err *e);
+/* The files to come, for the names of their runs; before the first report_read. */
+int report_expect(struct report *r, const char *const *path, int n, struct err *e);
 int report_read(struct report *r, const char *path, struct err *e);
 void report_free(struct report *r);
 
@@ -112,12 +127,24 @@ void report_differences_free(struct report_difference *d, int n);
 /* What a file's name says about its run, benchmark known or ""; `texts`: a file of samples, code or
  * prompts. malloc, NULL = no memory. */
 char *report_run_name(const char *path, const char *bench, int texts);
+/* The same with the folder where report_expect saw files of one name. */
+char *report_name(const struct report *r, const char *path, const char *bench, int texts);
+/* The same for one of n files of a record, with the folder where another's run has this name. */
+char *report_name_among(const struct report *r, const char *path, const char *bench,
+                        const char *const *other, int n);
 /* The task has a try in some run. */
 int report_task_tried(const struct report *r, const struct report_task *t);
 
-/* The pages. Markdown shows scores, differences, training and verdicts. */
+/* What left[i] says after the names of run and benchmark: "1 of 2 tasks left out: ...". */
+const char *report_left_words(const struct report_left *left, char buf[160]);
+/* The level that all scores have; NAN if they differ. */
+double report_level(const struct report *r);
+/* value, its interval, and passed of n are what a score can be. */
+int report_in_range(double value, const double ci[2], double level, long passed, long n);
+
+/* The pages. Markdown shows scores, differences, runs together, training and verdicts. */
 void report_markdown(const struct report *r, const char *title, FILE *out);
-/* Of it the scores, differences and training, under headings that begin with mark ("###"). */
+/* Of it all but the verdicts, under headings that begin with mark ("###"). */
 void report_markdown_results(const struct report *r, const char *mark, FILE *out);
 int report_html(const struct report *r, const char *title, FILE *out, struct err *e);
 int report_json(const struct report *r, const char *title, FILE *out, struct err *e);

@@ -345,31 +345,47 @@ static void put_try(struct json_out *j, const struct report_try *t, size_t limit
     json_end(j, '}');
 }
 
+static void put_prompt(struct json_out *j, const struct report_prompt *p, int run, size_t limit)
+{
+    json_begin(j, '{');
+    json_kv_int(j, "r", run);
+    json_kv_int(j, "n", p->sample);
+    text(j, "system", &p->system, limit);
+    text(j, "earlier", &p->earlier, limit);
+    text(j, "prompt", &p->prompt, limit);
+    text(j, "prefill", &p->prefill, limit);
+    json_end(j, '}');
+}
+
+/* "ra/prompts" is not for "rb/tuned"; names without a folder go with all. */
+static int other_folder(const char *prompt, const char *run)
+{
+    const char *a = strrchr(prompt, '/'), *b = strrchr(run, '/');
+    return a && b && (a - prompt != b - run || strncmp(prompt, run, (size_t)(a - prompt)));
+}
+
 static void put_prompts(struct json_out *j, const struct report *r, const struct report_task *t,
                         size_t limit)
 {
     json_key(j, "p");
     json_begin(j, '[');
     for (int i = 0; i < t->n_prompt; i++) {
-        int run = -1, of = 0;
-        for (int k = 0, shown_runs = 0; k < r->n_run; k++)
-            if (r->tried[k]) {
-                if (strcmp(r->run[k], t->prompt[i].run) == 0)
-                    run = shown_runs;
-                shown_runs++;
-            } else if (strcmp(r->run[k], t->prompt[i].run) == 0) {
-                of = 1; /* a run without tries: its prompts are nobody's here */
-            }
-        if (of)
+        const struct report_prompt *p = &t->prompt[i];
+        int own = 0, shown_runs = 0; /* a run without tries: its prompts are nobody's here */
+        for (int k = 0; k < r->n_run; k++) {
+            int same = strcmp(r->run[k], p->run) == 0;
+            if (same && r->tried[k])
+                put_prompt(j, p, shown_runs, limit);
+            own |= same;
+            shown_runs += r->tried[k];
+        }
+        if (own)
             continue;
-        json_begin(j, '{');
-        json_kv_int(j, "r", run);
-        json_kv_int(j, "n", t->prompt[i].sample);
-        text(j, "system", &t->prompt[i].system, limit);
-        text(j, "earlier", &t->prompt[i].earlier, limit);
-        text(j, "prompt", &t->prompt[i].prompt, limit);
-        text(j, "prefill", &t->prompt[i].prefill, limit);
-        json_end(j, '}');
+        if (!strchr(p->run, '/'))
+            put_prompt(j, p, -1, limit); /* every run's */
+        for (int k = 0, at = 0; strchr(p->run, '/') && k < r->n_run; at += r->tried[k++])
+            if (r->tried[k] && !other_folder(p->run, r->run[k]))
+                put_prompt(j, p, at, limit);
     }
     json_end(j, ']');
 }

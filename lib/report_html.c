@@ -43,7 +43,8 @@ static void score_figure(FILE *f, const struct report *r, const struct report_ro
     struct plot_axis x = {0, 100, NAN, " %", 0};
     char text[REPORT_RUNS][32];
     long n_task = -1;
-    int n = 0;
+    int n = 0, levels = 0;
+    double level = 0;
     for (int k = 0; k < r->n_run; k++) {
         const struct report_cell *c = &row->cell[k];
         if (!c->n_task)
@@ -51,6 +52,8 @@ static void score_figure(FILE *f, const struct report *r, const struct report_ro
         snprintf(text[n], sizeof text[n], "%.1f %%", 100 * c->value);
         d[n] = (struct plot_dot){r->run[k],      text[n],        100 * c->value,
                                  100 * c->ci[0], 100 * c->ci[1], k};
+        levels |= n && c->level != level;
+        level = c->level;
         n_task = n_task < 0 || n_task == c->n_task ? c->n_task : 0;
         x.mark = n_task ? 100 * ceiling_of(row->bench, c) / (double)n_task : NAN;
         n++;
@@ -58,21 +61,26 @@ static void score_figure(FILE *f, const struct report *r, const struct report_ro
     html_put(f, "<figure class=\"panel\"><figcaption><b>%s</b> %s", row->bench, row->metric);
     if (n_task > 0)
         html_put(f, ", %ld tasks", n_task);
+    if (levels)
+        html_put(f, ", intervals at several levels");
     fputs("</figcaption>\n", f);
     plot_dots(f, "Scores in percent with their intervals; the table below has the numbers", &x, d,
               n);
     fputs("</figure>\n", f);
 }
 
-static void score_line(FILE *f, const struct report *r, const struct report_row *row, int k)
+static void score_line(FILE *f, const struct report *r, const struct report_row *row, int k,
+                       int with_level)
 {
     const struct report_cell *c = &row->cell[k];
     double ceiling = ceiling_of(row->bench, c);
     html_put(f, "<tr><td>%s</td><td>%s</td><th scope=\"row\">", row->bench, row->metric);
     plot_swatch(f, k);
-    html_put(
-        f, " %s</th><td class=\"num\"><b>%.1f&#8239;%%</b></td><td class=\"num\">%.1f – %.1f</td>",
-        r->run[k], 100 * c->value, 100 * c->ci[0], 100 * c->ci[1]);
+    html_put(f, " %s</th><td class=\"num\"><b>%.1f&#8239;%%</b></td><td class=\"num\">%.1f – %.1f",
+             r->run[k], 100 * c->value, 100 * c->ci[0], 100 * c->ci[1]);
+    if (with_level)
+        html_put(f, " (%g&#8239;%%)", 100 * c->level);
+    fputs("</td>", f);
     if (c->n_sample == c->n_task)
         html_put(f, "<td class=\"num\">%ld of %ld</td>", c->passed, c->n_task);
     else
@@ -84,16 +92,11 @@ static void score_line(FILE *f, const struct report *r, const struct report_row 
         html_put(f, "<td class=\"num\">%.0f of %ld</td></tr>\n", ceiling, c->n_task);
 }
 
-static void scores(FILE *f, const struct report *r)
+static void score_table(FILE *f, const struct report *r)
 {
-    double level = 0.95;
-    fputs("<section id=\"scores\" aria-labelledby=\"h-scores\"><h2 id=\"h-scores\">Scores</h2>\n"
-          "<div class=\"panels\">\n",
-          f);
-    for (int i = 0; i < r->n_row; i++)
-        score_figure(f, r, &r->row[i]);
+    double level = report_level(r);
     fputs(
-        "</div>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Scores as a "
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Scores as a "
         "table\"><table>\n<thead><tr><th scope=\"col\">benchmark</th><th scope=\"col\">metric</th>"
         "<th scope=\"col\">run</th><th scope=\"col\" class=\"num\">score</th><th scope=\"col\" "
         "class=\"num\">interval</th><th scope=\"col\" class=\"num\">passed</th><th scope=\"col\" "
@@ -101,16 +104,34 @@ static void scores(FILE *f, const struct report *r)
         f);
     for (int i = 0; i < r->n_row; i++)
         for (int k = 0; k < r->n_run; k++)
-            if (r->row[i].cell[k].n_task) {
-                level = r->row[i].cell[k].level;
-                score_line(f, r, &r->row[i], k);
-            }
-    html_put(
-        f,
-        "</tbody></table></div>\n<p class=\"note\">Intervals at %g&#8239;%%: Wilson's where each "
-        "task has one sample, else bootstrap over tasks. Can be passed (the dashed line): tasks "
-        "that the benchmark's own reference solutions pass.</p>\n</section>\n",
-        100 * level);
+            if (r->row[i].cell[k].n_task)
+                score_line(f, r, &r->row[i], k, isnan(level));
+    fputs("</tbody></table></div>\n<p class=\"note\">Intervals ", f);
+    if (isnan(level))
+        fputs("at the level in parentheses", f);
+    else
+        html_put(f, "at %g&#8239;%%", 100 * level);
+    fputs(": Wilson's, clustered by task. Can be passed (the dashed line): tasks that the "
+          "benchmark's own reference solutions pass.</p>\n",
+          f);
+}
+
+static void scores(FILE *f, const struct report *r)
+{
+    char words[160];
+    fputs("<section id=\"scores\" aria-labelledby=\"h-scores\"><h2 id=\"h-scores\">Scores</h2>\n",
+          f);
+    if (r->n_row) {
+        fputs("<div class=\"panels\">\n", f);
+        for (int i = 0; i < r->n_row; i++)
+            score_figure(f, r, &r->row[i]);
+        fputs("</div>\n", f);
+        score_table(f, r);
+    }
+    for (int i = 0; i < r->n_left; i++)
+        html_put(f, "<p class=\"note\"><b>%s</b> %s: %s.</p>\n", r->left[i].bench,
+                 r->run[r->left[i].run], report_left_words(&r->left[i], words));
+    fputs("</section>\n", f);
 }
 
 /* ---- differences ---- */
@@ -221,12 +242,14 @@ static int differences(FILE *f, const struct report *r, struct err *e)
 
 static void oracle_runs(FILE *f, const struct report *r, const cJSON *v)
 {
-    const char *bench = text_of(v, "bench");
-    const cJSON *run, *tasks, *t;
+    const char *bench = text_of(v, "bench"), *of[REPORT_RUNS];
+    const cJSON *run, *tasks, *t, *runs = cJSON_GetObjectItemCaseSensitive(v, "runs");
+    int n_of = 0;
+    cJSON_ArrayForEach(run, runs) if (n_of < REPORT_RUNS) of[n_of++] = text_of(run, "run");
     fputs("<ul class=\"words\">\n", f);
-    cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(v, "runs"))
+    cJSON_ArrayForEach(run, runs)
     {
-        char *name = report_run_name(text_of(run, "run"), bench, 0);
+        char *name = report_name_among(r, text_of(run, "run"), bench, of, n_of);
         int n = 0, index = run_index(r, name ? name : "");
         fputs("<li><p>", f);
         if (index >= 0)
@@ -354,7 +377,7 @@ static void contents(FILE *f, const struct report *r, int grid)
 {
     static const char *const item = "<li><a href=\"#%s\">%s</a></li>\n";
     fputs("<nav aria-label=\"Contents\"><ul>\n", f);
-    if (r->n_row)
+    if (r->n_row || r->n_left)
         html_put(f, item, "scores", "Scores");
     if (cJSON_GetArraySize(r->compare))
         html_put(f, item, "differences", "Differences");
@@ -420,7 +443,7 @@ int report_html(const struct report *r, const char *title, FILE *out, struct err
     heading(out, r, title);
     contents(out, r, grid);
     fputs("<main id=\"main\">\n", out);
-    if (r->n_row)
+    if (r->n_row || r->n_left)
         scores(out, r);
     if (cJSON_GetArraySize(r->compare) && (rc = differences(out, r, e)) < 0)
         goto done;

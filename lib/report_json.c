@@ -44,6 +44,25 @@ static void scores(struct json_out *j, const struct report *r)
     json_end(j, ']');
 }
 
+static void left_out(struct json_out *j, const struct report *r)
+{
+    json_key(j, "left_out");
+    json_begin(j, '[');
+    for (int i = 0; i < r->n_left; i++) {
+        const struct report_left *v = &r->left[i];
+        json_begin(j, '{');
+        json_kv_str(j, "bench", v->bench);
+        json_kv_str(j, "run", r->run[v->run]);
+        json_kv_int(j, "harness_errors", v->harness);
+        if (v->of) {
+            json_kv_int(j, "n_task", v->n);
+            json_kv_int(j, "of", v->of);
+        }
+        json_end(j, '}');
+    }
+    json_end(j, ']');
+}
+
 static void differences(struct json_out *j, const struct report *r)
 {
     int n;
@@ -118,6 +137,7 @@ int report_json(const struct report *r, const char *title, FILE *out, struct err
     json_kv_str(j, "schema", "report/1");
     json_kv_str(j, "title", title);
     scores(j, r);
+    left_out(j, r);
     differences(j, r);
     json_key(j, "oracle");
     json_tree(j, r->oracle);

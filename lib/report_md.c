@@ -1,4 +1,4 @@
-/* report_md - scores, differences, training and verdicts as a short Markdown page */
+/* report_md - scores, differences, runs together, training and verdicts as a short Markdown page */
 #include "md.h"
 #include "report.h"
 #include "report_impl.h"
@@ -6,10 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void write_scores(const struct report *r, const char *mark, FILE *out)
+static void write_cell(const struct report_cell *c, int with_level, FILE *out)
 {
-    double level = 0.95;
-    fprintf(out, "\n%s Scores\n\n| benchmark | metric |", mark);
+    fprintf(out, " %.1f %% [%.1f, %.1f]", 100 * c->value, 100 * c->ci[0], 100 * c->ci[1]);
+    if (with_level)
+        fprintf(out, " (%g %%)", 100 * c->level);
+    if (c->n_sample == c->n_task)
+        fprintf(out, " %ld of %ld |", c->passed, c->n_task);
+    else
+        fprintf(out, " %ld tasks, %ld samples |", c->n_task, c->n_sample);
+}
+
+static void write_table(const struct report *r, FILE *out)
+{
+    double level = report_level(r);
+    fprintf(out, "| benchmark | metric |");
     for (int k = 0; k < r->n_run; k++)
         if (r->scored[k]) {
             putc(' ', out);
@@ -26,26 +37,33 @@ static void write_scores(const struct report *r, const char *mark, FILE *out)
         fputs(" | ", out);
         md_text(out, r->row[i].metric);
         fputs(" |", out);
-        for (int k = 0; k < r->n_run; k++) {
-            const struct report_cell *c = &r->row[i].cell[k];
-            if (!r->scored[k])
-                continue;
-            if (!c->n_task) {
+        for (int k = 0; k < r->n_run; k++)
+            if (r->scored[k] && r->row[i].cell[k].n_task)
+                write_cell(&r->row[i].cell[k], isnan(level), out);
+            else if (r->scored[k])
                 fprintf(out, " |");
-                continue;
-            }
-            level = c->level;
-            fprintf(out, " %.1f %% [%.1f, %.1f]", 100 * c->value, 100 * c->ci[0], 100 * c->ci[1]);
-            if (c->n_sample == c->n_task)
-                fprintf(out, " %ld of %ld |", c->passed, c->n_task);
-            else
-                fprintf(out, " %ld tasks, %ld samples |", c->n_task, c->n_sample);
-        }
     }
-    fprintf(out,
-            "\n\nIn brackets: %g %% intervals, Wilson's where each task has one sample, else "
-            "bootstrap over tasks.\n",
-            100 * level);
+    fputs("\n\nIn brackets: ", out);
+    if (isnan(level))
+        fputs("intervals, each at the level behind it", out);
+    else
+        fprintf(out, "%g %% intervals", 100 * level);
+    fputs(", Wilson's, clustered by task (passk(1)).\n", out);
+}
+
+static void write_scores(const struct report *r, const char *mark, FILE *out)
+{
+    char words[160];
+    fprintf(out, "\n%s Scores\n\n", mark);
+    if (r->n_row)
+        write_table(r, out);
+    for (int i = 0; i < r->n_left; i++) {
+        fputs(i == 0 && r->n_row ? "\n- **" : "- **", out);
+        md_text(out, r->left[i].bench);
+        fputs("** ", out);
+        md_text(out, r->run[r->left[i].run]);
+        fprintf(out, ": %s.\n", report_left_words(&r->left[i], words));
+    }
 }
 
 static void write_compare(const struct report *r, const char *mark, FILE *out)
@@ -64,8 +82,11 @@ static void write_compare(const struct report *r, const char *mark, FILE *out)
         fputs(": ", out);
         if (d[i].paired_test)
             fprintf(out, "%ld → %ld of %ld, ", d[i].pass_a, d[i].pass_b, d[i].n_task);
-        fprintf(out, "%+.1f points [%.1f, %.1f], ", 100 * d[i].difference, 100 * d[i].ci[0],
+        fprintf(out, "%+.1f points [%.1f, %.1f]", 100 * d[i].difference, 100 * d[i].ci[0],
                 100 * d[i].ci[1]);
+        if (d[i].level != 0.95)
+            fprintf(out, " (%g %%)", 100 * d[i].level);
+        fputs(", ", out);
         if (d[i].paired_test)
             fprintf(out, "McNemar p = %.2g (%ld and %ld discordant)", d[i].p, d[i].only_a,
                     d[i].only_b);
@@ -81,6 +102,37 @@ static void write_compare(const struct report *r, const char *mark, FILE *out)
             fprintf(out, ": may be chance (%.1f points would show)\n", 100 * d[i].detectable);
     }
     report_differences_free(d, n);
+}
+
+static double number_of(const cJSON *v, const char *key)
+{
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(v, key);
+    return cJSON_IsNumber(n) ? n->valuedouble : NAN;
+}
+
+static void write_oracle(const struct report *r, const char *mark, FILE *out)
+{
+    const cJSON *v;
+    struct err none = {0};
+    fprintf(out,
+            "\n%s Runs together\n\nWhat several attempts solve between them: no score of one "
+            "model.\n\n",
+            mark);
+    cJSON_ArrayForEach(v, r->oracle)
+    {
+        double ci[2], level = json_get_num(v, "ci", 0.95, &none);
+        fputs("- **", out);
+        md_text(out, json_get_str(v, "bench", "", &none));
+        fputs("** ", out);
+        md_text(out, json_get_str(v, "metric", "", &none));
+        fprintf(out, " over %.0f runs: %.0f of %.0f tasks, %.1f %%", number_of(v, "n_run"),
+                number_of(v, "solved"), number_of(v, "n_task"), 100 * number_of(v, "value"));
+        if (report_pair(v, "wilson", ci))
+            fprintf(out, ", %g %% interval [%.1f, %.1f] (Wilson)", 100 * level, 100 * ci[0],
+                    100 * ci[1]);
+        fprintf(out, "; always solved %.0f, sometimes %.0f, never %.0f\n", number_of(v, "always"),
+                number_of(v, "sometimes"), number_of(v, "never"));
+    }
 }
 
 /* The loss in up to 60 columns, each a mean, from the lowest block (lowest loss) to the highest. */
@@ -180,17 +232,21 @@ static void write_verdicts(const struct report *r, FILE *out)
 
 void report_markdown_results(const struct report *r, const char *mark, FILE *out)
 {
-    if (r->n_row)
+    if (r->n_row || r->n_left)
         write_scores(r, mark, out);
     if (cJSON_GetArraySize(r->compare))
         write_compare(r, mark, out);
+    if (cJSON_GetArraySize(r->oracle))
+        write_oracle(r, mark, out);
     for (int i = 0; i < r->n_training; i++)
         write_training(&r->training[i], mark, out);
 }
 
 void report_markdown(const struct report *r, const char *title, FILE *out)
 {
-    fprintf(out, "# %s\n", title);
+    fputs("# ", out);
+    md_text(out, title);
+    putc('\n', out);
     report_markdown_results(r, "##", out);
     write_verdicts(r, out);
 }

@@ -271,9 +271,10 @@ static char *earlier_turns(const cJSON *v, struct err *e)
     return text;
 }
 
-static struct report_prompt *prompt_of(const char *path, const struct key *k, struct err *e)
+static struct report_prompt *prompt_of(const struct report *r, const char *path,
+                                       const struct key *k, struct err *e)
 {
-    char *run = report_run_name(path, k->bench->name, 1);
+    char *run = report_name(r, path, k->bench->name, 1);
     for (int i = 0; run && i < k->task->n_prompt; i++)
         if (k->task->prompt[i].sample == k->sample && strcmp(k->task->prompt[i].run, run) == 0) {
             free(run);
@@ -305,7 +306,7 @@ int report_add_prompt(struct report *r, const char *path, const cJSON *v, long l
     char *earlier = earlier_turns(v, e);
     if (!e->code && !prompt && !earlier)
         err_set(e, ERR_DATA, "prompt/1: expected prompt or messages");
-    struct report_prompt *p = e->code ? NULL : prompt_of(path, &k, e);
+    struct report_prompt *p = e->code ? NULL : prompt_of(r, path, &k, e);
     if (p && keep(r, &p->prompt, prompt, e) == 0 && keep(r, &p->system, system, e) == 0 &&
         keep(r, &p->earlier, earlier, e) == 0)
         keep(r, &p->prefill, prefill, e);

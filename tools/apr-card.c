@@ -29,7 +29,7 @@ static const struct cli cli = {.name = "apr-card",
                                .example = "apr-card runs/recipe-a@tiny-coder-29m -o README.md",
                                .opts = opts,
                                .see = "apr-report(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 int main(int argc, char **argv)
 {

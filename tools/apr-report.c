@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct {
     const char *title, *out, *page, *format, *leaderboard, *history;
@@ -32,7 +33,7 @@ static const struct cli cli = {.name = "apr-report",
                                           "tuned-verdicts.basic.jsonl -o report.html",
                                .opts = opts,
                                .see = "passk(1), apr-compare(1), apr-card(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 static int ends_with(const char *s, const char *end)
 {
@@ -84,6 +85,20 @@ static void write_out(const char *path, const char *text, size_t n, const char *
         cli_die(e);
 }
 
+static int same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return a[0] && (strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 &&
+                                          x.st_dev == y.st_dev && x.st_ino == y.st_ino));
+}
+
+/* Each output would replace the other. */
+static void check_outputs(void)
+{
+    if (same_file(o.page, o.out))
+        cli_usage("--page and --output go to different files");
+}
+
 static void read_board(struct board *b, struct err *e)
 {
     char path[PATH_MAX];
@@ -100,6 +115,14 @@ static void read_board(struct board *b, struct err *e)
         cli_warn("%s: %d new result%s", o.history, added, added == 1 ? "" : "s");
 }
 
+static void warn_left(const struct report *r)
+{
+    char words[160];
+    for (int i = 0; i < r->n_left; i++)
+        cli_warn("%s, run %s: %s", r->left[i].bench, r->run[r->left[i].run],
+                 report_left_words(&r->left[i], words));
+}
+
 int main(int argc, char **argv)
 {
     struct err e = {0};
@@ -112,15 +135,19 @@ int main(int argc, char **argv)
         cli_usage(board ? "--leaderboard takes no FILE" : "expected at least one file of records");
     if (o.history[0] && !board)
         cli_usage("--history needs --leaderboard");
+    check_outputs();
     const char *const *inputs = board ? NULL : (const char *const *)argv;
     double start = cli_now();
     int rc = report_init(&r, &e);
+    if (!rc)
+        rc = report_expect(&r, (const char *const *)argv, argc, &e);
     for (int i = 0; i < argc && !rc; i++)
         rc = report_read(&r, argv[i], &e);
     if (rc)
         cli_die(&e);
     if (board)
         read_board(board, &e);
+    warn_left(&r);
     char *page = o.page[0] ? render(&r, board, "html", &n_page, &e) : NULL;
     char *text = render(&r, board, format(), &n, &e);
     if (page) /* before the output, which is what make looks at */

@@ -115,6 +115,23 @@ front() { /usr/bin/python3 -c 'import json, sys, yaml; print(json.dumps(yaml.saf
     [[ "$output" == *"the run **tuned**"*"3. **apr-fuse"* ]]
 }
 
+@test "what runs solve together is told, and is no score" {
+    "$APR_BIN/apr-oracle" $R/{base,tuned}-verdicts.basic.jsonl --json -o $R/oracle.basic.jsonl
+    for f in $R $R/oracle.basic.jsonl; do
+        run -0 "$x" $f
+        [[ "$output" == *"### Runs together"*"- **basic** pass@2 over 2 runs: 103 of 164 tasks, 62.8 %, "*"always solved 56, sometimes 47, never 61"* ]]
+    done
+    [[ "$output" == *"No score was given."* ]]
+}
+
+@test "runs of one name in two folders keep their folders" {
+    mkdir ra rb
+    cp $R/base-score.basic.jsonl ra/m-score.basic.jsonl
+    cp $R/tuned-score.basic.jsonl rb/m-score.basic.jsonl
+    run -0 "$x" ra/m-score.basic.jsonl rb/m-score.basic.jsonl --run ra/m
+    [[ "$output" == *"the run **ra/m**"*"| benchmark | metric | ra/m | rb/m |"* ]]
+}
+
 @test "changed files are told" {
     echo more >>$R/fuse.apr
     run -0 "$x" $R

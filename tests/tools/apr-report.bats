@@ -112,6 +112,111 @@ cat_err() {
     [[ "$output" == *'| a\|b\<i>\` |'* ]]
 }
 
+@test "the title is text; characters that are not seen are shown" {
+    run -0 "$x" base-score.basic.jsonl --title $'a|b<i>\n# x\e[31m\u202e'
+    [ "${lines[0]}" = '# a\|b\<i> # x␛\[31m⟨202E⟩' ]
+    jq -c '.bench = "b\u202e\u009b31m"' base-score.basic.jsonl >base.jsonl
+    run -0 "$x" base.jsonl
+    [[ "$output" == *"| b⟨202E⟩⟨009B⟩31m | pass@1 |"* ]]
+}
+
+@test "several samples a task: the interval is clustered by task" {
+    jq -cn 'range(2) | . as $t | range(10) | {schema: "verdict/1", task_id: "T/\($t)", sample: ., bench: "b", passed: true, verdict: "pass"}' >s-verdicts.jsonl
+    "$APR_BIN/passk" s-verdicts.jsonl --json >s-score.jsonl
+    for f in s-verdicts s-score; do
+        run -0 "$x" $f.jsonl
+        [[ "$output" == *"| b | pass@1 | 100.0 % [34.2, 100.0] 2 tasks, 20 samples |"*"95 % intervals, Wilson's, clustered by task"* ]]
+        [ "$("$x" $f.jsonl --format json | jq -c '.scores[0].interval')" = "$(jq -c .clustered s-score.jsonl)" ]
+    done
+    "$x" s-score.jsonl --format html | grep -q '34.2 – 100.0'
+    jq -c 'del(.clustered)' s-score.jsonl >s.jsonl # of an older passk
+    run -0 "$x" s.jsonl
+    [[ "$output" == *"[100.0, 100.0]"* ]]
+}
+
+@test "intervals of several levels are labelled one by one" {
+    "$APR_BIN/passk" base-verdicts.basic.jsonl --ci 0.5 --json >base-score.jsonl
+    "$APR_BIN/passk" tuned-verdicts.basic.jsonl --ci 0.99 --json >tuned-score.jsonl
+    run -0 "$x" base-score.jsonl tuned-score.jsonl
+    [[ "$output" == *"34.1 % [31.7, 36.7] (50 %) 56 of 164 | 64.0 % ["*"] (99 %) 105 of 164 |"*"In brackets: intervals, each at the level behind it"* ]]
+    "$x" base-score.jsonl tuned-score.jsonl -o r.html
+    grep -q '31.7 – 36.7 (50&#8239;%)<' r.html
+    grep -q '(99&#8239;%)</td>' r.html
+    grep -q 'Intervals at the level in parentheses' r.html
+    run -0 "$x" tuned-score.jsonl
+    [[ "$output" == *"In brackets: 99 % intervals"* ]]
+    run ! grep -F '(99 %)' <<<"$output"
+    jq -c '.ci = 0.9' compare.basic.jsonl >c.jsonl
+    run -0 "$x" c.jsonl
+    [[ "$output" == *"points [22.0, 37.8] (90 %), McNemar"* ]]
+}
+
+@test "harness errors are told; a run of nothing else has no score and stops no page" {
+    jq -cn '("pass", "harness_error") as $v | {schema: "verdict/1", task_id: "B/\($v)", sample: 0, bench: "basic", passed: ($v == "pass"), verdict: $v}' >h-verdicts.jsonl
+    tail -n 1 h-verdicts.jsonl >only-verdicts.jsonl
+    run --separate-stderr -0 "$x" h-verdicts.jsonl
+    note="1 of 2 tasks left out: harness errors, not the model's fault, judge again"
+    [ "$stderr" = "apr-report: basic, run h: $note" ]
+    [[ "$output" == *"1 of 1 |"*"- **basic** h: $note."* ]]
+    "$x" h-verdicts.jsonl -q -o h.html
+    grep -q '<b>basic</b> h: 1 of 2 tasks left out: harness errors' h.html
+    [ "$("$x" h-verdicts.jsonl -q --format json | jq -c .left_out)" = '[{"bench":"basic","run":"h","harness_errors":1,"n_task":1,"of":2}]' ]
+    run --separate-stderr -0 "$x" only-verdicts.jsonl base-verdicts.basic.jsonl --page p.html
+    [[ "$stderr" == *"basic, run only: no score: harness errors in all tasks (1)"* ]]
+    [[ "$output" == *"| benchmark | metric | base |"*"- **basic** only: no score: "* ]]
+    grep -q '<b>basic</b> only: no score: ' p.html
+    run -0 "$x" only-verdicts.jsonl
+    [[ "$output" == *"- **basic** only: no score: "* ]]
+    "$x" only-verdicts.jsonl -q -o only.html
+    "$APR_BIN/passk" h-verdicts.jsonl --partial --json >h-score.jsonl
+    run --separate-stderr -0 "$x" h-score.jsonl
+    [[ "$stderr" == *"basic, run h: 1 harness error left out: "* ]]
+    run --separate-stderr -0 "$x" h-score.jsonl h-verdicts.jsonl
+    [ "$stderr" = "apr-report: basic, run h: $note" ]
+    run --separate-stderr -0 "$x" h-verdicts.jsonl h-score.jsonl
+    [ "$stderr" = "apr-report: basic, run h: $note" ]
+}
+
+@test "scores out of range are 65" {
+    for change in '.value = 5' '.value = -0.1' '.clustered = [0.9, 0.1]' '.clustered = [-1, 0.5]' '.clustered[1] = 7' '.passed = 165' '.passed = -1' '.ci = 95' '.ceiling = 165' \
+        '.harness_errors = -1' 'del(.clustered) | .wilson = [9, -7]'; do
+        jq -c "$change" base-score.basic.jsonl >base.jsonl
+        run --separate-stderr -65 "$x" base.jsonl
+        [[ "$stderr" == *"base.jsonl:1: score/1: value "* ]]
+    done
+    sed 's/"value":[0-9.]*/"value":1e999/' base-score.basic.jsonl >base.jsonl
+    run --separate-stderr -65 "$x" base.jsonl
+    [[ "$stderr" == *"base.jsonl:1: "* ]]
+}
+
+@test "runs of one name in two folders are told apart by the folder" {
+    mkdir -p ra rb deep/ra
+    cp base-verdicts.basic.jsonl ra/tuned-verdicts.basic.jsonl
+    cp tuned-verdicts.basic.jsonl rb/tuned-verdicts.basic.jsonl
+    cp metrics.jsonl ra
+    jq -c '.loss *= 2' metrics.jsonl >rb/metrics.jsonl
+    for d in ra rb; do
+        jq -c --arg d $d '{schema: "code/1", task_id, sample, bench, code: "code of \($d)", how: "raw"}' $d/tuned-verdicts.basic.jsonl >$d/tuned-code.basic.jsonl
+        jq -c --arg d $d '{schema: "prompt/1", task_id, bench, prompt: "prompt of \($d)"}' $d/tuned-verdicts.basic.jsonl >$d/prompts.basic.jsonl
+    done
+    "$APR_BIN/apr-compare" ra/tuned-verdicts.basic.jsonl rb/tuned-verdicts.basic.jsonl --json >c.jsonl
+    run -0 "$x" c.jsonl
+    [[ "$output" == *"- **basic** ra/tuned → rb/tuned: 56 → 105 of 164"* ]]
+    run --separate-stderr -0 "$x" ra/*.jsonl rb/*.jsonl c.jsonl base-score.basic.jsonl --page p.html
+    [ -z "$stderr" ]
+    [[ "$output" == *"| benchmark | metric | ra/tuned | rb/tuned | base |"*"ra/tuned → rb/tuned"*"Training (ra/metrics.jsonl)"*"Training (rb/metrics.jsonl)"* ]]
+    sed -n 's/.*<script type="application.json" id="[a-z]*">\(.*\)<.script>.*/\1/p' p.html >data.json
+    [ "$(jq -c '[.. | objects | select(.prompt?) | [.r, .prompt]] | unique' data.json)" = '[[0,"prompt of ra"],[1,"prompt of rb"]]' ]
+    cp rb/tuned-verdicts.basic.jsonl deep/ra
+    run -0 "$x" ra/tuned-verdicts.basic.jsonl deep/ra/tuned-verdicts.basic.jsonl
+    [[ "$output" == *"| ra/tuned | deep/ra/tuned |"* ]]
+    cp ra/tuned-verdicts.basic.jsonl .
+    run -0 "$x" tuned-verdicts.basic.jsonl rb/tuned-verdicts.basic.jsonl
+    [[ "$output" == *"| ./tuned | rb/tuned |"* ]]
+    run --separate-stderr -65 "$x" ra/tuned-verdicts.basic.jsonl ./ra/tuned-verdicts.basic.jsonl # one file, twice
+    [[ "$stderr" == *"second score"* ]]
+}
+
 @test "--format and the ending of the output choose; --page writes HTML beside it" {
     f="base-score.basic.jsonl tuned-score.basic.jsonl compare.basic.jsonl metrics.jsonl"
     "$x" $f -o r.html && [[ "$(head -c 15 r.html)" == "<!doctype html>" ]]
@@ -125,6 +230,8 @@ cat_err() {
     [ "$(jq -r .sha256 p.html.meta.json)" = "$(sha256sum p.html | cut -d' ' -f1)" ]
     "$x" $f -o r.html --format md && cmp r.md r.html
     run --separate-stderr -64 "$x" $f --format pdf
+    run --separate-stderr -64 "$x" $f -o same.html --page same.html
+    [ ! -e same.html ]
     run --separate-stderr -73 "$x" $f -o never.md --page no/such/dir/p.html
     [ ! -e never.md ]
 }
@@ -170,6 +277,12 @@ cat_err() {
     "$x" o.jsonl -o r.html
     grep -q 'pass@2 over 2 runs' r.html
     grep -q 'a alone solved 1: <span class="code">HumanEval/1' r.html
+    run -0 "$x" o.jsonl
+    [[ "$output" == *"## Runs together"*"- **humaneval** pass@2 over 2 runs: 3 of 4 tasks, 75.0 %, 95 % interval [30.1, 95.4] (Wilson); always solved 1, sometimes 2, never 1"* ]]
+    jq -c '.runs += [{run: "x/a.jsonl", unique: 0}] | .runs[0].run = "y/a.jsonl"' o.jsonl >o2.jsonl
+    "$x" o2.jsonl -o r.html
+    grep -q ' y/a alone solved 1' r.html
+    grep -q ' x/a alone solved 0' r.html
 }
 
 @test "exit codes" {
