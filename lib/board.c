@@ -10,18 +10,22 @@
 
 enum { NAMES = 10000 }; /* in one folder, at most */
 
+static void free_entry(struct board_entry *v)
+{
+    free(v->recipe);
+    free(v->model);
+    free(v->run);
+    free(v->bench);
+    free(v->metric);
+    free(v->date);
+    free(v->version);
+    free(v->host);
+}
+
 static void free_entries(struct board_entry *v, int n)
 {
-    for (int i = 0; i < n; i++) {
-        free(v[i].recipe);
-        free(v[i].model);
-        free(v[i].run);
-        free(v[i].bench);
-        free(v[i].metric);
-        free(v[i].date);
-        free(v[i].version);
-        free(v[i].host);
-    }
+    for (int i = 0; i < n; i++)
+        free_entry(&v[i]);
     free(v);
 }
 
@@ -29,6 +33,9 @@ void board_free(struct board *b)
 {
     free_entries(b->v, b->n);
     free_entries(b->past, b->n_past);
+    for (int i = 0; i < b->n_complaint; i++)
+        free(b->complaint[i]);
+    free(b->complaint);
     memset(b, 0, sizeof *b);
 }
 
@@ -77,16 +84,29 @@ static void free_list(char **v)
 
 /* ---- one file of scores ---- */
 
-/* 1 if the first record is score/1; -1 if there is none that can be read. */
-static int is_score(const char *path)
+/* A line that was begun as a score and has no end, or a damaged one */
+static int like_score(const struct jsonl *in)
+{
+    static const char begin[] = "{\"schema\":\"score/1\"";
+    size_t n = in->line ? strnlen(in->line, sizeof begin - 1) : 0;
+    return n && strncmp(in->line, begin, n) == 0;
+}
+
+/* 1 if the first record is score/1, 0 if it is another; else why none can be read is in *e, and
+ * *damage is set if it was one. */
+static int is_score(const char *path, int *damage, struct err *e)
 {
     struct jsonl *in = malloc(sizeof *in);
-    struct err ignored = {0};
-    int is = -1;
-    if (in && jsonl_open(in, path, &ignored) == 0) {
-        if (jsonl_next(in, &ignored) == 1) {
+    int is = in ? jsonl_open(in, path, e) : err_set(e, ERR_NOMEM, "out of memory");
+    *damage = is < 0;
+    if (is == 0) {
+        if ((is = jsonl_next(in, e)) == 1) {
             const cJSON *s = cJSON_GetObjectItemCaseSensitive(in->v, "schema");
             is = cJSON_IsString(s) && strcmp(s->valuestring, "score/1") == 0;
+        } else if (is == 0) {
+            is = err_set(e, ERR_DATA, "%s: no records", path);
+        } else {
+            *damage = like_score(in);
         }
         jsonl_close(in);
     }
@@ -94,9 +114,23 @@ static int is_score(const char *path)
     return is;
 }
 
+static int complain(struct board *b, const struct err *why, int damage, struct err *e)
+{
+    char **v = realloc(b->complaint, ((size_t)b->n_complaint + 1) * sizeof *v);
+    if (!v)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    b->complaint = v;
+    if (!(v[b->n_complaint] = strdup(why->msg)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    b->n_complaint++;
+    if (damage && !b->damage)
+        b->damage = why->code;
+    return 0;
+}
+
 static void copy(char hex[65], const char *from)
 {
-    if (strlen(from) == 64)
+    if (strlen(from) == 64 && strspn(from, "0123456789abcdef") == 64)
         memcpy(hex, from, 65);
 }
 
@@ -169,6 +203,27 @@ static int read_scores(struct board *b, const char *path, char *recipe, char *mo
     return rc;
 }
 
+/* The scores of a file, if it has some; all or none. */
+static int read_file(struct board *b, const char *path, char *recipe, char *model, struct err *e)
+{
+    struct err why = {0};
+    struct stat st;
+    int damage, before = b->n;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return 0;
+    int rc = is_score(path, &damage, &why);
+    if (rc > 0) {
+        rc = read_scores(b, path, recipe, model, &why);
+        damage = 1;
+    }
+    if (rc >= 0)
+        return 0;
+    while (b->n > before)
+        free_entry(&b->v[--b->n]);
+    return why.code == ERR_NOMEM ? err_set(e, why.code, "%s", why.msg)
+                                 : complain(b, &why, damage, e);
+}
+
 static int read_run(struct board *b, const char *dir, const char *name, struct err *e)
 {
     char path[PATH_MAX], **file = NULL, *recipe = strdup(name);
@@ -189,10 +244,7 @@ static int read_run(struct board *b, const char *dir, const char *name, struct e
         if (n < 6 || strcmp(file[i] + n - 6, ".jsonl") ||
             (size_t)snprintf(path, sizeof path, "%s/%s/%s", dir, name, file[i]) >= sizeof path)
             continue;
-        int is = is_score(path);
-        b->skipped += is < 0;
-        if (is > 0)
-            rc = read_scores(b, path, recipe, at ? at + 1 : none, e);
+        rc = read_file(b, path, recipe, at ? at + 1 : none, e);
     }
     free_list(file);
     free(recipe);
@@ -211,7 +263,8 @@ static int group_order(const struct board_entry *a, const struct board_entry *b)
     int c = strcmp(a->bench, b->bench);
     c = c ? c : strcmp(a->metric, b->metric);
     c = c ? c : number(b->n_task, a->n_task);
-    return c ? c : number(a->n_sample, b->n_sample);
+    c = c ? c : number(a->n_sample, b->n_sample);
+    return c ? c : (a->level > b->level) - (a->level < b->level);
 }
 
 static int order(const void *x, const void *y)

@@ -1,6 +1,7 @@
 /* board_history - results over time: an append-only file of history/1 records */
 #include "board.h"
 #include "json.h"
+#include "report.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -26,7 +27,8 @@ static int same_result(const struct board_entry *a, const struct board_entry *b)
 
 static int continues(const struct board_entry *a, const struct board_entry *b)
 {
-    return same_place(a, b) && a->n_task == b->n_task && a->n_sample == b->n_sample;
+    return same_place(a, b) && a->n_task == b->n_task && a->n_sample == b->n_sample &&
+           a->level == b->level;
 }
 
 int board_next(const struct board *b, int i)
@@ -97,6 +99,11 @@ static int parse(struct board *b, const cJSON *v, struct err *e)
         return err_set(e, ERR_DATA, "history/1: expected value, interval and n_task");
     p->ci[0] = lo->valuedouble;
     p->ci[1] = hi->valuedouble;
+    if (!report_in_range(p->value, p->ci, p->level, p->passed, p->n_sample))
+        return err_set(e, ERR_DATA,
+                       "history/1: value %g in [%g, %g] at %g, %ld of %ld: expected fractions of 1 "
+                       "in their order and passed of n_sample",
+                       p->value, p->ci[0], p->ci[1], p->level, p->passed, p->n_sample);
     return 0;
 }
 
@@ -130,16 +137,13 @@ static void write_entry(struct json_out *j, const struct board_entry *v)
 
 /* ---- the file ---- */
 
-int board_history(struct board *b, const char *path, int may_lack, struct err *e)
+/* The first n_line lines, or all for -1. */
+static int read_lines(struct board *b, const char *path, long n_line, struct err *e)
 {
-    struct jsonl *in;
-    int rc;
-    if (may_lack && access(path, F_OK))
-        return 0;
-    if (!(in = malloc(sizeof *in)))
-        return err_set(e, ERR_NOMEM, "out of memory");
-    if ((rc = jsonl_open(in, path, e)) == 0) {
-        while ((rc = jsonl_next(in, e)) == 1)
+    struct jsonl *in = malloc(sizeof *in);
+    int rc = in ? jsonl_open(in, path, e) : err_set(e, ERR_NOMEM, "out of memory");
+    if (rc == 0) {
+        while (in->lineno != n_line && (rc = jsonl_next(in, e)) == 1)
             if ((rc = jsonl_schema(in, "history/1", 0, e)) < 0)
                 break;
             else if (parse(b, in->v, e) < 0) {
@@ -152,17 +156,63 @@ int board_history(struct board *b, const char *path, int may_lack, struct err *e
     return rc < 0 ? rc : 0;
 }
 
-/* Cut off what follows the last newline: a line that a killed writer did not end. */
-static int cut_torn(int fd, const char *path, struct err *e)
+int board_history(struct board *b, const char *path, int may_lack, struct err *e)
 {
-    struct stat st;
-    char c;
-    if (fstat(fd, &st))
-        return err_errno(e, ERR_IO, "%s", path);
-    off_t end = st.st_size;
-    while (end > 0 && pread(fd, &c, 1, end - 1) == 1 && c != '\n')
-        end--;
-    return end < st.st_size && ftruncate(fd, end) ? err_errno(e, ERR_IO, "%s", path) : 0;
+    return may_lack && access(path, F_OK) ? 0 : read_lines(b, path, -1, e);
+}
+
+/* A file that we append to: whole lines, and what follows the last newline. */
+struct ends {
+    long n_line;
+    off_t whole, size; /* bytes of the lines; of all */
+    char head[2];      /* the first bytes */
+};
+
+static int find_ends(int fd, const char *path, struct ends *at, struct err *e)
+{
+    char buf[65536];
+    ssize_t n;
+    *at = (struct ends){0};
+    while ((n = pread(fd, buf, sizeof buf, at->size)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (at->size + i < 2)
+                at->head[at->size + i] = buf[i];
+            if (buf[i] == '\n') {
+                at->n_line++;
+                at->whole = at->size + i + 1;
+            }
+        }
+        at->size += n;
+    }
+    return n < 0 ? err_errno(e, ERR_IO, "%s", path) : 0;
+}
+
+/* What has no end is a line that a killed writer began, or the file is none of ours. */
+static int check_tail(int fd, const char *path, const struct ends *at, struct err *e)
+{
+    static const char begin[] = "{\"schema\":\"history/1\"";
+    char tail[sizeof begin] = "";
+    size_t n = (size_t)(at->size - at->whole);
+    size_t want = n < sizeof begin - 1 && at->n_line ? n : sizeof begin - 1;
+    if (n && (pread(fd, tail, want, at->whole) != (ssize_t)want || memcmp(tail, begin, want)))
+        return err_set(e, ERR_DATA,
+                       "%s:%ld: a line without an end that is no history/1: nothing "
+                       "was changed",
+                       path, at->n_line + 1);
+    return 0;
+}
+
+/* Read it, changing nothing before all of it is known to be a history. */
+static int take_over(struct board *b, int fd, const char *path, struct err *e)
+{
+    struct ends at;
+    int rc = find_ends(fd, path, &at, e);
+    if (rc == 0 && memcmp(at.head, "\x1f\x8b", 2) == 0)
+        rc = err_set(e, ERR_DATA, "%s: compressed: nothing can be appended", path);
+    if (rc < 0 || (rc = read_lines(b, path, at.n_line, e)) < 0 ||
+        (rc = check_tail(fd, path, &at, e)) < 0)
+        return rc;
+    return at.whole < at.size && ftruncate(fd, at.whole) ? err_errno(e, ERR_IO, "%s", path) : 0;
 }
 
 static int append(int fd, const char *path, const char *s, size_t n, struct err *e)
@@ -191,8 +241,8 @@ int board_remember(struct board *b, const char *path, int *added, struct err *e)
         rc = err_errno(e, ERR_CANTCREAT, "%s", path);
     else if (flock(fd, LOCK_EX | LOCK_NB))
         rc = err_set(e, ERR_LOCKED, "%s: another process writes it", path);
-    else if ((rc = cut_torn(fd, path, e)) == 0)
-        rc = board_history(b, path, 0, e);
+    else
+        rc = take_over(b, fd, path, e);
     for (int i = 0; f && rc == 0 && i < b->n; i++) {
         int known = 0;
         for (int k = 0; k < b->n_past && !known; k++)

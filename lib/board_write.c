@@ -13,8 +13,9 @@ enum { SHOWN = 24 }; /* lines of a figure */
 static const char near_note[] =
     "its interval reaches into that of the highest score: the two are not told apart by intervals "
     "alone; ask apr-compare, which pairs the tasks";
-static const char rank_note[] =
-    "Ranked are scores of one benchmark, one metric and as many tasks and samples; no other two.";
+static const char rank_note[] = "Ranked are scores of one benchmark, one metric, as many tasks and "
+                                "samples and intervals of one "
+                                "level (Wilson's, clustered by task); no other two.";
 
 static const char *place(const struct board_entry *v, char *buf, size_t size)
 {
@@ -59,7 +60,7 @@ static void md_history(const struct board *b, FILE *out)
         md_text(out, b->past[i].bench);
         putc(' ', out);
         md_text(out, b->past[i].metric);
-        fprintf(out, ", %ld tasks\n", b->past[i].n_task);
+        fprintf(out, ", %ld tasks, %g %% intervals\n", b->past[i].n_task, 100 * b->past[i].level);
         for (int k = i; k >= 0; k = board_next(b, k)) {
             fputs("    - ", out);
             md_text(out, day(&b->past[k]));
@@ -75,7 +76,9 @@ void board_markdown(const struct board *b, const char *title, FILE *out)
 {
     char name[512];
     int near = 0;
-    fprintf(out, "# %s\n", title);
+    fputs("# ", out);
+    md_text(out, title);
+    putc('\n', out);
     for (int i = 0; i < b->n; i++) {
         const struct board_entry *v = &b->v[i];
         if (i == 0 || v->group != v[-1].group) {
@@ -86,6 +89,7 @@ void board_markdown(const struct board *b, const char *title, FILE *out)
             fprintf(out, ", %ld tasks", v->n_task);
             if (v->n_sample != v->n_task)
                 fprintf(out, ", %ld samples", v->n_sample);
+            fprintf(out, ", %g %% intervals", 100 * v->level);
             fputs("\n\n| rank | run | score | passed | date | version | host | weights |\n"
                   "|--:|---|---|--:|---|---|---|---|\n",
                   out);
@@ -213,7 +217,7 @@ static int group(FILE *f, const struct board *b, int from, int to, struct err *e
         v->group, v->group, v->group, v->bench, v->metric, v->n_task);
     if (v->n_sample != v->n_task)
         html_put(f, ", %ld samples", v->n_sample);
-    fputs("</span></h2>\n", f);
+    html_put(f, ", %g&#8239;%% intervals</span></h2>\n", 100 * v->level);
     if (to - from > 1)
         figure(f, list, to - from, 0,
                "Scores with their intervals; the table below has the numbers");
@@ -252,9 +256,11 @@ static int history(FILE *f, const struct board *b, struct err *e)
                   f);
         for (int k = i; k >= 0; k = board_next(b, k))
             list[n++] = &b->past[k];
-        html_put(f, "<div><h3>%s <span class=\"muted\">%s %s, %ld tasks</span></h3>\n",
+        html_put(f,
+                 "<div><h3>%s <span class=\"muted\">%s %s, %ld tasks, %g&#8239;%% "
+                 "intervals</span></h3>\n",
                  place(list[0], name, sizeof name), list[0]->bench, list[0]->metric,
-                 list[0]->n_task);
+                 list[0]->n_task, 100 * list[0]->level);
         int from = n > SHOWN ? n - SHOWN : 0;
         if (from)
             html_put(f, "<p class=\"note\">The last %d of %d results.</p>", SHOWN, n);
@@ -273,8 +279,9 @@ static void contents(FILE *f, const struct board *b)
     fputs("<nav aria-label=\"Contents\"><ul>\n", f);
     for (int i = 0; i < b->n; i++)
         if (i == 0 || b->v[i].group != b->v[i - 1].group)
-            html_put(f, "<li><a href=\"#g%d\">%s %s, %ld</a></li>\n", b->v[i].group, b->v[i].bench,
-                     b->v[i].metric, b->v[i].n_task);
+            html_put(f, "<li><a href=\"#g%d\">%s %s, %ld tasks, %g&#8239;%% intervals</a></li>\n",
+                     b->v[i].group, b->v[i].bench, b->v[i].metric, b->v[i].n_task,
+                     100 * b->v[i].level);
     for (int i = 0; i < b->n_past && !series; i++)
         series = board_series(b, i);
     if (series)

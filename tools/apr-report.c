@@ -85,6 +85,16 @@ static void write_out(const char *path, const char *text, size_t n, const char *
         cli_die(e);
 }
 
+/* The history that is shown; "" without a leaderboard. */
+static const char *history(void)
+{
+    static char path[PATH_MAX];
+    if (!o.leaderboard[0] || o.history[0])
+        return o.history;
+    snprintf(path, sizeof path, "%s/history.jsonl", o.leaderboard);
+    return path;
+}
+
 static int same_file(const char *a, const char *b)
 {
     struct stat x, y;
@@ -92,25 +102,25 @@ static int same_file(const char *a, const char *b)
                                           x.st_dev == y.st_dev && x.st_ino == y.st_ino));
 }
 
-/* Each output would replace the other. */
+/* Each output would replace the other, or the history. */
 static void check_outputs(void)
 {
     if (same_file(o.page, o.out))
         cli_usage("--page and --output go to different files");
+    if (same_file(history(), o.out) || same_file(history(), o.page))
+        cli_usage("%s is the history: the page goes to another file", history());
 }
 
 static void read_board(struct board *b, struct err *e)
 {
-    char path[PATH_MAX];
     int rc = board_read(b, o.leaderboard, e), added = 0;
-    snprintf(path, sizeof path, "%s/history.jsonl", o.leaderboard);
     if (rc == 0)
-        rc = o.history[0] ? board_remember(b, o.history, &added, e) : board_history(b, path, 1, e);
+        rc = o.history[0] ? board_remember(b, o.history, &added, e)
+                          : board_history(b, history(), 1, e);
     if (rc < 0)
         cli_die(e);
-    if (b->skipped)
-        cli_warn("%d .jsonl file%s left out: the first line is no record", b->skipped,
-                 b->skipped == 1 ? "" : "s");
+    for (int i = 0; i < b->n_complaint; i++)
+        cli_warn("%s: left out", b->complaint[i]);
     if (cli_verbose && o.history[0])
         cli_warn("%s: %d new result%s", o.history, added, added == 1 ? "" : "s");
 }
@@ -157,7 +167,8 @@ int main(int argc, char **argv)
         fwrite(text, 1, n, stdout); /* cli_exit sees a failure */
     free(page);
     free(text);
+    int status = b.damage ? err_exit_code(b.damage) : 0;
     report_free(&r);
     board_free(&b);
-    return cli_exit(0);
+    return cli_exit(status);
 }

@@ -99,11 +99,102 @@ score() {
     echo '{"schema":"sample/1"}' >runs/r@big/y.jsonl
     echo '{"schema":"sample/1"' >runs/history-of-something.txt
     run --separate-stderr -0 "$x" --leaderboard runs
-    [[ "$stderr" == *"1 .jsonl file left out: the first line is no record"* ]]
+    [[ "$stderr" == *"runs/r@big/x.jsonl:1: "*": left out"* ]]
+    [ "$(wc -l <<<"$stderr")" = 1 ]
     [ "$(grep -c '^| [0-9]' <<<"$output")" = 5 ]
     echo '{"schema":"score/1","bench":"b"}' >runs/r@big/z-score.jsonl
     run --separate-stderr -65 "$x" --leaderboard runs
     [[ "$stderr" == *"z-score.jsonl:1: score/1: expected"* ]]
+}
+
+@test "a damaged score is named, the others are ranked and remembered, the exit is 65" {
+    line=$(cat runs/r@big/base-score.b.jsonl)
+    { echo "$line" && echo "${line:0:100}"; } >runs/r@big/later-score.b.jsonl
+    printf '%s' "${line:0:100}" >runs/r@big/torn-score.b.jsonl
+    run --separate-stderr -65 "$x" --leaderboard runs --history h.jsonl
+    [[ "$stderr" == *"runs/r@big/later-score.b.jsonl:2: "*": left out"*"runs/r@big/torn-score.b.jsonl:1: truncated"*": left out"* ]]
+    [ "$(grep -c '^| [0-9]' <<<"$output")" = 5 ]
+    [ "$(wc -l <h.jsonl)" = 5 ]
+    rm runs/r@big/torn-score.b.jsonl
+    echo '{"schema":"score/1",' >runs/r@big/later-score.b.jsonl
+    run --separate-stderr -65 "$x" --leaderboard runs -o l.md
+    [[ "$stderr" == *"later-score.b.jsonl:1: not JSON"* ]]
+    [ "$(grep -c '^| [0-9]' l.md)" = 5 ]
+}
+
+@test "a file that is no history is left as it is" {
+    printf '{"important":"data that is not a history"}' >a
+    printf 'my notes line one\nsecond, without newline' >b
+    printf '{"important":"with an end"}\n' >c
+    printf '{"schema":"hist' >d
+    "$x" --leaderboard runs --history h.jsonl -o l.md
+    { cat h.jsonl && printf 'my own last words'; } >e
+    gzip -c h.jsonl >f
+    for f in a b c d e f; do
+        cp $f before
+        run --separate-stderr -65 "$x" --leaderboard runs --history $f
+        [[ "$stderr" == *"apr-report: $f:"* ]]
+        cmp $f before
+    done
+    printf '{"schema":"history/1","recipe":"r' >torn # the first line of a killed writer
+    "$x" --leaderboard runs --history torn -o l.md
+    cmp torn h.jsonl
+    { cat h.jsonl && printf '{"sch'; } >torn
+    "$x" --leaderboard runs --history torn -o l.md
+    cmp torn h.jsonl
+}
+
+@test "history: numbers that no score can have are 65" {
+    "$x" --leaderboard runs --history h.jsonl -o l.md
+    for change in '.value = 5' '.interval = [0.9, 0.1]' '.interval[1] = 7' '.passed = 9999' '.passed = -1' '.ci = 95'; do
+        { head -n 1 h.jsonl && sed -n 2p h.jsonl | jq -c "$change"; } >bad.jsonl
+        run --separate-stderr -65 "$x" --leaderboard runs --history bad.jsonl
+        [[ "$stderr" == *"bad.jsonl:2: history/1: value "* ]]
+    done
+    sed '2s/"value":[0-9.]*/"value":1e999/' h.jsonl >bad.jsonl
+    run --separate-stderr -65 "$x" --leaderboard runs --history bad.jsonl
+}
+
+# many DIR NAME N_TASK N_SAMPLE PASSED [OPTION..]: tasks with several samples, the first PASSED pass them all
+many() {
+    mkdir -p "$1"
+    jq -cn --argjson n "$3" --argjson m "$4" --argjson k "$5" 'range($n) | . as $t | range($m) | ($t < $k) as $p | {schema: "verdict/1",
+        task_id: "B/\($t)", sample: ., bench: "b", passed: $p, verdict: (if $p then "pass" else "exception" end)}' >"$2.v"
+    "$APR_BIN/passk" "$2.v" "${@:6}" --json -o "$1/$2-score.b.jsonl"
+}
+
+@test "several samples a task: intervals are clustered by task" {
+    many many/r@m all 20 10 20
+    many many/r@m most 20 10 18
+    run -0 "$x" --leaderboard many
+    [[ "$output" == *"| 1 | r@m all | 100.0 % [83.9, 100.0] | 200 of 200 |"*"| 2 ≈ | r@m most | 90.0 % ["* ]]
+    [ "$("$x" --leaderboard many --format json | jq -c 'select(.rank == 1) | .interval')" = "$(jq -c .clustered many/r@m/all-score.b.jsonl)" ]
+}
+
+@test "intervals of two levels are two groups, and two lines of history" {
+    many two/r@m a 20 1 20 --ci 0.5
+    many two/r@m b 20 1 15 --ci 0.99
+    run -0 "$x" --leaderboard two
+    [[ "$output" == *"## b pass@1, 20 tasks, 50 % intervals"*"| 1 | r@m a "*"## b pass@1, 20 tasks, 99 % intervals"*"| 1 | r@m b "* ]]
+    [[ "$output" != *"≈"* ]]
+    "$x" --leaderboard two -o l.html
+    grep -q ', 50&#8239;% intervals</span></h2>' l.html
+    "$x" --leaderboard two --history h.jsonl -o l.md
+    many two/r@m b 20 1 15 --ci 0.9
+    "$x" --leaderboard two --history h.jsonl -o l.md
+    run ! grep -q History l.md
+    many two/r@m b 20 1 16 --ci 0.99
+    "$x" --leaderboard two --history h.jsonl -o l.md
+    grep -qx -- '- r@m b, b pass@1, 20 tasks, 99 % intervals' l.md
+}
+
+@test "the title is text; a digest in a sidecar is one" {
+    jq -c '.inputs[0].sha256 = "|\u001b[31m" + "x" * 60' runs/r@big/base-score.b.jsonl.meta.json >m
+    jq -cn --arg s "$(jq -r '.inputs[0].sha256' m)" '{schema: "meta/1", sha256: $s, tool: "apr-gen", inputs: [{path: "w", sha256: $s}]}' >runs/r@big/base-verdicts.b.jsonl.meta.json
+    mv m runs/r@big/base-score.b.jsonl.meta.json
+    run -0 "$x" --leaderboard runs --title $'<b>\n## x|\u202e\e[31m'
+    [ "${lines[0]}" = '# \<b> ## x\|⟨202E⟩␛\[31m' ]
+    [[ "$output" != *$'\e'* ]]
 }
 
 @test "hostile names and an empty folder" {
@@ -124,6 +215,15 @@ score() {
     run --separate-stderr -66 "$x" --leaderboard nope
     run --separate-stderr -64 "$x" --leaderboard runs a.jsonl
     run --separate-stderr -64 "$x" --history h.jsonl a.jsonl
+    "$x" --leaderboard runs --history h.jsonl -o l.md
+    cp h.jsonl before
+    for o in "--history h.jsonl -o h.jsonl" "--history h.jsonl -o ./h.jsonl" "--history h.jsonl --page h.jsonl" "-o p --page p"; do
+        run --separate-stderr -64 "$x" --leaderboard runs $o
+        cmp h.jsonl before
+    done
+    cp h.jsonl runs/history.jsonl
+    run --separate-stderr -64 "$x" --leaderboard runs -o runs/history.jsonl
+    cmp h.jsonl runs/history.jsonl
     run --separate-stderr -73 "$x" --leaderboard runs -o no/such/dir/x
     run bash -c "'$x' --leaderboard runs >/dev/full"
     [ "$status" = 74 ]
