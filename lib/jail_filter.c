@@ -110,14 +110,15 @@ static int no_names(scmp_filter_ctx c)
 }
 
 /* A crash must not start the host's handler of core dumps, which a core_pattern with a pipe does unless RLIMIT_CORE
- * is 1 (enter.c): changing that succeeds and does nothing. */
+ * is 1 (enter.c): changing that succeeds and does nothing. The kernel reads half of the register. */
 static int no_cores(scmp_filter_ctx c)
 {
     int rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
-                              SCMP_A0(SCMP_CMP_EQ, RLIMIT_CORE));
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, RLIMIT_CORE));
     return rc ? rc
               : seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2,
-                                 SCMP_A1(SCMP_CMP_EQ, RLIMIT_CORE), SCMP_A2(SCMP_CMP_NE, 0));
+                                 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, RLIMIT_CORE),
+                                 SCMP_A2(SCMP_CMP_NE, 0, 0));
 }
 
 static int first_rules(scmp_filter_ctx c)
@@ -169,7 +170,7 @@ static int last_rules(scmp_filter_ctx c, int alone)
             rc = by_argument(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, owner_ioctls, 2);
         if (rc == 0)
             rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                                  SCMP_CMP32(0, SCMP_CMP_NE, 0));
+                                  SCMP_A0(SCMP_CMP_NE, 0, 0));
     }
     return rc;
 }
