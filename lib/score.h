@@ -62,6 +62,9 @@ int score_read(struct score_book *s, const char *path, const char *bench, struct
  * "bench" belongs to the first that has its task; of EvalPlus's two, those not in b are not read. */
 int score_read_known(struct score_book *s, const char *path, const struct bench *b, int n,
                      struct err *e);
+/* The same of n files, a book each, where only tasks of these benchmarks may come. */
+int score_read_files(struct score_book *s, char *const *path, int n, const char *const *bench,
+                     int n_bench, struct err *e);
 /* One verdict; sample -1 is the next of its task. The message of an error does not say where. */
 int score_add(struct score_book *s, const char *bench, const char *id, long sample, int kind,
               int flaky, struct err *e);

@@ -442,3 +442,18 @@ int score_read_known(struct score_book *s, const char *path, const struct bench 
     struct reader r = {.to = s, .bench = "unnamed", .known = b, .n_known = n, .plain = 1};
     return read_file(&r, path, e);
 }
+
+int score_read_files(struct score_book *s, char *const *path, int n, const char *const *bench,
+                     int n_bench, struct err *e)
+{
+    struct bench *b = calloc((size_t)n_bench + 1, sizeof *b);
+    int rc = b ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    for (int i = 0; i < n_bench && rc == 0; i++)
+        rc = bench_load(&b[i], bench[i], e);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = score_read_known(&s[i], path[i], b, n_bench, e);
+    for (int i = 0; i < n_bench && b; i++)
+        bench_free(&b[i]);
+    free(b);
+    return rc;
+}

@@ -1,5 +1,4 @@
 /* apr-oracle - several runs of one benchmark together: what any of them solves, and how they fail */
-#include "bench.h"
 #include "cli.h"
 #include "json.h"
 #include "oracle.h"
@@ -87,13 +86,8 @@ int main(int argc, char **argv)
     if (argc > MAX_FILE)
         cli_usage("at most %d files", MAX_FILE);
     double start = cli_now();
-    struct bench *b = cli_malloc((size_t)o.bench.n * sizeof *b);
-    for (int i = 0; i < o.bench.n; i++)
-        if (bench_load(&b[i], o.bench.v[i], &e))
-            cli_die(&e);
-    for (int i = 0; i < argc; i++)
-        if (score_read_known(&book[i], argv[i], b, o.bench.n, &e))
-            cli_die(&e);
+    if (score_read_files(book, argv, argc, o.bench.v, o.bench.n, &e))
+        cli_die(&e);
     FILE *out = open_memstream(&text, &n);
     if (!out)
         err_set(&e, ERR_NOMEM, "out of memory");
@@ -104,8 +98,5 @@ int main(int argc, char **argv)
     free(text);
     for (int i = 0; i < argc; i++)
         score_free(&book[i]);
-    for (int i = 0; i < o.bench.n; i++)
-        bench_free(&b[i]);
-    free(b);
     return cli_exit(0);
 }
