@@ -90,8 +90,9 @@ up=model.layers.0.mlp.up_proj.weight
         nul) want="2: NUL byte in JSON" ;;
         esac
         bad 65 "prompt.$k:$want" apr-gen -m m.apr prompt.$k -o out
-        bad 65 "sample.$k:$want" apr-extract sample.$k -o out
-        # a judge goes on: the line is named, the others get their verdicts
+        # these two go on: the line is named, the others get their code and their verdicts
+        run --separate-stderr -65 "$APR_BIN/apr-extract" --bench basic sample.$k
+        [[ $stderr == "apr-extract: sample.$k:"$want && $(jq -s 'map(.schema == "code/1") | all and length >= 2' <<<"$output") == true ]]
         run --separate-stderr -65 "$APR_BIN/apr-sandbox" --bench basic code.$k
         [[ $stderr == "apr-sandbox: code.$k:"$want && $(jq -s 'map(.schema == "verdict/1") | all and length >= 2' <<<"$output") == true ]]
         bad 65 "verdict.$k:$want" passk verdict.$k -o out
