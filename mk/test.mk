@@ -12,7 +12,7 @@ $(UNIT) $(KTEST): %: %.o $O/libapr.a $O/libkernels.a
 
 # BATS=... chooses files: make check-tools BATS=tests/tools/passk.bats
 BATS    ?=
-JOBS    ?= 2
+JOBS    ?= $(shell echo $$(($$(nproc) + 1)))# tests that wait leave a processor free
 # tests run makes of their own: ours must not lend them its flags
 testenv := APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) tests/env
 run_bats = $(testenv) bats --jobs $(JOBS) $(or $(BATS),$1)
