@@ -312,24 +312,26 @@ static struct span block_behind(struct span first, const char *end, struct span 
     return (struct span){begin, (size_t)(last - begin)};
 }
 
-/* A body of which the first line, or every line, lost its indentation: "return x". */
+/* A body of which the first line, or every line, lost its indentation or a part of it: "return x". */
 static int flush_body(struct finder *f, struct span s, struct candidate *c)
 {
     static const struct span four = {"    ", 4};
     struct span first = span_first(s), least;
     struct span block = block_behind(first, s.p + s.n, &least);
-    size_t needs = (size_t)(block.p + block.n - s.p);
-    if (f->o->no_body || f->o->as_is || s.n > MAX_MEND || span_indent(first) > 0 ||
-        !text_is_code(first) || (f->o->entry && text_defines(s, f->o->entry)))
+    size_t needs = (size_t)(block.p + block.n - s.p), k = span_indent(first),
+           all = common_indent(s);
+    first = (struct span){first.p + k, first.n - k};
+    if (f->o->no_body || f->o->as_is || s.n > MAX_MEND || !text_is_code(first) ||
+        (f->o->entry && text_defines(s, f->o->entry)))
         return 0;
     for (int try = 0; try < 3; try++) { /* the first line like the others, by four; all by four */
         struct span add = try == 0 && least.p ? least : four, t;
         struct candidate moved = *c;
         if (try < 2 ? !block.n && !span_starts(first, "return ") : text_begins_code(first) == 0)
             continue;
-        t = own(f, mend_indent(s, add, 0, try < 2, &f->nomem));
+        t = own(f, mend_indent(s, add, try < 2 ? k : all, try < 2, &f->nomem));
         moved.mended |= EXTRACT_MEND_INDENT;
-        if (t.p && body_length(f, t, 0, &moved) >= (try < 2 ? needs + add.n : t.n))
+        if (t.p && body_length(f, t, 0, &moved) >= (try < 2 ? needs + add.n - k : t.n))
             return as_body(f, t, &moved, 0);
     }
     return 0;
@@ -574,7 +576,7 @@ static int raw_body(struct finder *f, struct span s, struct candidate c)
     size_t k = span_indent(line);
     if (k == 0)
         return !is_program(f, s, &c) && flush_body(f, s, &c);
-    if (indented(f, s, &c))
+    if (indented(f, s, &c) || flush_body(f, s, &c))
         return 1;
     line.p += k, line.n -= k;
     if ((k > 1 || line.p[-1] == '\t') && text_is_code(line) && !mended(f, s, c) &&

@@ -31,7 +31,7 @@ static const struct cli cli = {.name = "apr-extract",
                                    "apr-extract samples.jsonl | apr-sandbox --bench basic | passk",
                                .opts = opts,
                                .see = "apr-gen(1), apr-sandbox(1), schema(7)",
-                               .output_version = 3};
+                               .output_version = 4};
 
 static struct {
     long n, how[EXTRACT_HOWS], parses, defines, bodies, mended, joined, dropped, thoughts,
