@@ -576,7 +576,7 @@ PY
         for p in cheat-forged-frames stop-self fork-and-the-child-answers segfault deep-recursion memory-at-once many-files output-flood-by-print; do hostile $p 0; done
     } | grep -v '"HumanEval/13","sample":0,"code":"# task' >in.jsonl
     for j in 1 2 7; do
-        "$s" --bench humaneval -j $j -t 2 -w 3 -m 512 in.jsonl >v.$j.jsonl
+        "$s" --bench humaneval -j $j -t 2 -w 60 -m 512 in.jsonl >v.$j.jsonl
         cmp v.1.jsonl v.$j.jsonl
     done
     sed -n '1,10p; 61,76p' in.jsonl >some.jsonl # where answers are streamed
