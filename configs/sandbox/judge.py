@@ -309,6 +309,11 @@ def _bound_at_top(tree):
     return names
 
 
+def _may_read(code, name):
+    """Can a scope of this code read the name as a global?  False is certain; an attribute of this name makes it True."""
+    return name in code.co_names or any(_may_read(k, name) for k in code.co_consts if type(k) is type(code))
+
+
 def _global_reads(text):
     """Names that some scope of a text reads as globals."""
     import symtable
@@ -446,7 +451,7 @@ def stand_in_for_numpy():
 class Test:
     """One test of one task: what it needs is found out once; then it can run again and again."""
 
-    def __init__(self, job):
+    def __init__(self, job, remote=True):
         self.entry = job.get('check')   # what check() is given; else the asserts call what they name
         self.texts = [job['test']] if self.entry else [job['setup']] + job['tests']
         if any('numpy' in t for t in self.texts):
@@ -461,7 +466,7 @@ class Test:
         self.wanted = sorted(wanted)
         # can the process judge another job after this one?
         self.stays = self.prompt is None and all(leaves_nothing(c, wanted | {'check', 'candidate', 'METADATA'}) for c in self.codes)
-        self.calls = self.plan(wanted)
+        self.calls = self.plan(wanted) if remote else []
 
     def names(self, job):
         """The prompt's code if the test uses its helpers (HumanEval 32, 38, 50), else None; the names that are the
@@ -471,6 +476,8 @@ class Test:
         wanted = seen.read - seen.bound - ours
         # a name that is local in one function and what is under test elsewhere (MbppPlus-OriginFmt 88)
         for name in seen.called & seen.bound:
+            if not any(_may_read(c, name) for c in self.codes):   # spares HumanEval's "candidate" the look at all scopes
+                continue
             if not any(name in _bound_at_top(t) for t in self.trees) and any(name in _global_reads(t) for t in self.texts):
                 wanted.add(name)
         if self.entry and wanted - {self.entry}:
