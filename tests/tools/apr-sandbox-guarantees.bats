@@ -276,6 +276,9 @@ in_namespaces() { # pid and mount namespaces: processes in one of them
     done
 }
 
+# that what was forked last, before the end of all, has gone as well; a number may be another run's by then, for a moment
+nobody_in() { [ -z "$(in_namespaces "$@")" ]; }
+
 @test "G4: after a run no process, mount, file or group of it is left" {
     cp /proc/self/mountinfo mounts
     {
@@ -300,7 +303,7 @@ in_namespaces() { # pid and mount namespaces: processes in one of them
     wait $pid
     gone $all $zygotes
     # shellcheck disable=SC2086
-    [ -z "$(in_namespaces $spaces)" ]
+    wait_for nobody_in $spaces
     diff mounts /proc/self/mountinfo
     [ -z "$(ls tmp)" ]
     [ -z "$(groups_of $pid)" ]
@@ -321,7 +324,7 @@ in_namespaces() { # pid and mount namespaces: processes in one of them
     # shellcheck disable=SC2086
     wait_for gone $all
     # shellcheck disable=SC2086
-    [ -z "$(in_namespaces $spaces)" ]
+    wait_for nobody_in $spaces
     diff mounts /proc/self/mountinfo
     [ -z "$(ls tmp)" ]
     right 0 >one.jsonl
