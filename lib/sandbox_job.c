@@ -427,7 +427,7 @@ static void keep_tail(struct slot *t, const char *p, size_t n)
 /* Why a program's candidate was not started: nothing more is to come. */
 static void drain_told(struct slot *t)
 {
-    ssize_t n;
+    ssize_t n = 0;
     while (t->n_told < sizeof t->told &&
            (n = read(t->told_fd, t->told + t->n_told, sizeof t->told - t->n_told)) > 0)
         t->n_told += (size_t)n;
