@@ -318,6 +318,17 @@ static void parse(int *argc, char ***argv, struct sandbox_opts *so)
     so->recheck = (int)o.recheck;
 }
 
+static void forget(struct work *w)
+{
+    expected_free(&w->expected);
+    earlier_free(&w->earlier);
+    jobs_free(&w->jobs);
+    free(w->run);
+    free(w->index);
+    free(w->line.buf);
+    bench_free(&w->bench);
+}
+
 int main(int argc, char **argv)
 {
     struct sandbox_opts so = {.limits = sandbox_defaults, .allow = JAIL_ALL};
@@ -354,8 +365,10 @@ int main(int argc, char **argv)
         (in ? jobs_read(&w.jobs, in, bad_line, &e) : jobs_canonical(&w.jobs, &e)) < 0 ||
         (o.resume && earlier_load(&w.earlier, o.resume, &e) < 0))
         cli_die(&e);
-    if (w.jobs.n == 0 && w.jobs.n_bad)
-        return cli_exit(err_exit_code(ERR_DATA)); /* nothing to judge, and it was said why */
+    if (w.jobs.n == 0 && w.jobs.n_bad) { /* nothing to judge, and it was said why */
+        forget(&w);
+        return cli_exit(err_exit_code(ERR_DATA));
+    }
     so.lang = w.bench.lang;
     so.packages = w.bench.packages;
     so.hidden = folder_of(w.bench.path, folder, sizeof folder);
@@ -376,12 +389,6 @@ int main(int argc, char **argv)
         write_meta(in, &w, cli_now() - start);
     }
     int status = conclude(&w);
-    expected_free(&w.expected);
-    earlier_free(&w.earlier);
-    jobs_free(&w.jobs);
-    free(w.run);
-    free(w.index);
-    free(w.line.buf);
-    bench_free(&w.bench);
+    forget(&w);
     return cli_exit(status);
 }
