@@ -12,7 +12,11 @@ struct scan {
     struct span s;
     size_t i;
     int depth, lowest; /* open braces; the least there ever was */
+    int unclosed;      /* quotes that nothing closed */
 };
+/* Answers may be endless repetitions: so many quotes are sought to their line's end, so many bytes may a
+ * function's head have. */
+enum { MAX_UNCLOSED = 500, MAX_HEAD = 1 << 15 };
 
 /* Behind the string or comment at i; i if there is none. */
 static size_t skip_literal(struct span s, size_t i)
@@ -46,11 +50,15 @@ static int step(struct scan *x)
     int c;
     if (x->i >= x->s.n)
         return -1;
-    if ((k = skip_literal(x->s, x->i)) > x->i) {
-        x->i = k < x->s.n ? k : x->s.n;
-        return 0;
+    c = (unsigned char)x->s.p[x->i];
+    if (c == '/' || ((c == '"' || c == '\'' || c == '`') && x->unclosed < MAX_UNCLOSED)) {
+        if ((k = skip_literal(x->s, x->i)) > x->i) {
+            x->i = k < x->s.n ? k : x->s.n;
+            return 0;
+        }
+        x->unclosed += c != '/';
     }
-    c = (unsigned char)x->s.p[x->i++];
+    x->i++;
     x->depth += (c == '{') - (c == '}');
     x->lowest = x->depth < x->lowest ? x->depth : x->lowest;
     return c;
@@ -67,6 +75,8 @@ static size_t opened_at(struct span s, size_t i, int *value)
 {
     struct scan x = {.s = s, .i = i};
     int level = 0, c;
+    if (s.n - i > MAX_HEAD)
+        x.s.n = i + MAX_HEAD;
     while (x.i < s.n && isspace((unsigned char)s.p[x.i]))
         x.i++;
     *value = x.i < s.n && s.p[x.i] == '=' && (x.i + 1 == s.n || s.p[x.i + 1] != '=');

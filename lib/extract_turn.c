@@ -152,7 +152,9 @@ static struct span without_begins(struct span s)
                                          "<s>",
                                          NULL};
     for (int i = 0; begins[i]; i++) {
-        struct span t = span_trim(s);
+        struct span t = s; /* its end stays as it is: there may be many marks before many blanks */
+        while (t.n && isspace((unsigned char)*t.p))
+            t.p++, t.n--;
         if (span_starts(t, begins[i])) {
             s.n = (size_t)(s.p + s.n - t.p) - strlen(begins[i]);
             s.p = t.p + strlen(begins[i]);

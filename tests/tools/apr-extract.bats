@@ -112,6 +112,19 @@ setup() {
     [[ "${output: -300}" == *'"parses":false,"error":"line 2: too many nested brackets"'* ]]
 }
 
+# many WHAT TIMES [WHAT TIMES...]: each that often, one behind the other
+many() { while [ $# -gt 0 ]; do yes "$1" | head -"$2" | tr -d '\n'; shift 2; done; }
+
+@test "endless repetitions of marks, quotes, names and calls take no longer than reading them" {
+    { printf '{"task_id":"a","text":"'; many '<s>' 40000 '\n' 320000; echo '"}'; } >marks.jsonl
+    for what in '\\\"' 'f( ' 'has_close_elements( ' '/* ' '{ ' 'f = ' "' "; do
+        { printf '{"task_id":"CPP/0","text":"```cpp\\n'; many "$what" 300000; echo '\n```"}'; } >>cpp.jsonl
+    done
+    run -0 timeout 20 "$x" marks.jsonl
+    run -0 timeout 60 "$x" --bench humaneval-x-cpp cpp.jsonl -o code.jsonl
+    [ "$(wc -l <code.jsonl)" = 7 ]
+}
+
 @test "the benchmark's language, values, calls, and programs that read" {
     V=$TOP/tests/vectors/bench T=$BATS_TEST_TMPDIR
     jq -cn '{task_id: "x", text: "```c\nint main(void) { return 0; }\n```"}' >"$T/c.jsonl"
