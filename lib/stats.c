@@ -190,18 +190,40 @@ static int shows(double delta, double psi, long n, double za, double zb)
     return delta * sqrt((double)n) >= za * sqrt(psi) + zb * sqrt(rest > 0 ? rest : 0);
 }
 
+/* So many pairs must differ, all one way, for the exact test to see it: 6 at 95 %. */
+static long least_discordant(double level)
+{
+    long k = 1;
+    while (ldexp(1, (int)(1 - k)) > 1 - level && k < 1000)
+        k++;
+    return k;
+}
+
+/* P(X >= k) of X in n with probability p each. */
+static double at_least(long k, long n, double p)
+{
+    double below = 0;
+    if (p <= 0 || p >= 1)
+        return p >= 1 && n >= k;
+    for (long i = 0; i < k && i <= n; i++)
+        below += exp(lgamma((double)n + 1) - lgamma((double)i + 1) - lgamma((double)(n - i) + 1) +
+                     (double)i * log(p) + (double)(n - i) * log1p(-p));
+    return 1 - below;
+}
+
 double stats_detectable(long n, double discordant, double level, double power)
 {
     double za = stats_normal_quantile(0.5 + level / 2), zb = stats_normal_quantile(power), lo = 0,
            hi = discordant;
-    int few = discordant <= 0 || !shows(discordant, discordant, n, za, zb);
-    if (n < 1 || isnan(discordant) || (few && !shows(1, 1, n, za, zb)))
+    long least = least_discordant(level);
+    if (n < least || isnan(discordant))
         return NAN;
+    int few = at_least(least, n, discordant) < power; /* even if all differed one way */
     if (few)
         hi = 1;
-    for (int i = 0; i < 60; i++) { /* shows() is 0 up to the delta sought, then 1 */
+    for (int i = 0; i < 60; i++) { /* found is 0 up to the delta sought, then 1 */
         double d = (lo + hi) / 2;
-        if (shows(d, few ? d : discordant, n, za, zb))
+        if (few ? at_least(least, n, d) >= power : shows(d, discordant, n, za, zb))
             hi = d;
         else
             lo = d;

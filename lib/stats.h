@@ -36,9 +36,10 @@ double stats_mcnemar(long b, long c, double *mid_p);
 double stats_sign_flip(const double *d, size_t n, long draws, uint64_t seed);
 /* The difference of two pass rates that n paired tasks, a share `discordant` of which differ, show
  * at the level with the power given (Connor 1987, Biometrics 43:207): the delta with delta sqrt(n)
- * = z_(1-alpha/2) sqrt(psi) + z_power sqrt(psi - delta^2).  If psi is too small for one, 0
- * included: the least difference that can show, all discordant tasks on one side, psi = delta, so
- * that more tasks must differ than do.  NAN if not even 1 would show (level 0.95: n < 4). */
+ * = z_(1-alpha/2) sqrt(psi) + z_power sqrt(psi - delta^2).  If psi is too small for the exact
+ * test, 0 included: the least difference that can show, all discordant tasks on one side, psi =
+ * delta: P(Bin(n, delta) >= m) = power, where m such tasks make p <= 1 - level (2^(1-m): 6 at
+ * 0.95).  NAN for n < m. */
 double stats_detectable(long n, double discordant, double level, double power);
 /* The same for paired rates instead of passes: (z_(1-alpha/2) + z_power) s / sqrt(n), s the standard
  * deviation of the differences d[0..n-1].  NAN if they are all equal. */

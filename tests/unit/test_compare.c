@@ -91,11 +91,11 @@ static int says(const char *pass_a, const char *pass_b, int samples, const char 
 
 static void test_detectable(void)
 {
-    ok(says("111110000011111", "111111111111111", 1, "  detectable   44.6 points at 80 % power\n"),
+    ok(says("111110000011111", "111111111111111", 1, "  detectable   47.6 points at 80 % power\n"),
        "five of 15 differ, one way: more than these would show");
-    ok(says("111111111111111", "111111111111111", 1, "  detectable   44.6 points at 80 % power\n"),
+    ok(says("111111111111111", "111111111111111", 1, "  detectable   47.6 points at 80 % power\n"),
        "none differs: the same");
-    ok(says("111", "000", 1, "  detectable   nothing: too few tasks\n"), "three tasks");
+    ok(says("11111", "00000", 1, "  detectable   nothing: too few tasks\n"), "five tasks");
     ok(says("22", "22", 2, "  detectable   unknown: all tasks differ alike\n"),
        "no spread, from which more samples are judged");
 }
