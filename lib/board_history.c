@@ -202,19 +202,6 @@ static int check_tail(int fd, const char *path, const struct ends *at, struct er
     return 0;
 }
 
-/* Read it, changing nothing before all of it is known to be a history. */
-static int take_over(struct board *b, int fd, const char *path, struct err *e)
-{
-    struct ends at;
-    int rc = find_ends(fd, path, &at, e);
-    if (rc == 0 && memcmp(at.head, "\x1f\x8b", 2) == 0)
-        rc = err_set(e, ERR_DATA, "%s: compressed: nothing can be appended", path);
-    if (rc < 0 || (rc = read_lines(b, path, at.n_line, e)) < 0 ||
-        (rc = check_tail(fd, path, &at, e)) < 0)
-        return rc;
-    return at.whole < at.size && ftruncate(fd, at.whole) ? err_errno(e, ERR_IO, "%s", path) : 0;
-}
-
 static int append(int fd, const char *path, const char *s, size_t n, struct err *e)
 {
     while (n) {
@@ -227,6 +214,36 @@ static int append(int fd, const char *path, const char *s, size_t n, struct err 
         n -= (size_t)k;
     }
     return fsync(fd) && errno != EINVAL && errno != EROFS ? err_errno(e, ERR_IO, "%s", path) : 0;
+}
+
+/* An editor leaves a last record without a newline: 1 if what has none is a record, which is kept. */
+static int whole_record(struct board *b, int fd, const struct ends *at, struct err *e)
+{
+    enum { LONGEST = 1 << 20 };
+    size_t n = (size_t)(at->size - at->whole);
+    struct err torn = {0};
+    char *text = n < LONGEST ? malloc(n) : NULL;
+    int got = text && pread(fd, text, n, at->whole) == (ssize_t)n;
+    cJSON *v = got ? json_parse(text, n, "history", &torn) : NULL;
+    int rc = !v ? 0 : parse(b, v, e) < 0 ? e->code : 1;
+    cJSON_Delete(v);
+    free(text);
+    return rc;
+}
+
+/* Read it, changing nothing before all of it is known to be a history. */
+static int take_over(struct board *b, int fd, const char *path, struct err *e)
+{
+    struct ends at;
+    int rc = find_ends(fd, path, &at, e);
+    if (rc == 0 && memcmp(at.head, "\x1f\x8b", 2) == 0)
+        rc = err_set(e, ERR_DATA, "%s: compressed: nothing can be appended", path);
+    if (rc < 0 || (rc = read_lines(b, path, at.n_line, e)) < 0 ||
+        (rc = check_tail(fd, path, &at, e)) < 0)
+        return rc;
+    if (at.whole < at.size && (rc = whole_record(b, fd, &at, e)) != 0)
+        return rc < 0 ? err_prefix(e, "%s:%ld", path, at.n_line + 1) : append(fd, path, "\n", 1, e);
+    return at.whole < at.size && ftruncate(fd, at.whole) ? err_errno(e, ERR_IO, "%s", path) : 0;
 }
 
 int board_remember(struct board *b, const char *path, int *added, struct err *e)

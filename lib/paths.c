@@ -2,7 +2,9 @@
 #include "paths.h"
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *paths_root(void)
@@ -64,4 +66,29 @@ int paths_beside(const char *name, char *out, size_t size, struct err *e)
             return 0;
     }
     return err_set(e, ERR_NOINPUT, "%s: not found in the folders above the program", name);
+}
+
+/* Where a file is or will be: its folder's real path and its name. */
+static int place(const char *path, char *out, size_t size)
+{
+    char copy[PATH_MAX], folder[PATH_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if ((size_t)snprintf(copy, sizeof copy, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                         slash ? path : ".") >= sizeof copy ||
+        !realpath(copy, folder))
+        return 0;
+    return (size_t)snprintf(out, size, "%s/%s", folder, name) < size;
+}
+
+int paths_same(const char *a, const char *b)
+{
+    char x[2 * PATH_MAX], y[2 * PATH_MAX];
+    struct stat s, t;
+    if (!strcmp(a, b))
+        return *a != 0;
+    if (!*a || !*b || !strcmp(a, "-") || !strcmp(b, "-"))
+        return 0;
+    if (stat(a, &s) == 0 && stat(b, &t) == 0)
+        return s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+    return place(a, x, sizeof x) && place(b, y, sizeof y) && !strcmp(x, y);
 }

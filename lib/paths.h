@@ -12,4 +12,6 @@ const char *paths_root(void);
 int paths_find(const char *name, char *out, size_t size, struct err *e);
 /* A file that was built with the executable: NAME under one of the folders above it. 0 or ERR_NOINPUT. */
 int paths_beside(const char *name, char *out, size_t size, struct err *e);
+/* Do two names mean one file, whether it is there yet or not? "-" is standard output, "" no file. */
+int paths_same(const char *a, const char *b);
 #endif

@@ -3,11 +3,11 @@
 #include "board.h"
 #include "cli.h"
 #include "outfile.h"
+#include "paths.h"
 #include "report.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static struct {
     const char *title, *out, *page, *format, *leaderboard, *history;
@@ -95,19 +95,12 @@ static const char *history(void)
     return path;
 }
 
-static int same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return a[0] && (strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 &&
-                                          x.st_dev == y.st_dev && x.st_ino == y.st_ino));
-}
-
 /* Each output would replace the other, or the history. */
 static void check_outputs(void)
 {
-    if (same_file(o.page, o.out))
+    if (paths_same(o.page, o.out))
         cli_usage("--page and --output go to different files");
-    if (same_file(history(), o.out) || same_file(history(), o.page))
+    if (paths_same(history(), o.out) || paths_same(history(), o.page))
         cli_usage("%s is the history: the page goes to another file", history());
 }
 

@@ -1,8 +1,10 @@
 /* apr-route - a strategy chosen on some tasks, its verdicts on the others (verdict/1, route/1) */
 #include "cli.h"
+#include "html.h"
 #include "json.h"
 #include "keyed.h"
 #include "outfile.h"
+#include "paths.h"
 #include "rank.h"
 #include "route.h"
 #include <stdlib.h>
@@ -111,8 +113,9 @@ static int put_verdict(struct run *r, const struct keyed_record *x, const struct
     struct json_out *j = &r->j;
     char label[200], text[LABEL], reason[80];
     const cJSON *m;
-    snprintf(label, sizeof label, "%.100s of %d strategies, chosen on %d other tasks",
-             r->name[k->best], r->r.n_strategy, k->n_validation);
+    const char *name = r->name[k->best];
+    snprintf(label, sizeof label, "%.*s of %d strategies, chosen on %d other tasks",
+             (int)html_cut(name, strlen(name), 100), name, r->r.n_strategy, k->n_validation);
     snprintf(reason, sizeof reason, "%.4f on the validation tasks", k->score[k->best].value);
     if (rank_label(text, LABEL, x->v, label) < 0)
         return err_set(e, ERR_DATA, "%s:%ld: rank: the label is too long", r->file[k->best],
@@ -193,7 +196,7 @@ int main(int argc, char **argv)
     cli_parse(&cli, &argc, &argv);
     if (argc < 2)
         cli_usage("expected the verdicts of two strategies or more, found %d", argc);
-    if (o.route && !strcmp(o.route, o.out))
+    if (o.route && paths_same(o.route, o.out))
         cli_usage("--route and the verdicts go to different files");
     r.file = argv;
     take_names(&r, argc);

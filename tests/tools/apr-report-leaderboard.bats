@@ -139,6 +139,10 @@ score() {
     printf '{"schema":"history/1","recipe":"r' >torn # the first line of a killed writer
     "$x" --leaderboard runs --history torn -o l.md
     cmp torn h.jsonl
+    { cat h.jsonl && jq -c '.run = "gone"' h.jsonl | head -1 | tr -d '\n'; } >edited # an editor left no newline
+    "$x" --leaderboard runs --history edited -o l.md
+    { cat h.jsonl && jq -c '.run = "gone"' h.jsonl | head -1; } | jq -Sc . | cmp - <(jq -Sc . edited)
+    [ "$(tail -c 1 edited)" = "" ]
     { cat h.jsonl && printf '{"sch'; } >torn
     "$x" --leaderboard runs --history torn -o l.md
     cmp torn h.jsonl
@@ -217,7 +221,7 @@ many() {
     run --separate-stderr -64 "$x" --history h.jsonl a.jsonl
     "$x" --leaderboard runs --history h.jsonl -o l.md
     cp h.jsonl before
-    for o in "--history h.jsonl -o h.jsonl" "--history h.jsonl -o ./h.jsonl" "--history h.jsonl --page h.jsonl" "-o p --page p"; do
+    for o in "--history h.jsonl -o h.jsonl" "--history h.jsonl -o ./h.jsonl" "--history new.jsonl -o ./new.jsonl" "-o p --page ./p" "--history h.jsonl --page h.jsonl" "-o p --page p"; do
         run --separate-stderr -64 "$x" --leaderboard runs $o
         cmp h.jsonl before
     done
