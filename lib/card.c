@@ -148,16 +148,25 @@ static int n_input(const struct receipt *v)
     return n;
 }
 
+/* Is this the first walk's visit to v? A file may be reached in many ways, and nobody promises that
+ * sidecars form no circle. */
+static int first_visit(const struct card *c, const struct receipt *v, unsigned char *walked)
+{
+    size_t i = (size_t)(v - c->receipts.v);
+    return walked[i] ? 0 : (walked[i] = 1);
+}
+
 /* The weights that the answers behind a file came from: the first input of apr-gen. */
-static const struct receipt *weights_of(const struct card *c, const struct receipt *v, int depth)
+static const struct receipt *weights_of(const struct card *c, const struct receipt *v, int depth,
+                                        unsigned char *walked)
 {
     const struct receipt *found = NULL;
-    if (!v || depth == DEPTH)
+    if (!v || depth == DEPTH || !first_visit(c, v, walked))
         return NULL;
     if (strcmp(v->tool, "apr-gen") == 0)
         return input_of(c, v, 0);
     for (int k = n_input(v) - 1; k >= 0 && !found; k--)
-        found = weights_of(c, input_of(c, v, k), depth + 1);
+        found = weights_of(c, input_of(c, v, k), depth + 1, walked);
     return found;
 }
 
@@ -186,9 +195,9 @@ static const char *arg(const struct receipt *v, const char *key)
 }
 
 /* Inputs first: stages in the order in which they ran. */
-static void visit(struct card *c, const struct receipt *v, int depth)
+static void visit(struct card *c, const struct receipt *v, int depth, unsigned char *walked)
 {
-    if (!v->meta || depth == DEPTH)
+    if (!v->meta || depth == DEPTH || !first_visit(c, v, walked))
         return;
     for (int k = 0; k < n_input(v); k++) {
         const struct receipt *in = input_of(c, v, k);
@@ -201,17 +210,18 @@ static void visit(struct card *c, const struct receipt *v, int depth)
                                    .role = strcmp(in->path, arg(v, "data")) == 0  ? "training"
                                            : strcmp(in->path, arg(v, "val")) == 0 ? "validation"
                                                                                   : "data"};
-        visit(c, in, depth + 1);
+        visit(c, in, depth + 1, walked);
     }
     if (!seen(c, v) && !is_data(v) && c->n_stage < CARD_STAGES)
         c->stage[c->n_stage++] = v;
 }
 
-static int chain_length(struct card *c, const struct receipt *v)
+static int chain_length(struct card *c, const struct receipt *v, unsigned char *walked)
 {
     c->n_stage = c->n_data = 0;
+    memset(walked, 0, (size_t)c->receipts.n);
     if (v)
-        visit(c, v, 0);
+        visit(c, v, 0, walked);
     return c->n_stage;
 }
 
@@ -235,32 +245,39 @@ static int run_of(const struct card *c, const char *path)
 static int choose_run(struct card *c, struct err *e)
 {
     int longest = -1;
+    unsigned char *walked = malloc((size_t)c->receipts.n + 1);
+    if (!walked)
+        return err_set(e, ERR_NOMEM, "out of memory");
     c->run = -1;
     for (int k = 0; k < c->report.n_run; k++)
         if (c->ask.run ? strcmp(c->report.run[k], c->ask.run) == 0 : c->report.scored[k])
             c->run = k;
-    if (c->ask.run && c->run < 0)
+    if (c->ask.run && c->run < 0) {
+        free(walked);
         return err_set(e, ERR_DATA, "no scores of a run called %s", c->ask.run);
+    }
     for (int i = 0; i < c->receipts.n; i++) {
         const struct receipt *v = &c->receipts.v[i];
         int run = strcmp(v->tool, "passk") == 0 || strcmp(v->tool, "apr-sandbox") == 0
                       ? run_of(c, v->path)
                       : -1;
-        const struct receipt *w = run < 0 ? NULL : weights_of(c, v, 0);
-        int length = w && (!c->ask.run || run == c->run) ? chain_length(c, w) : -1;
+        memset(walked, 0, (size_t)c->receipts.n);
+        const struct receipt *w = run < 0 ? NULL : weights_of(c, v, 0, walked);
+        int length = w && (!c->ask.run || run == c->run) ? chain_length(c, w, walked) : -1;
         if (length > longest) {
             longest = length;
             c->run = run;
             c->weights = w;
         }
     }
-    chain_length(c, c->weights);
+    chain_length(c, c->weights, walked);
+    free(walked);
     return 0;
 }
 
 /* ---- what the configs know ---- */
 
-static int page_name_ok(const char *s)
+int card_name_ok(const char *s)
 {
     for (const char *p = s; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("-_.+", *p))
@@ -272,7 +289,7 @@ static int read_model_page(struct card *c, struct err *e)
 {
     char path[PATH_MAX];
     struct yaml_doc d;
-    if (!page_name_ok(c->model) || !paths_root() ||
+    if (!card_name_ok(c->model) || !paths_root() ||
         (size_t)snprintf(path, sizeof path, "%s/configs/models/%s.yaml", paths_root(), c->model) >=
             sizeof path ||
         access(path, R_OK))
@@ -384,7 +401,7 @@ static int find_recipe(struct card *c, struct err *e)
     char name[256];
     if (c->ask.recipe)
         return paths_find(c->ask.recipe, c->recipe_path, sizeof c->recipe_path, e);
-    if (!page_name_ok(c->recipe) || !paths_root())
+    if (!card_name_ok(c->recipe) || !paths_root())
         return 0;
     snprintf(name, sizeof name, "recipes/%s.yaml", c->recipe);
     struct err none = {0};

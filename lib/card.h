@@ -42,6 +42,8 @@ struct card {
 };
 /* Gather. ERR_DATA for damaged records, or a decontamination receipt that names none of the data;
  * ERR_NOINPUT; ERR_CONFIG for a bad page of configs. */
+/* A name as recipes and models have it, which a command line can hold as it is. */
+int card_name_ok(const char *s);
 int card_read(struct card *c, const struct card_ask *ask, struct err *e);
 int card_write(const struct card *c, FILE *out, struct err *e);
 void card_free(struct card *c);

@@ -437,7 +437,7 @@ static int reproduce(const struct card *c, FILE *f, struct err *e)
         fputs("The recipe is not known. The stages above name tools, options and inputs.\n", f);
         return 0;
     }
-    if (c->recipe[0]) {
+    if (card_name_ok(c->recipe) && card_name_ok(c->model)) {
         fputs("With the project's tools of the versions above, in its tree:\n\n    make ", f);
         fprintf(f, "%s MODEL=%s\n", c->recipe, c->model);
     } else {

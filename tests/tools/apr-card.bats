@@ -171,3 +171,21 @@ front() { /usr/bin/python3 -c 'import json, sys, yaml; print(json.dumps(yaml.saf
     run --separate-stderr -65 "$x" $R
     [[ "$stderr" == *"zz.jsonl:1"* ]]
 }
+
+@test "inputs that are reached in many ways, and in a circle, are walked once" {
+    mkdir z@m
+    cp "$R"/base-score.basic.jsonl z@m/
+    jq -c '.tool = "passk"' "$R"/base-score.basic.jsonl.meta.json >meta.json
+    h() { printf '%064d' "$1"; }
+    for i in $(seq 1 40); do
+        for k in 0 1; do
+            echo '{}' >z@m/d$i.$k.jsonl
+            jq -cn --arg s "$(h $((2 * i + k)))" --arg a "$(h $((2 * i + 2)))" --arg b "$(h $((2 * i + 3)))" \
+                '{schema: "meta/1", tool: "cat", sha256: $s, inputs: [{path: "a", sha256: $a}, {path: "b", sha256: $b}]}' >z@m/d$i.$k.jsonl.meta.json
+        done
+    done
+    jq -c --arg a "$(h 2)" '.inputs = [{path: "a", sha256: $a}, {path: "b", sha256: $a}]' meta.json >z@m/base-score.basic.jsonl.meta.json
+    run -0 timeout 20 "$x" z@m
+    jq -c '.inputs = [{path: "a", sha256: .sha256}, {path: "b", sha256: .sha256}]' meta.json >z@m/base-score.basic.jsonl.meta.json
+    run -0 timeout 20 "$x" z@m
+}
