@@ -222,6 +222,20 @@ static int add_score(struct report *r, const char *path, const cJSON *v, long li
     return put_score(r, path, v, 0, e);
 }
 
+/* The counts of a comparison, where it has them. */
+static int counts_in_range(const cJSON *v, long n_task)
+{
+    static const char *const of[] = {"pass_a", "pass_b", "only_a", "only_b"};
+    int paired = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(v, "mcnemar_p"));
+    const cJSON *least = cJSON_GetObjectItemCaseSensitive(v, "detectable");
+    for (int i = paired ? 0 : 4; i < 4; i++) {
+        const cJSON *k = cJSON_GetObjectItemCaseSensitive(v, of[i]);
+        if (cJSON_IsNumber(k) && !(k->valuedouble >= 0 && k->valuedouble <= (double)n_task))
+            return 0;
+    }
+    return !cJSON_IsNumber(least) || (least->valuedouble >= 0 && isfinite(least->valuedouble));
+}
+
 static int add_compare(struct report *r, const char *path, const cJSON *v, long lineno,
                        struct err *e)
 {
@@ -230,11 +244,18 @@ static int add_compare(struct report *r, const char *path, const cJSON *v, long 
     double d = json_get_num(v, "difference", NAN, e);
     long n = json_get_int(v, "n_task", 0, e);
     double p = json_get_num(v, "mcnemar_p", json_get_num(v, "permutation_p", NAN, e), e);
+    double level = json_get_num(v, "ci", 0.95, e);
     (void)path, (void)lineno;
     if (!e->code && (!a || isnan(p) || !b || !json_get_str(v, "bench", NULL, e) || isnan(d) ||
                      n < 1 || !report_pair(v, "bootstrap", ci)))
         err_set(e, ERR_DATA,
                 "compare/1: expected bench, a, b, difference, n_task, bootstrap and a p");
+    if (!e->code && !(p >= 0 && p <= 1 && fabs(d) <= 1 && ci[0] >= -1 && ci[0] <= ci[1] &&
+                      ci[1] <= 1 && level > 0 && level < 1 && counts_in_range(v, n)))
+        err_set(e, ERR_DATA,
+                "compare/1: difference %g in [%g, %g] at %g, p %g of %ld tasks: expected shares, a "
+                "probability, and no count above the tasks",
+                d, ci[0], ci[1], level, p, n);
     if (e->code)
         return e->code;
     cJSON_AddItemToArray(r->compare, cJSON_Duplicate(v, 1));
@@ -252,6 +273,16 @@ static int add_oracle(struct report *r, const char *path, const cJSON *v, long l
         whole &= isfinite(json_get_num(v, number[i], NAN, e)) != 0;
     if (!whole)
         return err_set(e, ERR_DATA, "oracle/1: expected bench, metric, value and its counts");
+    double n = json_get_num(v, "n_task", 0, e), solved = json_get_num(v, "solved", 0, e),
+           parts[] = {json_get_num(v, "always", 0, e), json_get_num(v, "sometimes", 0, e),
+                      json_get_num(v, "never", 0, e)},
+           value = json_get_num(v, "value", 0, e), runs = json_get_num(v, "n_run", 0, e);
+    if (!(fmin(fmin(parts[0], parts[1]), parts[2]) >= 0 && parts[0] + parts[1] == solved &&
+          solved + parts[2] == n && value >= 0 && value <= 1 && runs >= 1 && n <= 1e9))
+        return err_set(e, ERR_DATA,
+                       "oracle/1: %g of %g tasks solved, %g always, %g sometimes, %g never, value "
+                       "%g of %g runs: no such counts",
+                       solved, n, parts[0], parts[1], parts[2], value, runs);
     cJSON *copy = cJSON_Duplicate(v, 1);
     if (!copy)
         return err_set(e, ERR_NOMEM, "out of memory");

@@ -152,7 +152,8 @@ static void sparkline(const struct report_point *v, long n, FILE *out)
         }
     }
     for (long c = 0; c < cols; c++) {
-        double at = hi > lo ? (mean[c] - lo) / (hi - lo) : 0;
+        double at =
+            hi > lo ? (mean[c] / 2 - lo / 2) / (hi / 2 - lo / 2) : 0; /* halves: no overflow */
         fputs(isfinite(mean[c]) ? block[(int)(at * 7.999)] : "!", out);
     }
 }

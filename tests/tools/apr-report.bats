@@ -285,6 +285,23 @@ cat_err() {
     grep -q ' x/a alone solved 0' r.html
 }
 
+@test "compare/1 and oracle/1 out of range are 65; losses near the largest number are drawn" {
+    for change in '.mcnemar_p = -7' '.mcnemar_p = 5' '.difference = 2' '.bootstrap = [0.5, 0.1]' '.ci = 95' '.pass_a = 999' '.only_b = -1' '.detectable = -1'; do
+        jq -c "$change" compare.basic.jsonl >c.jsonl
+        run --separate-stderr -65 "$x" c.jsonl
+        [[ "$stderr" == *"c.jsonl:1: compare/1: difference "* ]]
+    done
+    "$APR_BIN/apr-oracle" base-verdicts.basic.jsonl tuned-verdicts.basic.jsonl --json >o.jsonl
+    for change in '.solved += 1' '.always = -1' '.value = 2' '.n_run = -5' '.never += 1' '.n_task = 1e300'; do
+        jq -c "$change" o.jsonl >o2.jsonl
+        run --separate-stderr -65 "$x" o2.jsonl
+        [[ "$stderr" == *"o2.jsonl:1: oracle/1: "* ]]
+    done
+    jq -cn '(1.7e308, -1.7e308, 1) as $l | {schema: "metric/1", event: "step", step: 1, loss: $l}' >m.jsonl
+    run -0 "$x" m.jsonl
+    [[ "$output" == *"█▁"* ]]
+}
+
 @test "exit codes" {
     run --separate-stderr -64 "$x"
     run --separate-stderr -66 "$x" nope.jsonl

@@ -9,7 +9,8 @@ int main(void)
     static const struct {
         const char *in, *out;
     } t[] = {{"", ""},
-             {"plain _text_ # > é 😀", "plain _text_ # > é 😀"},
+             {"plain few_shot # > é 😀", "plain few_shot # > é 😀"},
+             {"__init__ ~~x~~ &lt;", "\\_\\_init\\_\\_ \\~\\~x\\~\\~ \\&lt;"},
              {"\\ ` * | < [", "\\\\ \\` \\* \\| \\< \\["},
              {"a\nb\tc\r", "a b c␍"},
              {"\x1b[31m\x7f", "␛\\[31m␡"},
