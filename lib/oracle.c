@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRIC = 256 }; /* as score_json has it */
-
 void oracle_free(struct oracle *o)
 {
     free(o->task);
@@ -278,7 +276,7 @@ static void tasks_json(struct json_out *j, const char *key, const struct oracle 
 
 void oracle_json(struct json_out *j, const struct oracle *o, int failures)
 {
-    char metric[METRIC];
+    char metric[SCORE_METRIC];
     oracle_metric(o, metric, sizeof metric);
     json_begin(j, '{');
     json_kv_str(j, "schema", "oracle/1");
@@ -359,7 +357,7 @@ static void failures_text(FILE *out, const struct oracle *o)
 
 void oracle_text(FILE *out, const struct oracle *o, int failures)
 {
-    char metric[METRIC];
+    char metric[SCORE_METRIC];
     oracle_metric(o, metric, sizeof metric);
     fprintf(out, "%s: %d of %d tasks solved in at least one of %d runs\n", o->bench, o->solved,
             o->n, o->n_run);

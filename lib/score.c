@@ -343,6 +343,9 @@ int score_choice(struct score_book *s, const char *bench, const char *choice, in
     struct score_set *v = score_set(s, bench);
     if (choice && check_name("rank", choice, e))
         return e->code;
+    if (choice && strlen(choice) > SCORE_METRIC - 32) /* no cut label may make two of one */
+        return err_set(e, ERR_DATA, "rank: a label of %zu bytes: at most %d are expected",
+                       strlen(choice), SCORE_METRIC - 32);
     if (first && choice && !(v->choice = strdup(choice)))
         return err_set(e, ERR_NOMEM, "out of memory");
     if (!choice != !v->choice || (choice && strcmp(choice, v->choice)))

@@ -178,7 +178,7 @@ void score_metric(char *buf, size_t size, const struct score_set *s, long k)
 
 void score_json(struct json_out *j, const struct score_set *s, const struct score *r)
 {
-    char metric[256];
+    char metric[SCORE_METRIC];
     int order[SCORE_KINDS], n = score_kinds(s->kind, order);
     score_metric(metric, sizeof metric, s, r->k);
     json_begin(j, '{');
