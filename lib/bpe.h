@@ -14,6 +14,11 @@ int bpe_load_json(struct bpe **b, const char *tokenizer_json, struct err *e); /*
 int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e);
 int bpe_load_tables(struct bpe **b, const void *p, size_t n, const char *where, struct err *e);
 int bpe_save_tables(const struct bpe *b, void **p, size_t *n, struct err *e); /* malloc */
+/* The tokenizer.ggml.* keys but for the ids of bos, eos and padding, with n_vocab entries: rows that have
+ * no token are "[PADn]" as llama.cpp's converter names them.  ERR_DATA names a token that GGUF cannot
+ * hold.  *loses: added tokens that take spaces with them, or normalization, of which GGUF says nothing. */
+struct gguf_out;
+int bpe_save_gguf(const struct bpe *b, int n_vocab, struct gguf_out *w, int *loses, struct err *e);
 void bpe_free(struct bpe *b);
 
 /* Parse special tokens in the text (added ones that are not special, such as Qwen3's <think>, always are);

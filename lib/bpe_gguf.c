@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NORMAL = 1, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5 }; /* tokenizer.ggml.token_type */
-
 /* Names as llama.cpp's src/llama-vocab.cpp groups them. */
 static const struct {
     const char *name;
@@ -21,6 +19,24 @@ static const struct {
     {"llama-v3", PRETOK_LLAMA3, BPE_F_IGNORE_MERGES | BPE_F_ADD_BOS},
     {"dbrx", PRETOK_LLAMA3, 0}, /* cl100k: Phi-4 */
 };
+
+/* The first name of the table that says as much as GGUF can about b. */
+const char *bpe_gguf_pre(const struct bpe *b, int *loses)
+{
+    const uint32_t all = BPE_F_NFC | BPE_F_IGNORE_MERGES; /* BOS has a key of its own */
+    const char *near = NULL;
+    for (size_t i = 0; i < sizeof pre / sizeof *pre; i++) {
+        uint32_t differ = (pre[i].flags ^ b->head->flags) & all;
+        if ((uint32_t)pre[i].pretok != b->head->pretok || (differ & BPE_F_IGNORE_MERGES))
+            continue;
+        if (!differ)
+            return pre[i].name;
+        if (!near)
+            near = pre[i].name;
+    }
+    *loses |= near != NULL;
+    return near;
+}
 
 static int is(const struct gguf_str *s, const char *text)
 {
@@ -51,15 +67,15 @@ static int tokens(struct bpe_build *w, const struct gguf *g, struct err *e)
                        (unsigned long long)list->n, (unsigned long long)type->n);
     for (uint64_t i = 0; i < list->n; i++) {
         const struct gguf_str *s = &list->strs[i];
-        int t = type ? (int)gguf_elem(type, i) : NORMAL, kind;
+        int t = type ? (int)gguf_elem(type, i) : BPE_GGUF_NORMAL, kind;
         char pad[40];
         snprintf(pad, sizeof pad, "[PAD%llu]", (unsigned long long)i);
-        if (t == UNUSED || (t != NORMAL && is(s, pad)))
+        if (t == BPE_GGUF_UNUSED || (t != BPE_GGUF_NORMAL && is(s, pad)))
             continue; /* rows that only fill the embedding up */
         long n = -1;
-        if (t == CONTROL)
+        if (t == BPE_GGUF_CONTROL)
             kind = BPE_K_LITERAL | BPE_K_ADDED | BPE_K_SPECIAL;
-        else if (t == USER_DEFINED)
+        else if (t == BPE_GGUF_USER)
             kind = BPE_K_LITERAL | BPE_K_ADDED;
         else if (s->n <= sizeof raw && (n = bpe_unmap(s->p, s->n, raw)) >= 0)
             kind = BPE_K_BYTES;

@@ -96,4 +96,14 @@ void bpe_build_free(struct bpe_build *w);
 /* n bytes of byte-alphabet UTF-8 to the bytes they stand for, in place or to another place; the
  * length, or -1 if a character is outside the alphabet. */
 long bpe_unmap(const char *s, size_t n, char *out);
+
+enum { /* tokenizer.ggml.token_type */
+       BPE_GGUF_NORMAL = 1,
+       BPE_GGUF_CONTROL = 3,
+       BPE_GGUF_USER = 4,
+       BPE_GGUF_UNUSED = 5
+};
+/* The name of b's pre-tokenizer in tokenizer.ggml.pre, or NULL. *loses is set where the name says
+ * nothing or the opposite about the normalization. */
+const char *bpe_gguf_pre(const struct bpe *b, int *loses);
 #endif

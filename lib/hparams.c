@@ -267,7 +267,7 @@ static int arch_int(const struct hparams *h, const struct gguf *g, const char *k
 
 /* The three-part inverse of transformers' _compute_llama3_parameters: what GGUF keeps as divisors.
  */
-static double llama3_divisor(double inv, double factor, double low, double high, double orig)
+double hparams_llama3_divisor(double inv, double factor, double low, double high, double orig)
 {
     double wavelength = 2 * M_PI / inv;
     if (wavelength < orig / high)
@@ -296,8 +296,8 @@ static int read_rope_freqs(struct hparams *h, const struct tensor *t, struct err
     for (int orig = 64; orig <= 1 << 20 && !found; orig *= 2) {
         found = 1;
         for (int i = 0; i < half && found; i++) {
-            double want = llama3_divisor(pow(h->rope_theta, -2.0 * i / h->head_dim),
-                                         (double)largest, 1, 4, orig);
+            double want = hparams_llama3_divisor(pow(h->rope_theta, -2.0 * i / h->head_dim),
+                                                 (double)largest, 1, 4, orig);
             found = fabs(want - (double)d[i]) <= 1e-4 * want;
         }
         if (found)

@@ -35,4 +35,6 @@ int hparams_add_stop(struct hparams *h, int32_t id);       /* a set: no doubles 
 /* RoPE table (n_ctx, head_dim): per position cos[hd/2] then sin[hd/2]. inv_freq and angle in f32 as
  * Hugging Face computes them, cos and sin in double from that angle. */
 void hparams_rope_table(const struct hparams *h, int n_ctx, float *table);
+/* What the llama-3 rule divides the frequency inv by. */
+double hparams_llama3_divisor(double inv, double factor, double low, double high, double orig);
 #endif

@@ -198,8 +198,7 @@ static int convert(void *arg, int i, void *buf, struct err *e)
     return 0;
 }
 
-/* Ends of a turn or text that a chat model may write, whatever its files name as eos. */
-static int merge_stops(struct import *im, struct err *e)
+const char *import_end_mark(int i)
 {
     static const char *const ends[] = {"<|im_end|>",
                                        "<|endoftext|>",
@@ -208,14 +207,19 @@ static int merge_stops(struct import *im, struct err *e)
                                        "<|end|>",
                                        ("<\xef\xbd\x9c"
                                         "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>")};
+    return (size_t)i < sizeof ends / sizeof *ends ? ends[i] : NULL;
+}
+
+static int merge_stops(struct import *im, struct err *e)
+{
     int rc = 0;
     if (!im->tok)
         return 0;
     rc = hparams_add_stop(&im->h, bpe_eos(im->tok));
     if (im->eos)
         rc |= hparams_add_stop(&im->h, bpe_id(im->tok, im->eos));
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        int32_t id = bpe_id(im->tok, ends[i]);
+    for (int i = 0; import_end_mark(i); i++) {
+        int32_t id = bpe_id(im->tok, import_end_mark(i));
         if (id >= 0 && bpe_is_special(im->tok, id))
             rc |= hparams_add_stop(&im->h, id);
     }

@@ -31,4 +31,7 @@ struct import_want {
     uint64_t dim[2];
 };
 int import_wanted(const struct hparams *h, int i, struct import_want *w);
+/* Ends of a turn or text that a chat model may write, whatever its files name as eos: the i-th text, NULL at
+ * the end. Special tokens of these texts become stop ids; llama.cpp knows them all by their texts too. */
+const char *import_end_mark(int i);
 #endif
