@@ -49,6 +49,14 @@ static cJSON *list_of(const struct gguf *g, const char *key)
     return list;
 }
 
+/* Weights alone: llama.cpp's converter says so for a model without a vocabulary. */
+static int no_vocabulary(const struct gguf *g)
+{
+    const struct gguf_str *s = gguf_string(g, "tokenizer.ggml.model");
+    return s && ((s->n == 4 && memcmp(s->p, "none", 4) == 0) ||
+                 (s->n == 8 && memcmp(s->p, "no_vocab", 8) == 0));
+}
+
 int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e)
 {
     struct gguf g;
@@ -58,7 +66,8 @@ int import_gguf(const char *in, const char *out, struct import_done *done, struc
     int rc = gguf_open(&g, in, e);
     if (rc < 0)
         return rc;
-    if ((rc = hparams_from_gguf(&im.h, &g, e)) < 0 || (rc = bpe_load_gguf(&im.tok, &g, e)) < 0)
+    if ((rc = hparams_from_gguf(&im.h, &g, e)) < 0 ||
+        (!no_vocabulary(&g) && (rc = bpe_load_gguf(&im.tok, &g, e)) < 0))
         goto done;
     im.source = &g;
     im.tensor = g.tensor;

@@ -110,10 +110,12 @@ same_apr() {
         <(meta "$2" | jq -S 'del(.provenance, .source, .original_format)')
 }
 
-golden() { # the case's folder in $g
-    [ -e "$APR_SHARED/golden/golden.tar.xz" ] || skip "no $APR_SHARED/golden"
-    g="golden/$1"
-    tar -xf "$APR_SHARED/golden/golden.tar.xz" "$g/model.safetensors" "$g/config.json" "$g/generation_config.json"
+# the hyper-parameters alone; stop ids as a set
+same_hparams() {
+    local k='[.architecture, .hidden_size, .num_layers, .num_heads, .num_kv_heads, .head_dim, .intermediate_size, .vocab_size,
+        .max_position_embeddings, .rope_theta, .rope_scaling, .rms_norm_eps, .tie_word_embeddings, .attention_bias, .qk_norm,
+        (.stop_token_ids | sort), .bos_token_id, .pad_token_id, .add_bos_token]'
+    diff <(meta "$1" | jq "$k") <(meta "$2" | jq "$k")
 }
 
 @test "the built-in model comes back as llama.cpp wrote it: each tensor's bytes, each key" {
@@ -177,13 +179,16 @@ E2
 }
 
 @test "golden cases in BF16 and F32: tensors, shapes and hyper-parameters of each" {
+    [ -e "$APR_SHARED/golden/golden.tar.xz" ] || skip "no $APR_SHARED/golden"
+    tar -xf "$APR_SHARED/golden/golden.tar.xz" golden/{qwen2-tied,qwen2-untied,qwen3-headdim}/{model.safetensors,{,generation_}config.json}
     for c in qwen2-tied qwen2-untied qwen3-headdim; do
-        golden "$c"
+        g="golden/$c"
         for t in bf16 f32; do
             "$APR_BIN/st2apr" "$g" --no-tokenizer --type "$t" -o "$c-$t.apr"
             run --separate-stderr -0 "$x" "$c-$t.apr" -o b.gguf
-            [[ "$stderr" == *"no tokenizer"* ]]
-            meta "$c-$t.apr" >m.json
+            [[ "$stderr" == "apr2gguf: $c-$t.apr: no tokenizer: "* ]]
+            "$APR_BIN/gguf2apr" b.gguf -o back.apr
+            same_hparams "$c-$t.apr" back.apr
             python3 - "$g" b.gguf "$t" <<'E2'
 from gguf import *
 import json
@@ -260,12 +265,13 @@ E2
     "$APR_BIN/gguf2apr" b.gguf -o c.apr
     [ "$(meta c.apr | jq -c '[.rope_type, .rope_scaling, (.stop_token_ids | sort), .add_bos_token]')" = \
         '[0,{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64},[128001,128008,128009],true]' ]
+    same_hparams a.apr c.apr
     "$x" c.apr -o d.gguf
     cmp b.gguf d.gguf
-    # two orders of the same sums: equal but for their last digits; without the change of rows nothing would be
-    head -c 3000 "$TOP/lib/cli.c" >text
+    # two orders of the same sums; with rows that had not moved the figures would differ by 5e-5
+    head -c 700 "$TOP/lib/cli.c" >text
     for m in a c; do "$APR_BIN/apr-ppl" "$m.apr" text --ctx 64 --json -o "$m.json"; done
-    jq -e --slurpfile c c.json '.scored > 500 and (.ppl / $c[0].ppl - 1 | fabs) < 1e-5' a.json
+    jq -e --slurpfile c c.json '.scored > 200 and (.ppl / $c[0].ppl - 1 | fabs) < 1e-7' a.json
     cmp <("$APR_BIN/apr-tok" --bos a.apr text) <("$APR_BIN/apr-tok" --bos c.apr text)
     # rows of blocks are moved whole: quantizing and exporting may change places
     python3 "$f/mk.py" hf32 llama - 300 F32 hidden_size=32
@@ -300,7 +306,8 @@ types = k['tokenizer.ggml.token_type'][1][1]
 assert len(types) == 151936 and types[151645] == 3 and types[151668] == 4 and types[151900] == 5 and types[9707] == 1
 E2
     "$APR_BIN/gguf2apr" b.gguf -o c.apr
-    for m in a c; do "$APR_BIN/apr-ppl" "$m.apr" "$TOP/lib/err.h" --ctx 64 --json -o "$m.json"; done
+    head -c 500 "$TOP/lib/err.h" >text
+    for m in a c; do "$APR_BIN/apr-ppl" "$m.apr" text --ctx 64 --json -o "$m.json"; done
     [ "$(jq .ppl a.json)" = "$(jq .ppl c.json)" ]
     [ "$(meta c.apr | jq -c '[.rope_scaling, .stop_token_ids]')" = "$(meta a.apr | jq -c '[.rope_scaling, .stop_token_ids]')" ]
 }

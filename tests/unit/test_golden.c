@@ -5,8 +5,10 @@
  * (transformers 5.17.0, float32).  Two cases are in tests/vectors; the others are taken from the
  * archive where it is present. */
 #include "apr.h"
+#include "export.h"
 #include "forward.h"
 #include "hf_apr.h"
+#include "import.h"
 #include "safetensors.h"
 #include "tap.h"
 #include <math.h>
@@ -296,6 +298,26 @@ static void built_in(const char *apr)
     kn_close(dev);
 }
 
+/* The same model after a GGUF file: llama's rows of q and k have moved, and its RoPE with them. */
+static void by_gguf(const char *name, const char *apr, const char *dir)
+{
+    char gguf[120], back[120], what[80];
+    struct err e = {0};
+    struct export_done out;
+    struct import_done in;
+    snprintf(gguf, sizeof gguf, "%s.gguf", apr);
+    snprintf(back, sizeof back, "%s.back", apr);
+    snprintf(what, sizeof what, "%s by way of GGUF", name);
+    int rc = export_gguf(apr, gguf, &out, &e);
+    if (rc == 0)
+        rc = import_gguf(gguf, back, &in, &e);
+    ok(rc == 0, "%s: written and read %s", what, e.msg);
+    if (rc == 0) {
+        ok(in.h.rope_pairs == (strcmp(in.h.arch, "llama") == 0), "%s: RoPE's pairs", what);
+        device(what, "cpu", back, dir);
+    }
+}
+
 int main(void)
 {
     /* the small ones on every device; of the others ref computes only what they alone have
@@ -325,6 +347,8 @@ int main(void)
         ok(rc == 0, "%s: as an .apr %s", cases[c].name, e.msg);
         for (int d = 0; rc == 0 && cases[c].devices[d]; d++)
             device(cases[c].name, cases[c].devices[d], apr, dir);
+        if (rc == 0)
+            by_gguf(cases[c].name, apr, dir);
     }
     snprintf(apr, sizeof apr, "%s/built-in.apr", tmp);
     built_in(apr);
