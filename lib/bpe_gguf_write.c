@@ -8,28 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* n bytes as byte-alphabet UTF-8 (bpe_unmap's inverse): at most 2n bytes at out; their number. */
-static size_t map(const char *s, size_t n, char *out)
-{
-    size_t m = 0;
-    for (size_t i = 0; i < n; i++) {
-        unsigned b = (uint8_t)s[i], c = b;
-        if (b <= 32)
-            c = 256 + b;
-        else if (b >= 127 && b <= 160)
-            c = 256 + 33 + b - 127;
-        else if (b == 173)
-            c = 256 + 67;
-        if (c < 0x80)
-            out[m++] = (char)c;
-        else {
-            out[m++] = (char)(0xC0 | c >> 6);
-            out[m++] = (char)(0x80 | (c & 63));
-        }
-    }
-    return m;
-}
-
 static const char *text(const struct bpe *b, uint32_t id, size_t *n)
 {
     *n = b->off[id + 1] - b->off[id];
@@ -85,7 +63,7 @@ static int tokens(const struct bpe *b, uint32_t n_vocab, char *buf, struct gguf_
             s = text(b, i, &n);
             *loses |= (b->kind[i] & odd) != 0;
             if (type[i] == BPE_GGUF_NORMAL) {
-                n = map(s, n, buf);
+                n = bpe_map(s, n, buf);
                 s = buf;
             }
         }
@@ -110,10 +88,10 @@ static int merges(const struct bpe *b, char *buf, struct gguf_out *w, struct err
                                "both",
                                m[i], r);
         const char *s = text(b, m[0], &n);
-        k = map(s, n, buf);
+        k = bpe_map(s, n, buf);
         buf[k++] = ' ';
         s = text(b, m[1], &n);
-        k += map(s, n, buf + k);
+        k += bpe_map(s, n, buf + k);
         gguf_out_item(w, buf, k);
     }
     return 0;

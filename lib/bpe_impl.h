@@ -96,6 +96,8 @@ void bpe_build_free(struct bpe_build *w);
 /* n bytes of byte-alphabet UTF-8 to the bytes they stand for, in place or to another place; the
  * length, or -1 if a character is outside the alphabet. */
 long bpe_unmap(const char *s, size_t n, char *out);
+/* Back: n bytes to byte-alphabet UTF-8, at most 2n bytes at out; their number. */
+size_t bpe_map(const char *s, size_t n, char *out);
 
 enum { /* tokenizer.ggml.token_type */
        BPE_GGUF_NORMAL = 1,

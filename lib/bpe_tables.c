@@ -325,6 +325,27 @@ long bpe_unmap(const char *str, size_t n, char *out)
     return (long)m;
 }
 
+size_t bpe_map(const char *s, size_t n, char *out)
+{
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned b = (uint8_t)s[i], c = b;
+        if (b <= 32)
+            c = 256 + b;
+        else if (b >= 127 && b <= 160)
+            c = 256 + 33 + b - 127;
+        else if (b == 173)
+            c = 256 + 67;
+        if (c < 0x80)
+            out[m++] = (char)c;
+        else {
+            out[m++] = (char)(0xC0 | c >> 6);
+            out[m++] = (char)(0x80 | (c & 63));
+        }
+    }
+    return m;
+}
+
 static int grow(void *pp, size_t *cap, size_t need, size_t size)
 {
     size_t c = *cap, bytes;

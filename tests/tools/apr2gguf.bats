@@ -358,7 +358,7 @@ assert b[at] == 5
 open('odd.gguf', 'wb').write(b[:at] + b'\1' + b[at + 1:])
 E2
     run --separate-stderr -65 "$x" own.apr -o b.gguf
-    [[ "$stderr" == "apr2gguf: own.apr: tensor model.layers.1.mlp.up_proj.weight: type APR_Q4: GGUF cannot hold it"* ]]
+    [[ "$stderr" == "apr2gguf: own.apr: tensor model.layers.1.mlp.up_proj.weight: type APR_Q4 is no type of weights"* ]]
     "$APR_BIN/gguf2apr" odd.gguf -o odd.apr
     run --separate-stderr -65 "$x" odd.apr -o b.gguf
     [[ "$stderr" == 'apr2gguf: odd.apr: token 276 "日本ab": not in the byte alphabet'* ]]

@@ -1,0 +1,28 @@
+/* export_impl.h - what the writers of the foreign formats share */
+#ifndef EXPORT_IMPL_H
+#define EXPORT_IMPL_H
+#include "apr.h"
+#include "bpe.h"
+#include "export.h"
+#include "hparams.h"
+
+struct exporter {
+    struct apr a;
+    struct hparams h;
+    struct bpe *tok;            /* NULL: the file has none */
+    int pairs;                  /* RoPE of the target: as hparams' rope_pairs */
+    struct tensor *out;         /* names of the target; the writer sets type, bytes and data */
+    const struct tensor **from; /* source of out[i] */
+    int *heads;                 /* of out[i] if its rows change their order, else 0 */
+    int n;                      /* there is room for one more */
+};
+/* Open, verify, and gather the tensors that the architecture needs, no more and no fewer, under GGUF's
+ * or Hugging Face's names; all refused that neither format's architecture of that name has. */
+int export_open(struct exporter *x, const char *in, int gguf, struct err *e);
+void export_close(struct exporter *x);
+/* out[i] gets this type; its data come from export_fill unless they can be taken as they lie. */
+void export_type(struct exporter *x, int i, int type);
+int export_fill(void *x, int i, void *buf, struct err *e); /* of struct exporter */
+/* The text of metadata key, or NULL. */
+const char *export_text(const struct exporter *x, const char *key);
+#endif
