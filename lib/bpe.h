@@ -14,6 +14,9 @@ int bpe_load_json(struct bpe **b, const char *tokenizer_json, struct err *e); /*
 int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e);
 int bpe_load_tables(struct bpe **b, const void *p, size_t n, const char *where, struct err *e);
 int bpe_save_tables(const struct bpe *b, void **p, size_t *n, struct err *e); /* malloc */
+/* tokenizer.json (malloc, *n bytes) from which bpe_load_json makes the same ids; ERR_DATA names a token that
+ * the format cannot hold. */
+char *bpe_save_json(const struct bpe *b, size_t *n, struct err *e);
 /* The tokenizer.ggml.* keys but for the ids of bos, eos and padding, with n_vocab entries: rows that have
  * no token are "[PADn]" as llama.cpp's converter names them.  ERR_DATA names a token that GGUF cannot
  * hold.  *loses: added tokens that take spaces with them, or normalization, of which GGUF says nothing. */

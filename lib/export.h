@@ -2,11 +2,13 @@
 #ifndef EXPORT_H
 #define EXPORT_H
 #include "err.h"
+#include "import.h"
 #include <stdint.h>
 
 struct export_done {
     char sha256[65];
-    uint64_t bytes; /* of the file; 0 if it went to standard output */
+    uint64_t
+        bytes; /* of the file (of the weights' file of a folder); 0 if it went to standard output */
     /* what the format says nothing of, for a warning */
     int no_tokenizer;    /* the .apr has none */
     int tokenizer_loses; /* added tokens that take spaces with them, or normalization */
@@ -15,4 +17,9 @@ struct export_done {
  * Weights keep their bytes; norms, biases and other vectors become F32.  in is verified first.  What GGUF
  * cannot hold is ERR_DATA naming tensor, token or key. */
 int export_gguf(const char *in, const char *out, struct export_done *done, struct err *e);
+/* in as a Hugging Face folder: model.safetensors, config.json, generation_config.json, tokenizer.json,
+ * tokenizer_config.json.  Matrices get the type, where IMPORT_KEEP turns blocks into BF16 and leaves the
+ * rest; vectors are only widened.  out appears whole or not at all. */
+int export_st(const char *in, const char *out, enum import_type type, struct export_done *done,
+              struct err *e);
 #endif

@@ -16,24 +16,34 @@
 #define TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define HEAD "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 
+/* of each kind the spelling of its family first */
+static const struct {
+    const char *regex;
+    enum pretok p;
+} known[] = {
+    {HEAD "\\p{N}" TAIL, PRETOK_QWEN},
+    {HEAD "\\p{N}{1,3}" TAIL, PRETOK_LLAMA3},
+    /* cl100k's spelling: possessive quantifiers and one [\r\n], the same language */
+    {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| "
+     "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
+     "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+     PRETOK_LLAMA3},
+};
+
 int pretok_of_regex(const char *regex)
 {
-    static const struct {
-        const char *regex;
-        enum pretok p;
-    } known[] = {
-        {HEAD "\\p{N}" TAIL, PRETOK_QWEN},
-        {HEAD "\\p{N}{1,3}" TAIL, PRETOK_LLAMA3},
-        /* cl100k's spelling: possessive quantifiers and one [\r\n], the same language */
-        {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| "
-         "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
-         "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
-         PRETOK_LLAMA3},
-    };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(regex, known[i].regex) == 0)
             return known[i].p;
     return 0;
+}
+
+const char *pretok_regex(enum pretok p)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].p == p)
+            return known[i].regex;
+    return NULL;
 }
 
 /* 1: bytes of a contraction at s, whose first byte is an apostrophe; 0 if there is none. */

@@ -11,6 +11,7 @@ enum pretok {
 };
 /* The pattern that tokenizer.json gives for each, and its other spellings; 0 if unknown. */
 int pretok_of_regex(const char *regex);
+const char *pretok_regex(enum pretok p); /* back: NULL if unknown */
 /* Bytes of the first word of s (n > 0 bytes of well-formed UTF-8). */
 size_t pretok_next(enum pretok p, const uint8_t *s, size_t n);
 #endif

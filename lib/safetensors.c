@@ -592,30 +592,47 @@ static char *header_text(const struct tensor *const *v, int n, const cJSON *meta
     return json_take(&j, len);
 }
 
+static int check_out(const char *path, const struct tensor *t, int streamed, struct err *e)
+{
+    size_t need;
+    if (dtype_rank(t->type) < 0)
+        return err_set(e, ERR_DATA, "%s: tensor %s: SafeTensors has no type %s", path, t->name,
+                       tensor_type_name(t->type));
+    if (!tensor_size(t->type, t->ndim, t->dim, &need) || need != t->bytes ||
+        (need && !t->data && !streamed))
+        return err_set(e, ERR_SOFTWARE, "%s: tensor %s: %zu bytes do not fit its shape", path,
+                       t->name, t->bytes);
+    return 0;
+}
+
 int safetensors_write(const char *path, const struct tensor *t, int n, const cJSON *meta,
                       char *sha256, struct err *e)
+{
+    return safetensors_stream(path, t, n, NULL, NULL, meta, sha256, e);
+}
+
+int safetensors_stream(const char *path, const struct tensor *t, int n,
+                       int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
+                       const cJSON *meta, char *sha256, struct err *e)
 {
     const struct tensor **v = malloc(((size_t)n + 1) * sizeof *v);
     struct outfile o;
     char *text = NULL;
-    size_t len, need;
+    void *buf = NULL;
+    size_t len, largest = 0;
     int rc = 0;
     if (!v)
         return err_set(e, ERR_NOMEM, "%s: out of memory", path);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && rc == 0; i++) {
         v[i] = &t[i];
-        if (dtype_rank(t[i].type) < 0)
-            rc = err_set(e, ERR_DATA, "%s: tensor %s: SafeTensors has no type %s", path, t[i].name,
-                         tensor_type_name(t[i].type));
-        else if (!tensor_size(t[i].type, t[i].ndim, t[i].dim, &need) || need != t[i].bytes ||
-                 (need && !t[i].data))
-            rc = err_set(e, ERR_SOFTWARE, "%s: tensor %s: %zu bytes do not fit its shape", path,
-                         t[i].name, t[i].bytes);
+        rc = check_out(path, &t[i], fill != NULL, e);
+        if (!t[i].data && t[i].bytes > largest)
+            largest = t[i].bytes;
     }
     if (rc < 0)
         goto done;
     qsort(v, (size_t)n, sizeof *v, by_dtype_then_name);
-    if (!(text = header_text(v, n, meta, &len))) {
+    if (!(text = header_text(v, n, meta, &len)) || (largest && !(buf = malloc(largest)))) {
         rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
         goto done;
     }
@@ -630,13 +647,15 @@ int safetensors_write(const char *path, const struct tensor *t, int n, const cJS
     if ((rc = outfile_write(&o, &padded, 8, e)) == 0 && (rc = outfile_write(&o, text, len, e)) == 0)
         rc = outfile_write(&o, "        ", padded - len, e);
     for (int i = 0; i < n && rc == 0; i++)
-        rc = outfile_write(&o, v[i]->data, v[i]->bytes, e);
+        if (v[i]->data || !v[i]->bytes || (rc = fill(arg, (int)(v[i] - t), buf, e)) == 0)
+            rc = outfile_write(&o, v[i]->data ? v[i]->data : buf, v[i]->bytes, e);
     if (rc < 0)
         outfile_abort(&o);
     else if ((rc = outfile_commit(&o, e)) == 0 && sha256)
         memcpy(sha256, o.hex, 65);
 done:
     free(text);
+    free(buf);
     free(v);
     return rc;
 }

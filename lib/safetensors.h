@@ -20,4 +20,8 @@ const struct tensor *safetensors_get(const struct safetensors *s, const char *na
 /* Write one file whole. metadata: string -> string object or NULL. */
 int safetensors_write(const char *path, const struct tensor *t, int n, const cJSON *metadata,
                       char *sha256, struct err *e);
+/* The same where some t[i].data are NULL: fill(arg, i, buf) writes t[i].bytes bytes, one tensor at a time. */
+int safetensors_stream(const char *path, const struct tensor *t, int n,
+                       int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
+                       const cJSON *metadata, char *sha256, struct err *e);
 #endif

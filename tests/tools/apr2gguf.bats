@@ -42,48 +42,6 @@ def read(path):
     assert base + end == len(b)
     return kv, out
 E2
-    # mk.py DIR ARCH TOKENIZER ROWS F32|BF16 [key=value of config.json]...: a random model of two layers in Hugging Face's form
-    cat >mk.py <<'E2'
-import json, os, random, shutil, struct, sys
-d, arch, tok, rows, dtype = sys.argv[1:6]
-c = {'model_type': arch, 'hidden_act': 'silu', 'hidden_size': 16, 'intermediate_size': 32, 'num_hidden_layers': 2,
-     'num_attention_heads': 4, 'num_key_value_heads': 2, 'head_dim': 8, 'max_position_embeddings': 128, 'rms_norm_eps': 1e-6,
-     'rope_theta': 10000.0, 'tie_word_embeddings': False, 'vocab_size': int(rows)}
-c.update((k, json.loads(v)) for k, v in (a.split('=', 1) for a in sys.argv[6:]))
-os.mkdir(d)
-json.dump(c, open(d + '/config.json', 'w'))
-if tok != '-':
-    shutil.copy(tok, d + '/tokenizer.json')
-E, F, H, V = c['hidden_size'], c['intermediate_size'], c['head_dim'], c['vocab_size']
-Q, K = H * c['num_attention_heads'], H * c['num_key_value_heads']
-t = {'model.embed_tokens.weight': [V, E], 'model.norm.weight': [E]}
-if not c['tie_word_embeddings']:
-    t['lm_head.weight'] = [V, E]
-for i in range(2):
-    p = 'model.layers.%d.' % i
-    t |= {p + 'input_layernorm.weight': [E], p + 'post_attention_layernorm.weight': [E], p + 'self_attn.q_proj.weight': [Q, E],
-          p + 'self_attn.k_proj.weight': [K, E], p + 'self_attn.v_proj.weight': [K, E], p + 'self_attn.o_proj.weight': [E, Q],
-          p + 'mlp.gate_proj.weight': [F, E], p + 'mlp.up_proj.weight': [F, E], p + 'mlp.down_proj.weight': [E, F]}
-    if arch == 'qwen3':
-        t |= {p + 'self_attn.q_norm.weight': [H], p + 'self_attn.k_norm.weight': [H]}
-    if arch == 'qwen2':
-        t |= {p + 'self_attn.q_proj.bias': [Q], p + 'self_attn.k_proj.bias': [K], p + 'self_attn.v_proj.bias': [K]}
-r, head, data = random.Random(7), {}, bytearray()
-exponent = bytes([0x3e, 0xbe, 0x3d, 0xbd][i % 4] for i in range(256)) # values of 0.03 to 0.5 of either sign
-for name, shape in t.items():
-    n = shape[0] * (shape[1] if len(shape) > 1 else 1)
-    x = bytearray(2 * n)
-    x[0::2], x[1::2] = r.randbytes(n), r.randbytes(n).translate(exponent)
-    if dtype == 'F32':
-        wide = bytearray(4 * n)
-        wide[1::4], wide[2::4], wide[3::4] = r.randbytes(n), x[0::2], x[1::2]
-        x = wide
-    head[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(x)]}
-    data += x
-h = json.dumps(head).encode()
-h += b' ' * (-len(h) % 8)
-open(d + '/model.safetensors', 'wb').write(struct.pack('<Q', len(h)) + h + data)
-E2
     "$APR_BIN/gguf2apr" "$TOP/data/models/tiny-coder-29m-Q8_0.gguf" -o tiny.apr
     "$APR_BIN/gguf2apr" "$TOP/tests/vectors/tiny.gguf" -o m.apr
     "$APR_BIN/st2apr" "$TOP/tests/vectors/tiny-hf" -o bf16.apr
@@ -230,7 +188,7 @@ E2
 }
 
 @test "llama from a folder: q and k change their rows, the divisors are written; from GGUF nothing moves" {
-    run python3 "$f/mk.py" hf llama "$TOP/tests/vectors/tokenizer/llama3.json" 128256 BF16 bos_token_id=128000 \
+    python3 "$TOP/tests/vectors/mk_random.py" hf llama "$TOP/tests/vectors/tokenizer/llama3.json" 128256 BF16 bos_token_id=128000 \
         'eos_token_id=[128001,128008,128009]' 'rope_scaling={"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64}'
     "$APR_BIN/st2apr" hf -o a.apr
     run --separate-stderr -0 "$x" a.apr -o b.gguf
@@ -274,7 +232,7 @@ E2
     jq -e --slurpfile c c.json '.scored > 200 and (.ppl / $c[0].ppl - 1 | fabs) < 1e-7' a.json
     cmp <("$APR_BIN/apr-tok" --bos a.apr text) <("$APR_BIN/apr-tok" --bos c.apr text)
     # rows of blocks are moved whole: quantizing and exporting may change places
-    python3 "$f/mk.py" hf32 llama - 300 F32 hidden_size=32
+    python3 "$TOP/tests/vectors/mk_random.py" hf32 llama - 300 F32 hidden_size=32
     "$APR_BIN/st2apr" hf32 --no-tokenizer -o f.apr
     "$APR_BIN/apr-quant" f.apr --type q8_0 -o q.apr
     "$x" -q q.apr -o q.gguf
@@ -292,7 +250,7 @@ E2
 }
 
 @test "qwen3: heads wider than the model; linear RoPE scaling" {
-    python3 "$f/mk.py" hf qwen3 "$TOP/tests/vectors/tokenizer/qwen3.json" 151936 BF16 eos_token_id=151645 tie_word_embeddings=true \
+    python3 "$TOP/tests/vectors/mk_random.py" hf qwen3 "$TOP/tests/vectors/tokenizer/qwen3.json" 151936 BF16 eos_token_id=151645 tie_word_embeddings=true \
         'rope_scaling={"type":"linear","factor":2.5}'
     "$APR_BIN/st2apr" hf -o a.apr
     "$x" a.apr -o b.gguf

@@ -1,0 +1,241 @@
+/* bpe_json_write - byte-level BPE as Hugging Face's tokenizer.json: bpe_json's inverse */
+#include "bpe_impl.h"
+#include "json.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text(const struct bpe *b, uint32_t id, size_t *n)
+{
+    *n = b->off[id + 1] - b->off[id];
+    return b->bytes + b->off[id];
+}
+
+/* Hugging Face's library numbers added tokens that are not in the vocabulary on from its end, whatever
+ * their "id" says.  1 if that gives the ids they have; else they must be in the vocabulary too. */
+static int follow_on(const struct bpe *b)
+{
+    uint32_t words = 0, i;
+    for (i = 0; i < b->head->n_id; i++)
+        words += b->kind[i] &&
+                 (b->kind[i] & (BPE_K_LITERAL | BPE_K_ADDED)) != (BPE_K_LITERAL | BPE_K_ADDED);
+    for (i = 0; i < b->head->n_id; i++) {
+        int after = (b->kind[i] & BPE_K_ADDED) && (b->kind[i] & BPE_K_LITERAL);
+        if (!b->kind[i] || after != (i >= words))
+            return 0;
+    }
+    return 1;
+}
+
+static void added_tokens(const struct bpe *b, struct json_out *j)
+{
+    json_key(j, "added_tokens");
+    json_begin(j, '[');
+    for (uint32_t i = 0; i < b->head->n_id; i++) {
+        int k = b->kind[i];
+        size_t n;
+        const char *s = text(b, i, &n);
+        if (!(k & BPE_K_ADDED))
+            continue;
+        json_begin(j, '{');
+        json_kv_int(j, "id", i);
+        json_key(j, "content");
+        json_strn(j, s, n);
+        json_kv_bool(j, "single_word", 0);
+        json_kv_bool(j, "lstrip", k & BPE_K_LSTRIP);
+        json_kv_bool(j, "rstrip", k & BPE_K_RSTRIP);
+        json_kv_bool(j, "normalized", k & BPE_K_NORMALIZED);
+        json_kv_bool(j, "special", k & BPE_K_SPECIAL);
+        json_end(j, '}');
+    }
+    json_end(j, ']');
+}
+
+/* Fixed parts of the pipeline, as the families' own files have them. */
+static void steps(const struct bpe *b, struct json_out *j)
+{
+    json_key(j, "normalizer");
+    json_raw(j, b->head->flags & BPE_F_NFC ? "{\"type\":\"NFC\"}" : "null");
+    json_key(j, "pre_tokenizer");
+    json_begin(j, '{');
+    json_kv_str(j, "type", "Sequence");
+    json_key(j, "pretokenizers");
+    json_begin(j, '[');
+    json_begin(j, '{');
+    json_kv_str(j, "type", "Split");
+    json_key(j, "pattern");
+    json_begin(j, '{');
+    json_kv_str(j, "Regex", pretok_regex((enum pretok)b->head->pretok));
+    json_end(j, '}');
+    json_kv_str(j, "behavior", "Isolated");
+    json_kv_bool(j, "invert", 0);
+    json_end(j, '}');
+    json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
+                "\"use_regex\":false}");
+    json_end(j, ']');
+    json_end(j, '}');
+    json_key(j, "decoder");
+    json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
+                "\"use_regex\":false}");
+}
+
+static void one_special(struct json_out *j, const char *s, size_t n)
+{
+    json_begin(j, '{');
+    json_key(j, "SpecialToken");
+    json_begin(j, '{');
+    json_key(j, "id");
+    json_strn(j, s, n);
+    json_kv_int(j, "type_id", 0);
+    json_end(j, '}');
+    json_end(j, '}');
+}
+
+/* bos before a text, and before each of a pair. */
+static void post_processor(const struct bpe *b, struct json_out *j)
+{
+    size_t n;
+    json_key(j, "post_processor");
+    if (!(b->head->flags & BPE_F_ADD_BOS)) {
+        json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
+                    "\"use_regex\":false}");
+        return;
+    }
+    const char *s = text(b, (uint32_t)b->head->bos, &n);
+    json_begin(j, '{');
+    json_kv_str(j, "type", "TemplateProcessing");
+    json_key(j, "single");
+    json_begin(j, '[');
+    one_special(j, s, n);
+    json_raw(j, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
+    json_end(j, ']');
+    json_key(j, "pair");
+    json_begin(j, '[');
+    one_special(j, s, n);
+    json_raw(j, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
+    one_special(j, s, n);
+    json_raw(j, "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}");
+    json_end(j, ']');
+    json_key(j, "special_tokens");
+    json_begin(j, '{');
+    char *name = malloc(n + 1); /* a key is a C string; added tokens hold no NUL */
+    if (!name) {
+        j->failed = 1;
+        return;
+    }
+    memcpy(name, s, n);
+    name[n] = 0;
+    json_key(j, name);
+    json_begin(j, '{');
+    json_kv_str(j, "id", name);
+    json_key(j, "ids");
+    json_begin(j, '[');
+    json_int(j, b->head->bos);
+    json_end(j, ']');
+    json_key(j, "tokens");
+    json_begin(j, '[');
+    json_str(j, name);
+    json_end(j, ']');
+    json_end(j, '}');
+    json_end(j, '}');
+    json_end(j, '}');
+    free(name);
+}
+
+static void vocab(const struct bpe *b, char *buf, struct json_out *j)
+{
+    int outside = follow_on(b);
+    json_key(j, "vocab");
+    json_begin(j, '{');
+    for (uint32_t i = 0; i < b->head->n_id; i++) {
+        int k = b->kind[i];
+        size_t n;
+        const char *s = text(b, i, &n);
+        if (!k || ((k & BPE_K_ADDED) && (k & BPE_K_LITERAL) && outside))
+            continue;
+        if (k & BPE_K_BYTES)
+            n = bpe_map(s, n, buf);
+        else
+            memcpy(buf, s, n);
+        buf[n] = 0;
+        json_kv_int(j, buf, i);
+    }
+    json_end(j, '}');
+}
+
+static void merges(const struct bpe *b, char *buf, struct json_out *j)
+{
+    json_key(j, "merges");
+    json_begin(j, '[');
+    for (uint32_t r = 0; r < b->head->n_merge; r++) {
+        size_t n, k;
+        const char *s = text(b, b->merge[3 * (size_t)r], &n);
+        k = bpe_map(s, n, buf);
+        buf[k++] = ' ';
+        s = text(b, b->merge[3 * (size_t)r + 1], &n);
+        json_strn(j, buf, k + bpe_map(s, n, buf + k));
+    }
+    json_end(j, ']');
+}
+
+/* What JSON and a post-processor cannot say; the longest text into *longest. */
+static int check(const struct bpe *b, size_t *longest, struct err *e)
+{
+    const struct bpe_head *h = b->head;
+    *longest = 0;
+    for (uint32_t i = 0; i < h->n_id; i++) {
+        size_t n;
+        const char *s = text(b, i, &n);
+        *longest = n > *longest ? n : *longest;
+        if ((b->kind[i] & BPE_K_LITERAL) && (!utf8_valid(s, n) || memchr(s, 0, n)))
+            return err_set(e, ERR_DATA,
+                           "token %u: its text is not UTF-8: tokenizer.json has no "
+                           "entry for it",
+                           i);
+    }
+    if ((h->flags & BPE_F_ADD_BOS) && (h->bos < 0 || !(b->kind[h->bos] & BPE_K_ADDED)))
+        return err_set(e, ERR_DATA, "bos %d is no added token: tokenizer.json cannot put it first",
+                       h->bos);
+    return 0;
+}
+
+char *bpe_save_json(const struct bpe *b, size_t *n, struct err *e)
+{
+    struct json_out j = {0};
+    size_t longest;
+    char *buf, *all;
+    if (check(b, &longest, e) < 0)
+        return NULL;
+    if (!(buf = malloc(4 * longest + 2))) { /* two texts, a byte as two, and a space between */
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    json_begin(&j, '{');
+    json_kv_str(&j, "version", "1.0");
+    json_key(&j, "truncation");
+    json_raw(&j, "null");
+    json_key(&j, "padding");
+    json_raw(&j, "null");
+    added_tokens(b, &j);
+    steps(b, &j);
+    post_processor(b, &j);
+    json_key(&j, "model");
+    json_begin(&j, '{');
+    json_kv_str(&j, "type", "BPE");
+    json_key(&j, "dropout");
+    json_raw(&j, "null");
+    json_key(&j, "unk_token");
+    json_raw(&j, "null");
+    json_kv_str(&j, "continuing_subword_prefix", "");
+    json_kv_str(&j, "end_of_word_suffix", "");
+    json_kv_bool(&j, "fuse_unk", 0);
+    json_kv_bool(&j, "byte_fallback", 0);
+    json_kv_bool(&j, "ignore_merges", b->head->flags & BPE_F_IGNORE_MERGES);
+    vocab(b, buf, &j);
+    merges(b, buf, &j);
+    json_end(&j, '}');
+    json_end(&j, '}');
+    free(buf);
+    if (!(all = json_take(&j, n)))
+        err_set(e, ERR_NOMEM, "out of memory");
+    return all;
+}

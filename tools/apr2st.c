@@ -1,0 +1,59 @@
+/* apr2st - write a model as a Hugging Face folder */
+#include "cli.h"
+#include "export.h"
+#include "outfile.h"
+#include <string.h>
+
+static struct {
+    const char *out, *dtype;
+} o;
+
+static const struct cli_opt opts[] = {
+    // clang-format off
+    CLI_STR('o', "output", &o.out, "DIR", "write the folder here; required"),
+    CLI_CHOICE('t', "dtype", &o.dtype, "f32|bf16|f16", "type of the matrices; default: as they are, blocks as bf16"),
+    CLI_END // clang-format on
+};
+static const struct cli cli = {.name = "apr2st",
+                               .what = "turn a .apr model into a Hugging Face folder",
+                               .usage = "IN.apr -o DIR [options]",
+                               .example = "apr2st model.apr -o model-hf",
+                               .opts = opts,
+                               .see = "apr2gguf(1), st2apr(1), apr(5)",
+                               .output_version = 1};
+
+static enum import_type type_of(const char *s)
+{
+    return !s                       ? IMPORT_KEEP
+           : strcmp(s, "f32") == 0  ? IMPORT_F32
+           : strcmp(s, "bf16") == 0 ? IMPORT_BF16
+                                    : IMPORT_F16;
+}
+
+/* Without slashes at the end: the sidecar lies beside the folder, not in it. */
+static const char *bare(const char *path)
+{
+    char *s = cli_strdup(path);
+    for (size_t n = strlen(s); n > 1 && s[n - 1] == '/';)
+        s[--n] = 0;
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    double start = cli_now();
+    struct err e = {0};
+    struct export_done done;
+    cli_parse(&cli, &argc, &argv);
+    if (argc != 1 || !o.out)
+        cli_usage(argc != 1 ? "one IN.apr is needed" : "-o DIR is needed");
+    o.out = bare(o.out);
+    if (export_st(argv[0], o.out, type_of(o.dtype), &done, &e) < 0)
+        cli_die(&e);
+    if (done.no_tokenizer)
+        cli_warn("%s: no tokenizer: the folder holds weights and configuration alone", argv[0]);
+    if (meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
+                   cli_now() - start, &e) < 0)
+        cli_die(&e);
+    return cli_exit(0);
+}
