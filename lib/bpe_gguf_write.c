@@ -8,17 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text(const struct bpe *b, uint32_t id, size_t *n)
-{
-    *n = b->off[id + 1] - b->off[id];
-    return b->bytes + b->off[id];
-}
-
 static size_t longest(const struct bpe *b)
 {
     size_t most = 0, n;
     for (uint32_t i = 0; i < b->head->n_id; i++) {
-        text(b, i, &n);
+        bpe_text(b, i, &n);
         most = n > most ? n : most;
     }
     return most;
@@ -28,7 +22,7 @@ static size_t longest(const struct bpe *b)
 static int type_of(const struct bpe *b, uint32_t id, int32_t *type, struct err *e)
 {
     size_t n;
-    const char *s = text(b, id, &n);
+    const char *s = bpe_text(b, id, &n);
     int k = b->kind[id];
     if (!k)
         *type = BPE_GGUF_UNUSED;
@@ -60,7 +54,7 @@ static int tokens(const struct bpe *b, uint32_t n_vocab, char *buf, struct gguf_
         type[i] = BPE_GGUF_UNUSED;
         if (i < b->head->n_id && b->kind[i]) {
             rc = type_of(b, i, &type[i], e);
-            s = text(b, i, &n);
+            s = bpe_text(b, i, &n);
             *loses |= (b->kind[i] & odd) != 0;
             if (type[i] == BPE_GGUF_NORMAL) {
                 n = bpe_map(s, n, buf);
@@ -87,10 +81,10 @@ static int merges(const struct bpe *b, char *buf, struct gguf_out *w, struct err
                                "token %u is an added token and a part of merge %u: GGUF cannot say "
                                "both",
                                m[i], r);
-        const char *s = text(b, m[0], &n);
+        const char *s = bpe_text(b, m[0], &n);
         k = bpe_map(s, n, buf);
         buf[k++] = ' ';
-        s = text(b, m[1], &n);
+        s = bpe_text(b, m[1], &n);
         k += bpe_map(s, n, buf + k);
         gguf_out_item(w, buf, k);
     }

@@ -52,6 +52,12 @@ struct bpe {
 #define BPE_NO_RANK UINT32_MAX
 
 uint64_t bpe_hash(const void *p, size_t n);
+/* The text of an id below n_id: empty if it has no token. */
+static inline const char *bpe_text(const struct bpe *b, uint32_t id, size_t *n)
+{
+    *n = b->off[id + 1] - b->off[id];
+    return b->bytes + b->off[id];
+}
 static inline uint32_t bpe_pair_hash(uint32_t left, uint32_t right)
 {
     uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;

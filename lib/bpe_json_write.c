@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text(const struct bpe *b, uint32_t id, size_t *n)
-{
-    *n = b->off[id + 1] - b->off[id];
-    return b->bytes + b->off[id];
-}
-
 /* Hugging Face's library numbers added tokens that are not in the vocabulary on from its end, whatever
  * their "id" says.  1 if that gives the ids they have; else they must be in the vocabulary too. */
 static int follow_on(const struct bpe *b)
@@ -33,7 +27,7 @@ static void added_tokens(const struct bpe *b, struct json_out *j)
     for (uint32_t i = 0; i < b->head->n_id; i++) {
         int k = b->kind[i];
         size_t n;
-        const char *s = text(b, i, &n);
+        const char *s = bpe_text(b, i, &n);
         if (!(k & BPE_K_ADDED))
             continue;
         json_begin(j, '{');
@@ -100,7 +94,7 @@ static void post_processor(const struct bpe *b, struct json_out *j)
                     "\"use_regex\":false}");
         return;
     }
-    const char *s = text(b, (uint32_t)b->head->bos, &n);
+    const char *s = bpe_text(b, (uint32_t)b->head->bos, &n);
     json_begin(j, '{');
     json_kv_str(j, "type", "TemplateProcessing");
     json_key(j, "single");
@@ -149,7 +143,7 @@ static void vocab(const struct bpe *b, char *buf, struct json_out *j)
     for (uint32_t i = 0; i < b->head->n_id; i++) {
         int k = b->kind[i];
         size_t n;
-        const char *s = text(b, i, &n);
+        const char *s = bpe_text(b, i, &n);
         if (!k || ((k & BPE_K_ADDED) && (k & BPE_K_LITERAL) && outside))
             continue;
         if (k & BPE_K_BYTES)
@@ -168,10 +162,10 @@ static void merges(const struct bpe *b, char *buf, struct json_out *j)
     json_begin(j, '[');
     for (uint32_t r = 0; r < b->head->n_merge; r++) {
         size_t n, k;
-        const char *s = text(b, b->merge[3 * (size_t)r], &n);
+        const char *s = bpe_text(b, b->merge[3 * (size_t)r], &n);
         k = bpe_map(s, n, buf);
         buf[k++] = ' ';
-        s = text(b, b->merge[3 * (size_t)r + 1], &n);
+        s = bpe_text(b, b->merge[3 * (size_t)r + 1], &n);
         json_strn(j, buf, k + bpe_map(s, n, buf + k));
     }
     json_end(j, ']');
@@ -184,7 +178,7 @@ static int check(const struct bpe *b, size_t *longest, struct err *e)
     *longest = 0;
     for (uint32_t i = 0; i < h->n_id; i++) {
         size_t n;
-        const char *s = text(b, i, &n);
+        const char *s = bpe_text(b, i, &n);
         *longest = n > *longest ? n : *longest;
         if ((b->kind[i] & BPE_K_LITERAL) && (!utf8_valid(s, n) || memchr(s, 0, n)))
             return err_set(e, ERR_DATA,

@@ -21,6 +21,7 @@ static const struct recipe_kind kinds[] = {
     {"apr-quant",   QUANTIZE, ".apr",  NULL},
     {"apr-compile", COMPILE,  ".bin",  NULL},
     {"apr2gguf",    COMPILE,  ".gguf", NULL},
+    {"apr2st",      COMPILE,  "",      "model.safetensors"},
     {"apr-report",  NONE,     ".md",   NULL},
     {"apr-card",    NONE,     ".md",   NULL},
     {"apr-info",    NONE,     ".txt",  NULL},
