@@ -286,7 +286,9 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e)
                *format = own(g, "format");
     int rc = 0;
     if (format && strcmp(format, "apr"))
-        return err_set(e, ERR_UNAVAILABLE, "--format %s: apr2gguf is not built yet", format);
+        return err_set(e, ERR_UNAVAILABLE,
+                       "--format %s: quantize to .apr, then apr export --format %s", format,
+                       format);
     if (g->n_operand != 1 || (!batch && !type))
         return err_set(e, ERR_USAGE,
                        "expected MODEL.apr --scheme int4|int8|q4k|q5k|q6k|fp16 -o OUT.apr");
