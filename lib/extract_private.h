@@ -103,6 +103,7 @@ struct finder {
     void **own; /* what candidates point into */
     int n_own, cap_own;
     size_t work, limit; /* bytes parsed, and how many may be */
+    size_t sought;      /* bytes that were looked through for a beginning: the same limit */
     int late;           /* of equal candidates the last */
     int nomem;
 };

@@ -403,13 +403,15 @@ static int may_begin(const struct finder *f, struct span line)
 
 /* Where the next code begins: a line that surely is code, with what looks like code just above it
  * ("N = 3"); NULL = nowhere. */
-static const char *code_start(const struct finder *f, const char *p, const char *end)
+static const char *code_start(struct finder *f, const char *p, const char *end)
 {
     const char *run = NULL;
     struct span line;
     struct lex x = {0};
-    while (span_line(&p, end, &line)) {
+    while (f->sought <= f->limit && span_line(&p, end, &line)) {
         int top = span_indent(line) == 0 && line.n && !(run && (x.triple || x.depth > 0));
+        f->sought +=
+            line.n + 1; /* a run that fails at its first line is sought again from the second */
         long k = top ? text_begins_code(line) : -1;
         if (is_program_asked(f) && (top ? text_is_code(line) : run != NULL) && reads(line))
             k = 0;

@@ -425,17 +425,22 @@ int text_is_aside(struct span s)
     static const char *const corrections[] = {"wait",    "wrong", "mistake", "incorrect",
                                               "correct", "fix",   "bug",     "error",
                                               "fail",    "revis", "final",   NULL};
-    static const char *const choices[] = {"alternative", "another ",       "other way",
-                                          "variant",     "equivalent",     "you can also",
-                                          "can also be", "could also",     "if you prefer",
-                                          "comparison",  "without using ", NULL};
+    static const char *const choices[] = {
+        "alternative", "another ",       "other way",   "variant",    "variation",
+        "equivalent",  "you can also",   "can also be", "could also", "if you prefer",
+        "comparison",  "without using ", NULL};
+    static const char *const answers[] = {
+        "implement", "solution", "complet", "improv", "optimi", "better",    "together", "updat",
+        "instead",   "actually", "should",  "answer", "code:",  "function:", "program:", NULL};
     enum { NEAR = 2048 }; /* bytes before the fence that are about it */
     struct span t = span_trim(s);
     if (t.n > NEAR)
         t = after(t, t.n - NEAR);
-    if (says(t, corrections))
+    if (says(t, corrections) || (t.n >= 2 && !strncasecmp(t.p, "no", 2) && span_word(t) == 2))
         return 0;
-    return says(t, choices) || (t.n >= 2 && !strncasecmp(t.p, "or", 2) && span_word(t) == 2);
+    if (says(t, choices) || (t.n >= 2 && !strncasecmp(t.p, "or", 2) && span_word(t) == 2))
+        return 1;
+    return !says(t, answers); /* a quotation, an extension, a warning example */
 }
 
 int text_begins_turn(struct span s)

@@ -120,7 +120,10 @@ many() { while [ $# -gt 0 ]; do yes "$1" | head -"$2" | tr -d '\n'; shift 2; don
     for what in '\\\"' 'f( ' 'has_close_elements( ' '/* ' '{ ' 'f = ' "' "; do
         { printf '{"task_id":"CPP/0","text":"```cpp\\n'; many "$what" 300000; echo '\n```"}'; } >>cpp.jsonl
     done
-    run -0 timeout 20 "$x" marks.jsonl
+    for what in 'x = = 1\n' 'f(x) = 1\n' 'lambda: x=1\n'; do
+        { printf '{"task_id":"a","text":"'; many "$what" 30000; echo 'def f(): pass\n"}'; } >>marks.jsonl
+    done
+    run -0 timeout 60 "$x" marks.jsonl
     run -0 timeout 60 "$x" --bench humaneval-x-cpp cpp.jsonl -o code.jsonl
     [ "$(wc -l <code.jsonl)" = 7 ]
 }
