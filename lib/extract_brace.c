@@ -271,8 +271,25 @@ static int given_at(struct span s, size_t at, size_t m, long *left)
     return opened_at(s, i, &value) < s.n || value;
 }
 
-/* Does `from` define outside of braces what `to` uses and does not define? */
-static int gives(struct span from, struct span to, long *left)
+/* Is the name defined in s, outside of braces? */
+static int given_in(struct span s, const char *name, long *left)
+{
+    size_t m = strlen(name);
+    struct scan x = {.s = s};
+    *left -= (long)s.n;
+    while (x.i<s.n && * left> 0) {
+        size_t at = x.i;
+        int c = step(&x);
+        if (c == (unsigned char)*name && x.depth == 0 && s.n - at >= m &&
+            !memcmp(s.p + at, name, m) && (at == 0 || !is_name((unsigned char)s.p[at - 1])) &&
+            (at + m == s.n || !is_name((unsigned char)s.p[at + m])) && given_at(s, at, m, left))
+            return 1;
+    }
+    return 0;
+}
+
+/* Does `from` define outside of braces what `to` uses and does not define? With `clash`: what `to` defines, too? */
+static int gives(struct span from, struct span to, int clash, long *left)
 {
     struct scan x = {.s = from};
     int looked = 0;
@@ -293,7 +310,7 @@ static int gives(struct span from, struct span to, long *left)
         *left -= (long)(to.n + m);
         memcpy(name, from.p + at, m);
         name[m] = 0;
-        if (uses(to, name) && !defines(to, name))
+        if (clash ? given_in(to, name, left) : uses(to, name) && !given_in(to, name, left))
             return 1;
     }
     return 0;
@@ -312,8 +329,11 @@ static int choose_lenders(const struct finder *f, int best, char *lends)
                 defines(c->s, "main") || (f->o->entry && uses(c->s, f->o->entry)))
                 continue;
             for (int k = 0; k < f->n && k < MAX_LENT && !lends[i]; k++)
-                lends[i] = (k == best || lends[k]) && gives(c->s, f->v[k].s, &left);
-            lends[i] |= best >= MAX_LENT && gives(c->s, f->v[best].s, &left);
+                lends[i] = (k == best || lends[k]) && gives(c->s, f->v[k].s, 0, &left);
+            lends[i] |= best >= MAX_LENT && gives(c->s, f->v[best].s, 0, &left);
+            for (int k = 0; k < f->n && k < MAX_LENT && lends[i];
+                 k++) /* nothing is defined twice */
+                lends[i] = k == i || !(k == best || lends[k]) || !gives(c->s, f->v[k].s, 1, &left);
             n += lends[i];
             changed |= lends[i];
         }
