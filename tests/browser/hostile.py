@@ -58,9 +58,9 @@ write("metrics <b>.jsonl", [dict(schema="metric/1", event="step", step=i, loss=v
                             enumerate([1.0, None, 1e308, -1e308, 0.5, 1e-300, 2.0])] + [dict(schema="metric/1", event="epoch", step=3, epoch=1, loss=None)])
 write("score.jsonl", [dict(schema="score/1", bench=TEXTS["script"], metric=TEXTS["quote"], value=1e-300, passed=1, n_task=1, n_sample=1,
                            bootstrap=[0, 1], verdicts={TEXTS["image"]: 3, "pass": "x"})])
-write("compare.jsonl", [dict(schema="compare/1", bench=TEXTS["script"], a=TEXTS["image"], b=TEXTS["quote"], difference=-1e300, n_task=3,
-                             bootstrap=[-1e300, 1e300], mcnemar_p=1e-300)])
-write("oracle.jsonl", [dict(schema="oracle/1", bench=TEXTS["script"], metric=TEXTS["css"], value=2, n_run=1, n_task=1, solved=1, always=1, sometimes=0,
+write("compare.jsonl", [dict(schema="compare/1", bench=TEXTS["script"], a=TEXTS["image"], b=TEXTS["quote"], difference=-1, n_task=3,
+                             bootstrap=[-1, 1], mcnemar_p=1e-300)])
+write("oracle.jsonl", [dict(schema="oracle/1", bench=TEXTS["script"], metric=TEXTS["css"], value=1, n_run=1, n_task=1, solved=1, always=1, sometimes=0,
                             never=0, runs=[dict(run=TEXTS["image"], unique=1, unique_tasks=[TEXTS["script"], 7])])])
 with open("score.jsonl.meta.json", "w") as f:
     json.dump(dict(schema="meta/1", sha256="x", tool=TEXTS["script"], version=TEXTS["image"], host=TEXTS["quote"], device="</dd>", end=TEXTS["css"],
