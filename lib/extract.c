@@ -45,6 +45,13 @@ int finder_own(struct finder *f, void *p)
     return 0;
 }
 
+struct span finder_text(struct finder *f, char *s)
+{
+    if (!s || finder_own(f, s) < 0)
+        return (struct span){NULL, 0};
+    return (struct span){s, strlen(s)};
+}
+
 void finder_add(struct finder *f, const struct candidate *c)
 {
     if (f->n >= MAX_CANDIDATES)

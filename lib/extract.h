@@ -3,12 +3,14 @@
  * An answer is cut into pieces: code fences, the text between them, inside the text the runs of lines
  * that are statements.  Each piece that could be the code is a candidate and is parsed (pyparse.h).
  * The best wins; of equal ones, in this order: a mark that names the language, a closed fence, an open
- * one, text; then the first of the answer, unless a later one is said to be better, or the last of a thinking block.
+ * one, text; then the first of the answer, unless a later fence is said to be better, or the last of a
+ * thinking block.
  *   1. it parses and defines what is asked for (nothing known: a function or class);
  *   2. it is the body of the function that the prompt began;
- *   3. it parses and defines something;
- *   4. it defines what is asked for, and does not parse;
- *   5. the rest, ones with a definition first.
+ *   3. it defines what is asked for without code: the question's own head again;
+ *   4. it parses and defines something;
+ *   5. it defines what is asked for, and does not parse;
+ *   6. the rest, ones with a definition first.
  * What the winner uses and other pieces define is put before it (behind it, if it is a body).  The
  * rules in full: apr-extract(1). */
 #ifndef EXTRACT_H

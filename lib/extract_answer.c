@@ -222,17 +222,16 @@ static int boxed(struct finder *f, struct span text)
     static const char mark[] = "\\boxed{";
     const char *p = NULL, *end = text.p + text.n, *q = text.p;
     struct span s;
-    char *plain;
     while ((q = memmem(q, (size_t)(end - q), mark, sizeof mark - 1)))
         p = q += sizeof mark - 1;
     if (!p || !(s = braced(p, end)).p)
         return 0;
-    if (!(plain = without_latex(span_trim(s))) || finder_own(f, plain) < 0) {
+    s = finder_text(f, without_latex(span_trim(s)));
+    if (!s.p) {
         f->nomem = 1;
         return 0;
     }
-    s = (struct span){plain, strlen(plain)};
-    if (f->o->asked == EXTRACT_CALL ? !fits(f, s) : s.n > 4096 || !is_literal(plain))
+    if (f->o->asked == EXTRACT_CALL ? !fits(f, s) : s.n > 4096 || !is_literal(s.p))
         return 0;
     return put(f, s, EXTRACT_RAW);
 }

@@ -104,21 +104,28 @@ static int is_stub(struct span s, size_t i)
     return c == '}' || span_starts((struct span){s.p + from, s.n - from}, "throw new Error(");
 }
 
+/* Where the name comes next, as a whole word outside of literals; 0: nowhere. */
+static int next_name(struct scan *x, const char *name, size_t *at)
+{
+    size_t m = strlen(name);
+    struct span s = x->s;
+    while ((*at = x->i) < s.n)
+        if (step(x) == (unsigned char)*name && s.n - *at >= m && !memcmp(s.p + *at, name, m) &&
+            (*at == 0 || !is_name((unsigned char)s.p[*at - 1])) &&
+            (*at + m == s.n || !is_name((unsigned char)s.p[*at + m])))
+            return 1;
+    return 0;
+}
+
 /* 0, or 1: the name is defined; 2: by a function without code. */
 static int defines(struct span s, const char *name)
 {
-    size_t m = strlen(name), looked = 0;
+    size_t m = strlen(name), looked = 0, at;
     struct scan x = {.s = s};
-    int found = 0;
-    while (x.i < s.n && looked < 1000 && found != 1) {
-        size_t at = x.i, brace;
-        int c = step(&x), value;
-        if (c <= 0 || c != (unsigned char)*name || s.n - at < m || memcmp(s.p + at, name, m) ||
-            (at > 0 && is_name((unsigned char)s.p[at - 1])) ||
-            (at + m < s.n && is_name((unsigned char)s.p[at + m])))
-            continue;
+    int found = 0, value;
+    while (looked < 1000 && found != 1 && next_name(&x, name, &at)) {
         looked++;
-        brace = opened_at(s, at + m, &value);
+        size_t brace = opened_at(s, at + m, &value);
         if (brace < s.n)
             found = is_stub(s, brace) ? 2 : 1;
         else if (value)
@@ -236,17 +243,9 @@ enum { MAX_LENT = 16, MAX_NAMES = 200, MAX_PIECE = 1 << 14, MAX_LOOKED = 1 << 25
 
 static int uses(struct span s, const char *name)
 {
-    size_t m = strlen(name);
     struct scan x = {.s = s};
-    while (x.i < s.n) {
-        size_t at = x.i;
-        int c = step(&x);
-        if (c > 0 && c == (unsigned char)*name && s.n - at >= m && !memcmp(s.p + at, name, m) &&
-            (at == 0 || !is_name((unsigned char)s.p[at - 1])) &&
-            (at + m == s.n || !is_name((unsigned char)s.p[at + m])))
-            return 1;
-    }
-    return 0;
+    size_t at;
+    return next_name(&x, name, &at);
 }
 
 /* Is the name that s.p[at] begins (m bytes) defined there, outside of braces? */
@@ -274,21 +273,17 @@ static int given_at(struct span s, size_t at, size_t m, long *left)
 /* Is the name defined in s, outside of braces? */
 static int given_in(struct span s, const char *name, long *left)
 {
-    size_t m = strlen(name);
     struct scan x = {.s = s};
+    size_t at;
     *left -= (long)s.n;
-    while (x.i<s.n && * left> 0) {
-        size_t at = x.i;
-        int c = step(&x);
-        if (c == (unsigned char)*name && x.depth == 0 && s.n - at >= m &&
-            !memcmp(s.p + at, name, m) && (at == 0 || !is_name((unsigned char)s.p[at - 1])) &&
-            (at + m == s.n || !is_name((unsigned char)s.p[at + m])) && given_at(s, at, m, left))
+    while (*left > 0 && next_name(&x, name, &at))
+        if (x.depth == 0 && given_at(s, at, strlen(name), left))
             return 1;
-    }
     return 0;
 }
 
-/* Does `from` define outside of braces what `to` uses and does not define? With `clash`: what `to` defines, too? */
+/* Does `from` define outside of braces what `to` uses and does not define? With `clash`: what `to`
+ * defines, too? */
 static int gives(struct span from, struct span to, int clash, long *left)
 {
     struct scan x = {.s = from};
@@ -331,8 +326,8 @@ static int choose_lenders(const struct finder *f, int best, char *lends)
             for (int k = 0; k < f->n && k < MAX_LENT && !lends[i]; k++)
                 lends[i] = (k == best || lends[k]) && gives(c->s, f->v[k].s, 0, &left);
             lends[i] |= best >= MAX_LENT && gives(c->s, f->v[best].s, 0, &left);
-            for (int k = 0; k < f->n && k < MAX_LENT && lends[i];
-                 k++) /* nothing is defined twice */
+            /* nothing is defined twice */
+            for (int k = 0; k < f->n && k < MAX_LENT && lends[i]; k++)
                 lends[i] = k == i || !(k == best || lends[k]) || !gives(c->s, f->v[k].s, 1, &left);
             n += lends[i];
             changed |= lends[i];

@@ -6,14 +6,6 @@
 
 enum { LEAST_INDENT = 2, MAX_TEXT = 1 << 18 }; /* columns; bytes that are looked at */
 
-static int owned(struct finder *f, char *s, struct span *t)
-{
-    if (!s || finder_own(f, s) < 0)
-        return 0;
-    *t = (struct span){s, strlen(s)};
-    return 1;
-}
-
 /* Add what parses: "write `def f(x)` first" is prose. */
 static void offer(struct finder *f, struct span s, unsigned mended, const char *why)
 {
@@ -44,7 +36,7 @@ static void session(struct finder *f, struct span s)
         if (!span_starts(span_trim(line), ">>> "))
             continue;
         s = (struct span){line.p, (size_t)(end - line.p)};
-        if (owned(f, mend_text(EXTRACT_MEND_PROMPTS, s, 0, &f->nomem), &t))
+        if ((t = finder_text(f, mend_text(EXTRACT_MEND_PROMPTS, s, 0, &f->nomem))).p)
             offer(f, t, EXTRACT_MEND_PROMPTS, "prompts of a session");
         return;
     }
@@ -83,7 +75,7 @@ static void blocks(struct finder *f, struct span s)
     struct span block, t;
     size_t least;
     while (next_block(&p, s.p + s.n, &block, &least))
-        if (owned(f, mend_indent(block, (struct span){"", 0}, least, 0, &f->nomem), &t))
+        if ((t = finder_text(f, mend_indent(block, (struct span){"", 0}, least, 0, &f->nomem))).p)
             offer(f, t, EXTRACT_MEND_INDENT, "unexpected indent");
 }
 

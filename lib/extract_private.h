@@ -109,6 +109,8 @@ struct finder {
 };
 const char *finder_prompt(const struct finder *f); /* what a body is appended to */
 int finder_own(struct finder *f, void *p);         /* 0, or -1 and p is freed */
+struct span finder_text(struct finder *f,
+                        char *s); /* s, now f's; empty with NULL if there is none */
 void finder_add(struct finder *f, const struct candidate *c);
 
 void python_region(struct finder *f, const struct region *r); /* extract_python.c */

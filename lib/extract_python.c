@@ -53,9 +53,14 @@ static int holds(struct span s, const char *word)
     return memmem(s.p, s.n, word, strlen(word)) != NULL;
 }
 
+static int reads_stream(struct span s)
+{
+    return holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput");
+}
+
 static int reads(struct span s)
 {
-    return holds(s, "input(") || holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput");
+    return holds(s, "input(") || reads_stream(s);
 }
 
 /* Is it a program that is judged by what it reads and writes? */
@@ -67,8 +72,7 @@ static int is_program_asked(const struct finder *f)
 /* Such a program does both; what only reads is a piece of one. */
 static int is_filter(const struct py_module *m, struct span s)
 {
-    return (uses(m, "input") || holds(s, "stdin") || holds(s, "open(0") || holds(s, "fileinput") ||
-            (m->more && holds(s, "input("))) &&
+    return (uses(m, "input") || reads_stream(s) || (m->more && holds(s, "input("))) &&
            (uses(m, "print") || holds(s, "write") || (m->more && holds(s, "print(")));
 }
 
@@ -77,8 +81,8 @@ static void look(const struct finder *f, const struct py_module *m, struct span 
                  struct candidate *c)
 {
     const struct extract_opts *o = f->o;
-    int def = 0, asked = 0, real = 0,
-        said = 0; /* a definition, what is asked for, and not a stub */
+    int def = 0, asked = 0, real = 0; /* a definition, what is asked for, and not a stub */
+    int said = 0;                     /* what is asked for, by a definition */
     for (int i = 0; i < m->n; i++) {
         const struct py_stmt *s = &m->stmt[i];
         struct span t = {text.p + s->begin, s->end - s->begin};
@@ -251,13 +255,6 @@ static int as_body(struct finder *f, struct span s, struct candidate *c, int cut
     return 1;
 }
 
-static struct span own(struct finder *f, char *s)
-{
-    if (!s || finder_own(f, s) < 0)
-        return (struct span){NULL, 0};
-    return (struct span){s, strlen(s)};
-}
-
 static size_t common_indent(struct span s)
 {
     const char *p = s.p;
@@ -281,7 +278,7 @@ static int indented(struct finder *f, struct span s, struct candidate *c)
         struct span t;
         struct candidate moved = *c;
         moved.mended |= EXTRACT_MEND_INDENT;
-        t = own(f, mend_indent(s, (struct span){"", 0}, k, 0, &f->nomem));
+        t = finder_text(f, mend_indent(s, (struct span){"", 0}, k, 0, &f->nomem));
         if (t.p && as_program(f, t, &moved)) {
             if (f->n > n && (f->v[n].rank >= RANK_STUB || f->o->no_body))
                 return 1;
@@ -329,7 +326,7 @@ static int flush_body(struct finder *f, struct span s, struct candidate *c)
         struct candidate moved = *c;
         if (try < 2 ? !block.n && !span_starts(first, "return ") : text_begins_code(first) == 0)
             continue;
-        t = own(f, mend_indent(s, add, try < 2 ? k : all, try < 2, &f->nomem));
+        t = finder_text(f, mend_indent(s, add, try < 2 ? k : all, try < 2, &f->nomem));
         moved.mended |= EXTRACT_MEND_INDENT;
         if (t.p && body_length(f, t, 0, &moved) >= (try < 2 ? needs + add.n - k : t.n))
             return as_body(f, t, &moved, 0);
@@ -356,7 +353,7 @@ static int mended(struct finder *f, struct span s, struct candidate c)
     if (f->o->as_is || s.n > MAX_MEND)
         return 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct span t = own(f, mend_text(steps[i].what, s, steps[i].tab, &f->nomem));
+        struct span t = finder_text(f, mend_text(steps[i].what, s, steps[i].tab, &f->nomem));
         unsigned before = c.mended;
         f->work += s.n;
         if (!t.p)
@@ -377,7 +374,7 @@ static int as_whole(struct finder *f, struct span s, struct candidate *c)
 {
     if (!f->o->as_is && s.n <= MAX_MEND && mend_needs_html(s)) { /* "a &lt; b" may parse as it is */
         struct candidate html = *c;
-        struct span t = own(f, mend_text(EXTRACT_MEND_HTML, s, 0, &f->nomem));
+        struct span t = finder_text(f, mend_text(EXTRACT_MEND_HTML, s, 0, &f->nomem));
         html.mended |= EXTRACT_MEND_HTML;
         html.line = 1;
         html.why = "escapes of HTML";
@@ -408,10 +405,9 @@ static const char *code_start(struct finder *f, const char *p, const char *end)
     const char *run = NULL;
     struct span line;
     struct lex x = {0};
-    while (f->sought <= f->limit && span_line(&p, end, &line)) {
+    /* a run that fails at its first line is sought again from the second: counted as work */
+    for (; f->sought <= f->limit && span_line(&p, end, &line); f->sought += line.n + 1) {
         int top = span_indent(line) == 0 && line.n && !(run && (x.triple || x.depth > 0));
-        f->sought +=
-            line.n + 1; /* a run that fails at its first line is sought again from the second */
         long k = top ? text_begins_code(line) : -1;
         if (is_program_asked(f) && (top ? text_is_code(line) : run != NULL) && reads(line))
             k = 0;
@@ -541,7 +537,7 @@ static struct span dedent(struct finder *f, const struct region *r)
         *w++ = '\n';
     }
     *w = 0;
-    t = own(f, out);
+    t = finder_text(f, out);
     return t.p ? t : (struct span){r->s.p, 0};
 }
 
