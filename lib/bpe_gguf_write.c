@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t longest(const struct bpe *b)
-{
-    size_t most = 0, n;
-    for (uint32_t i = 0; i < b->head->n_id; i++) {
-        bpe_text(b, i, &n);
-        most = n > most ? n : most;
-    }
-    return most;
-}
-
 /* Type of an entry, or ERR_DATA. */
 static int type_of(const struct bpe *b, uint32_t id, int32_t *type, struct err *e)
 {
@@ -74,19 +64,13 @@ static int merges(const struct bpe *b, char *buf, struct gguf_out *w, struct err
     gguf_out_strs(w, "tokenizer.ggml.merges");
     for (uint32_t r = 0; r < b->head->n_merge; r++) {
         const uint32_t *m = b->merge + 3 * (size_t)r;
-        size_t n, k;
         for (int i = 0; i < 3; i++)
             if (b->kind[m[i]] & BPE_K_ADDED)
                 return err_set(e, ERR_DATA,
                                "token %u is an added token and a part of merge %u: GGUF cannot say "
                                "both",
                                m[i], r);
-        const char *s = bpe_text(b, m[0], &n);
-        k = bpe_map(s, n, buf);
-        buf[k++] = ' ';
-        s = bpe_text(b, m[1], &n);
-        k += bpe_map(s, n, buf + k);
-        gguf_out_item(w, buf, k);
+        gguf_out_item(w, buf, bpe_merge_text(b, r, buf));
     }
     return 0;
 }
@@ -102,7 +86,7 @@ int bpe_save_gguf(const struct bpe *b, int n_vocab, struct gguf_out *w, int *los
     if ((uint32_t)n_vocab < b->head->n_id)
         return err_set(e, ERR_DATA, "the tokenizer has %u tokens, the embedding %d rows",
                        b->head->n_id, n_vocab);
-    if (!(buf = malloc(4 * longest(b) + 1))) /* two texts, a byte as two, and the space between */
+    if (!(buf = malloc(bpe_room(b))))
         return err_set(e, ERR_NOMEM, "out of memory");
     gguf_out_str(w, "tokenizer.ggml.model", "gpt2");
     gguf_out_str(w, "tokenizer.ggml.pre", pre);

@@ -104,6 +104,9 @@ void bpe_build_free(struct bpe_build *w);
 long bpe_unmap(const char *s, size_t n, char *out);
 /* Back: n bytes to byte-alphabet UTF-8, at most 2n bytes at out; their number. */
 size_t bpe_map(const char *s, size_t n, char *out);
+/* Merge r in that alphabet, "left right", at out, which has room for bpe_room bytes; their number. */
+size_t bpe_merge_text(const struct bpe *b, uint32_t r, char *out);
+size_t bpe_room(const struct bpe *b); /* for any text in that alphabet, or any merge, and a NUL */
 
 enum { /* tokenizer.ggml.token_type */
        BPE_GGUF_NORMAL = 1,

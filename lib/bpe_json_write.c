@@ -44,6 +44,9 @@ static void added_tokens(const struct bpe *b, struct json_out *j)
     json_end(j, ']');
 }
 
+static const char byte_level[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_"
+                                 "offsets\":false,\"use_regex\":false}";
+
 /* Fixed parts of the pipeline, as the families' own files have them. */
 static void steps(const struct bpe *b, struct json_out *j)
 {
@@ -63,16 +66,15 @@ static void steps(const struct bpe *b, struct json_out *j)
     json_kv_str(j, "behavior", "Isolated");
     json_kv_bool(j, "invert", 0);
     json_end(j, '}');
-    json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
-                "\"use_regex\":false}");
+    json_raw(j, byte_level);
     json_end(j, ']');
     json_end(j, '}');
     json_key(j, "decoder");
-    json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
-                "\"use_regex\":false}");
+    json_raw(j, byte_level);
 }
 
-static void one_special(struct json_out *j, const char *s, size_t n)
+/* The special token, then the text called id. */
+static void special_first(struct json_out *j, const char *s, size_t n, const char *id, long type)
 {
     json_begin(j, '{');
     json_key(j, "SpecialToken");
@@ -80,6 +82,13 @@ static void one_special(struct json_out *j, const char *s, size_t n)
     json_key(j, "id");
     json_strn(j, s, n);
     json_kv_int(j, "type_id", 0);
+    json_end(j, '}');
+    json_end(j, '}');
+    json_begin(j, '{');
+    json_key(j, "Sequence");
+    json_begin(j, '{');
+    json_kv_str(j, "id", id);
+    json_kv_int(j, "type_id", type);
     json_end(j, '}');
     json_end(j, '}');
 }
@@ -90,8 +99,7 @@ static void post_processor(const struct bpe *b, struct json_out *j)
     size_t n;
     json_key(j, "post_processor");
     if (!(b->head->flags & BPE_F_ADD_BOS)) {
-        json_raw(j, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,"
-                    "\"use_regex\":false}");
+        json_raw(j, byte_level);
         return;
     }
     const char *s = bpe_text(b, (uint32_t)b->head->bos, &n);
@@ -99,15 +107,12 @@ static void post_processor(const struct bpe *b, struct json_out *j)
     json_kv_str(j, "type", "TemplateProcessing");
     json_key(j, "single");
     json_begin(j, '[');
-    one_special(j, s, n);
-    json_raw(j, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
+    special_first(j, s, n, "A", 0);
     json_end(j, ']');
     json_key(j, "pair");
     json_begin(j, '[');
-    one_special(j, s, n);
-    json_raw(j, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
-    one_special(j, s, n);
-    json_raw(j, "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}");
+    special_first(j, s, n, "A", 0);
+    special_first(j, s, n, "B", 1);
     json_end(j, ']');
     json_key(j, "special_tokens");
     json_begin(j, '{');
@@ -160,26 +165,18 @@ static void merges(const struct bpe *b, char *buf, struct json_out *j)
 {
     json_key(j, "merges");
     json_begin(j, '[');
-    for (uint32_t r = 0; r < b->head->n_merge; r++) {
-        size_t n, k;
-        const char *s = bpe_text(b, b->merge[3 * (size_t)r], &n);
-        k = bpe_map(s, n, buf);
-        buf[k++] = ' ';
-        s = bpe_text(b, b->merge[3 * (size_t)r + 1], &n);
-        json_strn(j, buf, k + bpe_map(s, n, buf + k));
-    }
+    for (uint32_t r = 0; r < b->head->n_merge; r++)
+        json_strn(j, buf, bpe_merge_text(b, r, buf));
     json_end(j, ']');
 }
 
-/* What JSON and a post-processor cannot say; the longest text into *longest. */
-static int check(const struct bpe *b, size_t *longest, struct err *e)
+/* What JSON and a post-processor cannot say. */
+static int check(const struct bpe *b, struct err *e)
 {
     const struct bpe_head *h = b->head;
-    *longest = 0;
     for (uint32_t i = 0; i < h->n_id; i++) {
         size_t n;
         const char *s = bpe_text(b, i, &n);
-        *longest = n > *longest ? n : *longest;
         if ((b->kind[i] & BPE_K_LITERAL) && (!utf8_valid(s, n) || memchr(s, 0, n)))
             return err_set(e, ERR_DATA,
                            "token %u: its text is not UTF-8: tokenizer.json has no "
@@ -195,11 +192,10 @@ static int check(const struct bpe *b, size_t *longest, struct err *e)
 char *bpe_save_json(const struct bpe *b, size_t *n, struct err *e)
 {
     struct json_out j = {0};
-    size_t longest;
     char *buf, *all;
-    if (check(b, &longest, e) < 0)
+    if (check(b, e) < 0)
         return NULL;
-    if (!(buf = malloc(4 * longest + 2))) { /* two texts, a byte as two, and a space between */
+    if (!(buf = malloc(bpe_room(b)))) {
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }

@@ -346,6 +346,27 @@ size_t bpe_map(const char *s, size_t n, char *out)
     return m;
 }
 
+size_t bpe_merge_text(const struct bpe *b, uint32_t r, char *out)
+{
+    const uint32_t *m = b->merge + 3 * (size_t)r;
+    size_t n, k;
+    const char *s = bpe_text(b, m[0], &n);
+    k = bpe_map(s, n, out);
+    out[k++] = ' ';
+    s = bpe_text(b, m[1], &n);
+    return k + bpe_map(s, n, out + k);
+}
+
+size_t bpe_room(const struct bpe *b)
+{
+    size_t most = 0, n;
+    for (uint32_t i = 0; i < b->head->n_id; i++) {
+        bpe_text(b, i, &n);
+        most = n > most ? n : most;
+    }
+    return 4 * most + 2; /* two texts, a byte as two, and the space between */
+}
+
 static int grow(void *pp, size_t *cap, size_t need, size_t size)
 {
     size_t c = *cap, bytes;

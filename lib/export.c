@@ -5,7 +5,6 @@
 #include "export_impl.h"
 #include "import.h"
 #include "quant.h"
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,30 +57,6 @@ const char *export_text(const struct exporter *x, const char *key)
     return cJSON_IsString(v) ? v->valuestring : NULL;
 }
 
-/* The source's tensor for w, checked. */
-static const struct tensor *source_tensor(const struct exporter *x, const struct import_want *w,
-                                          struct err *e)
-{
-    const struct tensor *t = apr_tensor(&x->a, w->name);
-    struct tensor want = {.ndim = w->ndim, .dim = {w->dim[0], w->dim[1]}};
-    char found[200], expected[80];
-    int64_t bad;
-    if (!t)
-        err_set(e, ERR_DATA, "tensor %s: missing", w->name);
-    else if (t->ndim != w->ndim || memcmp(t->dim, want.dim, (size_t)t->ndim * sizeof *t->dim))
-        err_set(e, ERR_DATA, "tensor %s: shape: expected %s, found %s", w->name,
-                tensor_shape(&want, expected, sizeof expected),
-                tensor_shape(t, found, sizeof found));
-    else if (!tensor_is_weight(t->type))
-        err_set(e, ERR_DATA, "tensor %s: type %s is no type of weights that can be exported",
-                w->name, tensor_type_name(t->type));
-    else if ((bad = tensor_not_finite(t)) >= 0)
-        err_set(e, ERR_DATA, "tensor %s: NaN or infinity at element %" PRId64, w->name, bad);
-    else
-        return t;
-    return NULL;
-}
-
 static int by_address(const void *a, const void *b)
 {
     const struct tensor *x = *(const struct tensor *const *)a,
@@ -131,7 +106,9 @@ static int gather(struct exporter *x, int gguf, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     for (x->n = 0; x->n < count; x->n++) {
         import_wanted(&x->h, x->n, &w);
-        if (!(x->from[x->n] = source_tensor(x, &w, e)))
+        x->from[x->n] = apr_tensor(&x->a, w.name);
+        if (import_check(&w, w.name, x->from[x->n], "is no type of weights that can be exported",
+                         e) < 0)
             return e->code;
         x->out[x->n] = *x->from[x->n];
         if (gguf)

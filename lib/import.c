@@ -98,36 +98,36 @@ int import_wanted(const struct hparams *h, int i, struct import_want *w)
 
 /* ---- putting it together ---- */
 
+int import_check(const struct import_want *w, const char *name, const struct tensor *t,
+                 const char *refusal, struct err *e)
+{
+    struct tensor want = {.ndim = w->ndim, .dim = {w->dim[0], w->dim[1]}};
+    char found[200], expected[80];
+    int64_t bad;
+    if (!t)
+        return err_set(e, ERR_DATA, "tensor %s: missing", name);
+    if (t->ndim != w->ndim || memcmp(t->dim, want.dim, (size_t)t->ndim * sizeof *t->dim))
+        return err_set(e, ERR_DATA, "tensor %s: shape: expected %s, found %s", name,
+                       tensor_shape(&want, expected, sizeof expected),
+                       tensor_shape(t, found, sizeof found));
+    if (!tensor_is_weight(t->type))
+        return err_set(e, ERR_DATA, "tensor %s: type %s %s", name, tensor_type_name(t->type),
+                       refusal);
+    if ((bad = tensor_not_finite(t)) >= 0)
+        return err_set(e, ERR_DATA, "tensor %s: NaN or infinity at element %" PRId64, name, bad);
+    return 0;
+}
+
 /* The source's tensor for w, checked. */
 static const struct tensor *source_tensor(const struct import *im, const struct import_want *w,
                                           struct err *e)
 {
     const char *name = im->gguf_names ? w->gguf : w->name;
     const struct tensor *t = im->find(im->source, name);
-    struct tensor want = {.ndim = w->ndim, .dim = {w->dim[0], w->dim[1]}};
-    char found[200], expected[80];
-    int64_t bad;
-    if (!t) {
-        err_set(e, ERR_DATA, "%s: tensor %s: missing", im->path, name);
-        return NULL;
-    }
-    if (t->ndim != w->ndim || memcmp(t->dim, want.dim, (size_t)t->ndim * sizeof *t->dim)) {
-        err_set(e, ERR_DATA, "%s: tensor %s: shape: expected %s, found %s", im->path, name,
-                tensor_shape(&want, expected, sizeof expected),
-                tensor_shape(t, found, sizeof found));
-        return NULL;
-    }
-    if (!tensor_is_weight(t->type)) {
-        err_set(e, ERR_DATA, "%s: tensor %s: type %s is not supported", im->path, name,
-                tensor_type_name(t->type));
-        return NULL;
-    }
-    if ((bad = tensor_not_finite(t)) >= 0) {
-        err_set(e, ERR_DATA, "%s: tensor %s: NaN or infinity at element %" PRId64, im->path, name,
-                bad);
-        return NULL;
-    }
-    return t;
+    if (import_check(w, name, t, "is not supported", e) == 0)
+        return t;
+    err_prefix(e, "%s", im->path);
+    return NULL;
 }
 
 static int by_pointer_name(const void *a, const void *b)

@@ -31,6 +31,10 @@ struct import_want {
     uint64_t dim[2];
 };
 int import_wanted(const struct hparams *h, int i, struct import_want *w);
+/* Is t (NULL: missing), which its file calls name, what w asks for: its shape, weights, finite? ERR_DATA that
+ * begins with the tensor; of another type it says "type T" and `refusal`. */
+int import_check(const struct import_want *w, const char *name, const struct tensor *t,
+                 const char *refusal, struct err *e);
 /* Ends of a turn or text that a chat model may write, whatever its files name as eos: the i-th text, NULL at
  * the end. Special tokens of these texts become stop ids; llama.cpp knows them all by their texts too. */
 const char *import_end_mark(int i);

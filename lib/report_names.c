@@ -1,6 +1,6 @@
 /* report_names - runs by the names of their files, with the folder where two files have one name */
+#include "paths.h"
 #include "report_impl.h"
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,12 +96,6 @@ static int is_stem(const char *base, const char *stem)
     return stem_length(base) == strlen(stem) && strncmp(base, stem, strlen(stem)) == 0;
 }
 
-static int same_place(const char *a, const char *b)
-{
-    char x[PATH_MAX], y[PATH_MAX];
-    return strcmp(a, b) == 0 || (realpath(a, x) && realpath(b, y) && strcmp(x, y) == 0);
-}
-
 static int add_twin(struct report *r, const char *a, const char *b, struct err *e)
 {
     const char *base = base_of(a);
@@ -126,7 +120,7 @@ int report_expect(struct report *r, const char *const *path, int n, struct err *
         for (int k = 0; k < i && rc == 0; k++) {
             const char *a = base_of(path[i]), *b = base_of(path[k]);
             size_t len = stem_length(a);
-            if (len == stem_length(b) && memcmp(a, b, len) == 0 && !same_place(path[i], path[k]))
+            if (len == stem_length(b) && memcmp(a, b, len) == 0 && !paths_same(path[i], path[k]))
                 rc = add_twin(r, path[i], path[k], e);
         }
     return rc;

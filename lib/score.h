@@ -125,9 +125,10 @@ int score_gate_parse(struct score_gate *g, const char *text, struct err *e);
 int score_gate_applies(const struct score_gate *g, const struct score_set *s,
                        const struct score *r); /* same k, and its benchmark */
 int score_gate_met(const struct score_gate *g, const struct score *r); /* by clustered[0] */
+enum {
+    SCORE_METRIC = 640
+}; /* bytes of a metric's name; a choice's label leaves room for the rest */
 /* "pass@1", or for chosen samples "pass@1, best of 8 by majority": never the same number. */
-/* "pass@1, best of 8 by majority"; a choice's label leaves room for the rest. */
-enum { SCORE_METRIC = 640 };
 void score_metric(char *buf, size_t size, const struct score_set *s, long k);
 void score_json(struct json_out *j, const struct score_set *s, const struct score *r); /* score/1 */
 /* Kinds that came up in n[SCORE_KINDS], most frequent first; returns how many. */
