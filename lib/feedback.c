@@ -127,12 +127,17 @@ static const char *const messages[] = {
 
 /* ---- words ---- */
 
-/* 1 if the text has the n bytes at s as a whole word. */
+/* 1 if the text has the word of n bytes at s. */
 static int has_word(const char *text, const char *s, size_t n)
 {
-    for (const char *p = text; n && (p = strchr(p, *s)); p++)
-        if (!strncmp(p, s, n) && (p == text || !pycall_word(p[-1])) && !pycall_word(p[n]))
+    for (const char *p = text; *p;) {
+        size_t k = 0;
+        while (pycall_word(p[k]))
+            k++;
+        if (k == n && n && !memcmp(p, s, n))
             return 1;
+        p += k ? k : 1;
+    }
     return 0;
 }
 
@@ -167,7 +172,7 @@ static int fits(char kind, const char *s, size_t n, const char *program)
 {
     switch (kind) {
     case 'n':
-        if (n == 0 || isdigit((unsigned char)*s))
+        if (n == 0 || isdigit((unsigned char)*s) || pycall_word(s[n])) /* no message goes on so */
             return 0;
         for (size_t i = 0; i < n; i++)
             if (!pycall_word(s[i]))
