@@ -151,6 +151,9 @@ EOF
     run -64 "$x" a.jsonl b.jsonl --name a --name a
     run -64 "$x" a.jsonl b.jsonl --validation 1
     run -64 "$x" a.jsonl b.jsonl --route -
+    run -64 "$x" a.jsonl b.jsonl -o new --route ./new # one file by two names, before it is there
+    run -64 "$x" a.jsonl b.jsonl -o "$PWD/new" --route new
+    [ ! -e new ]
     bad() { run --separate-stderr -65 "$x" "$1" "$2" -o out; [[ "$stderr" == "apr-route: "$3 && ! -e out ]] || { echo "$stderr"; return 1; }; }
     head -190 b.jsonl >fewer
     bad a.jsonl fewer "fewer:*: not the tasks of a.jsonl: look at t/*"

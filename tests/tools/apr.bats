@@ -10,7 +10,7 @@ setup() {
     for t in apr-gen apr-lora apr-quant apr-ppl; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n[ ! -e fail-%s ]\n' "$APR_BIN" $t $t $t >bin/$t
     done
-    for t in gguf2apr st2apr apr-fuse apr-check passk; do
+    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check passk; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n' "$APR_BIN" $t $t >bin/$t
     done
     printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/gguf2apr" "$1"\necho x >"${*: -1}"; echo "gguf2apr $*"\n' "$APR_BIN" >bin/gguf2apr
@@ -72,12 +72,18 @@ says() { # says "LINE;LINE" ARGS...
     run --separate-stderr -64 bin/apr quantize m.apr -o q.apr
     run --separate-stderr -64 bin/apr eval m.apr
 }
+@test "export" {
+    says "apr2gguf m.apr -o m.gguf" export m.apr --format gguf --output m.gguf
+    says "apr2st m.apr -o d" export m.apr --format safetensors --output d
+    says "apr2st m.apr -o d" export m.apr --output d
+    run --separate-stderr -69 bin/apr export m.apr --format onnx --output d
+    run --separate-stderr -64 bin/apr export m.apr --format gguf
+}
 @test "what is not built says so: 69" {
     for n in serve chat merge prune distill publish compile bench qa compare-hf; do
         run --separate-stderr -69 bin/apr $n x
         [[ $stderr == "apr: "*" is not built yet" ]]
     done
-    run --separate-stderr -69 bin/apr export m.apr --format gguf --output d
     run --separate-stderr -69 bin/apr data prep d
     run --separate-stderr -69 bin/apr pull hf://x
     run --separate-stderr -69 bin/apr serve --help
