@@ -11,15 +11,21 @@ LIBSRC  := $(wildcard lib/*.c)
 # a NAME.simd.c holds one subject written once and compiled for each instruction set
 ISAS    := generic $(if $(filter x86_64,$(ARCH)),avx2 avx512)
 SIMDSRC := $(wildcard kernels/cpu/*.simd.c)
-KERNSRC := $(filter-out %.simd.c,$(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
+# a NAME.tile.c works on AMX tiles; compiled once more in plain C as a model of them (kernels/cpu/tile.h)
+TILES   := model $(if $(filter x86_64,$(ARCH)),amx)
+TILESRC := $(wildcard kernels/cpu/*.tile.c)
+KERNSRC := $(filter-out %.simd.c %.tile.c,$(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
 
 libobj  := $(LIBSRC:%.c=$O/%.o)
-kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o))
+kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o)) \
+           $(foreach i,$(TILES),$(TILESRC:%.tile.c=$O/%.tile_$i.o))
 toolobj := $(TOOLS:%=$O/tools/%.o)
 
 isa_generic :=
 isa_avx2    := -mavx2 -mfma -mf16c
 isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+isa_tile_model := -DISA=tile_model -DISA_generic
+isa_tile_amx   := -DISA=tile_amx -DISA_avx512 -DTILE_amx $(isa_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 
 # what the sandbox's Python loads: never with sanitizers, which the stock interpreter could not hold
 ZYGSRC  := $(wildcard lib/zygote/*.c)
@@ -52,6 +58,12 @@ $(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
 	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1) -fno-var-tracking)
 endef
 $(foreach i,$(ISAS),$(eval $(call simd_rule,$i)))
+define tile_rule
+$(TILESRC:%.tile.c=$O/%.tile_$1.o): $O/%.tile_$1.o: %.tile.c
+	@mkdir -p $$(@D)
+	$$(call compile,-Ikernels $(isa_tile_$1) -fno-var-tracking)
+endef
+$(foreach i,$(TILES),$(eval $(call tile_rule,$i)))
 
 $(zygobj): $O/%.o: %.c
 	@mkdir -p $(@D)
