@@ -207,7 +207,7 @@ struct kn_kv {
     int n_layer, n_block, n_head_kv, head_dim, type;
 };
 
-/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512"; n_threads 0 = all cores.
+/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx"; n_threads 0 = all cores.
  * A path that this machine cannot run is KN_EDEVICE, never another path in its place. */
 int kn_open(struct kn_dev **d, const char *name, int n_threads);
 void kn_close(struct kn_dev *d);

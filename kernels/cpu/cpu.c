@@ -1,6 +1,7 @@
 /* cpu.c - the CPU device: opening a path, memory, weights, batches, caches */
 #include "cpu.h"
 #include "cpu_train.h"
+#include "tile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,16 @@ static int always(void)
 {
     return 1;
 }
+static int by_name(void) /* never chosen for a machine */
+{
+    return -1;
+}
+#if defined(__x86_64__)
+static int has_amx(void)
+{
+    return has_avx512() && tile_allowed();
+}
+#endif
 
 static const struct path {
     const char *name;
@@ -37,13 +48,16 @@ static const struct path {
     const struct mmq_isa *mmq;
     const struct gemm_isa *gemm;
     const struct rows_isa *rows;
+    const struct mmq_tiles *tiles;
 } paths[] = {
-/* best first */
+/* best first; runs: 0 = not on this machine, negative = only if asked for by name */
 #if defined(__x86_64__)
-    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512},
-    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2},
+    {"amx", has_amx, &mmq_avx512, &gemm_avx512, &rows_avx512, &mmq_tile_amx},
+    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL},
+    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL},
 #endif
-    {"generic", always, &mmq_generic, &gemm_generic, &rows_generic},
+    {"generic", always, &mmq_generic, &gemm_generic, &rows_generic, NULL},
+    {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model},
 };
 
 static void *zeroed(size_t bytes)
@@ -64,6 +78,7 @@ static void cpu_close(struct kn_dev *d)
     free(c->act[0]);
     free(c->act[1]);
     free(c->gemm_scratch);
+    free(c->tile_scratch);
     slab_drop(c->slab);
     free(c);
 }
@@ -72,14 +87,14 @@ static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
 {
     const struct path *p = NULL;
     for (size_t i = 0; i < sizeof paths / sizeof *paths && !p; i++)
-        if ((!*opt || !strcmp(opt, paths[i].name)) && paths[i].runs())
+        if (*opt ? !strcmp(opt, paths[i].name) && paths[i].runs() : paths[i].runs() > 0)
             p = &paths[i];
     if (!p)
         return KN_EDEVICE;
     struct cpu_dev *c = d->priv = calloc(1, sizeof *c);
     if (!c)
         return KN_ENOMEM;
-    c->mmq = p->mmq, c->gemm = p->gemm, c->rows = p->rows;
+    c->mmq = p->mmq, c->tiles = p->tiles, c->gemm = p->gemm, c->rows = p->rows;
     c->max_rows = 64;
     if ((c->pool = pool_new(n_threads)))
         c->gemm_scratch = aligned_alloc(64, gemm_scratch_bytes() * (size_t)pool_threads(c->pool));
@@ -145,6 +160,16 @@ int cpu_reserve(struct cpu_dev *c, int k, int rows)
         return KN_OK;
     k = k > c->max_k ? k : c->max_k;
     rows = rows > c->max_rows ? rows : c->max_rows;
+    rows = (rows + MMQ_TILE_ROWS - 1) / MMQ_TILE_ROWS * MMQ_TILE_ROWS;
+    if (c->tiles && mmq_tile_scratch(k) > c->tile_scratch_bytes) {
+        size_t bytes = mmq_tile_scratch(k);
+        char *p = aligned_alloc(64, bytes * (size_t)pool_threads(c->pool));
+        if (!p)
+            return KN_ENOMEM;
+        free(c->tile_scratch);
+        c->tile_scratch = p;
+        c->tile_scratch_bytes = bytes;
+    }
     for (int i = 0; i < 2; i++) {
         size_t size = (mmq_act_bytes(i ? 256 : 32, k) * (size_t)rows + 64) & ~(size_t)63;
         if (size <= c->act_size[i])

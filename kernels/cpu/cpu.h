@@ -5,6 +5,7 @@
 #include "../kernels.h"
 #include "gemm.h"
 #include "mmq.h"
+#include "mmq_tile.h"
 #include "pool.h"
 #include "rows.h"
 #include "slab.h"
@@ -12,6 +13,7 @@
 struct cpu_dev { /* kn_dev.priv */
     struct pool *pool;
     const struct mmq_isa *mmq;
+    const struct mmq_tiles *tiles; /* for products of many rows; NULL on paths without tiles */
     const struct gemm_isa *gemm;
     const struct rows_isa *rows;
     /* quantized activations of one step, in both block sizes; grown as weights and batches are made
@@ -21,6 +23,8 @@ struct cpu_dev { /* kn_dev.priv */
     int max_k, max_rows;
     struct slab *slab;   /* the one that weights are being put into */
     float *gemm_scratch; /* (n_threads) gemm_scratch_bytes() */
+    char *tile_scratch;  /* (n_threads) tile_scratch_bytes */
+    size_t tile_scratch_bytes;
 };
 static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
 {

@@ -1,5 +1,6 @@
 /* mmq.c - weights of quantized products: from the file's rows to panels of 16 */
 #include "mmq.h"
+#include "mmq_tile.h"
 
 #include <string.h>
 
@@ -158,4 +159,11 @@ void mmq_pack(int type, int n, int k, const void *rows, int from, int to, uint8_
                               q + slot * (size_t)qb, s + slot * (size_t)sb);
         }
     }
+}
+
+/* A spread panel takes at most 33.5 bytes for each k (mmq.tile.c), here 34. */
+size_t mmq_tile_scratch(int max_k)
+{
+    size_t one = ((size_t)max_k * 34 + 127) & ~(size_t)63;
+    return one > MMQ_TILE_SCRATCH ? one : MMQ_TILE_SCRATCH;
 }

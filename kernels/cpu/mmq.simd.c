@@ -1,6 +1,6 @@
 /* mmq.simd.c - the inner loops of the quantized matrix product (R1) */
 #include "mmq.h"
-#include "simd.h"
+#include "mmq_rows.h"
 
 #if defined(ISA_avx512)
 enum { ROWS32 = 8, ROWS256 = 4 }; /* rows of x whose accumulators fit the registers */
@@ -268,26 +268,6 @@ static void panel(int type, int m, int k, const uint8_t *q, const void *act, siz
         TYPE(KN_Q5_K, rows256, 256)
         TYPE(KN_Q6_K, rows256, 256)
     }
-}
-
-/* 16 values to bytes; returns their sum */
-INLINE int32_t bytes16(const float *x, vf id, int8_t *q)
-{
-    vi v = vf_to_int(vf_mul(vf_load(x), id));
-    vi_store_s8(q, v);
-    return vi_sum(v);
-}
-
-/* n values, n a multiple of 16: d, and the factor to bytes (0 for a block of zeros) */
-INLINE float scale_of(const float *x, int n, float *id)
-{
-    vf m = vf_abs(vf_load(x));
-    for (int i = 16; i < n; i += 16)
-        m = vf_max(m, vf_abs(vf_load(x + i)));
-    float amax = vf_hmax(m);
-    int zero = amax < 0x1p-96f; /* 127 / amax must stay finite */
-    *id = zero ? 0 : 127.0f / amax;
-    return zero ? 0 : amax / 127.0f;
 }
 
 static void quantize(int act_block, int k, const float *x, void *act)

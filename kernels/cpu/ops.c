@@ -43,6 +43,12 @@ static size_t act_bytes(const struct job *j, int which)
     return mmq_act_bytes(which ? 256 : 32, j->k);
 }
 
+/* Tiles pay from a few rows on; with fewer a product is bound by reading the weight. */
+static int on_tiles(const struct job *j)
+{
+    return j->c->tiles && j->m >= MMQ_TILE_MIN;
+}
+
 /* rows [from, to): norm, then quantize */
 static void input_rows(const struct job *j, int from, int to)
 {
@@ -53,10 +59,15 @@ static void input_rows(const struct job *j, int from, int to)
             j->c->rows->norm(j->k, x, j->norm, j->eps, h);
             x = h;
         }
-        for (int t = 0; t < 2; t++)
-            if (j->blocks >> t & 1)
+        for (int t = 0; t < 2; t++) {
+            if (!(j->blocks >> t & 1))
+                continue;
+            if (on_tiles(j))
+                j->c->tiles->quantize(t ? 256 : 32, j->k, x, j->c->act[t], i, i == j->m - 1);
+            else
                 j->c->mmq->quantize(t ? 256 : 32, j->k, x,
                                     j->c->act[t] + (size_t)i * act_bytes(j, t));
+        }
     }
 }
 
@@ -85,6 +96,17 @@ static void product_panels(const struct job *j, const struct product *p, int fro
     }
     const size_t ld = act_bytes(j, block == 256), n_y = (size_t)n;
     const char *act = c->act[block == 256];
+    if (on_tiles(j)) {
+        const struct mmq_out o = {.y = p->y + 16 * from,
+                                  .ld = n_y,
+                                  .bias = p->bias ? p->bias + 16 * from : NULL,
+                                  .add = p->add,
+                                  .n = n - 16 * from};
+        c->tiles->panels(w->packed_type, j->m, j->k, w->packed + (size_t)from * w->panel_bytes,
+                         to - from, w->panel_bytes, act, &o,
+                         c->tile_scratch + (size_t)thread * c->tile_scratch_bytes);
+        return;
+    }
     for (; from < to; from++) {
         const uint8_t *panel = w->packed + (size_t)from * w->panel_bytes;
         const int cols = n - 16 * from < 16 ? n - 16 * from : 16;

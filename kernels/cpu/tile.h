@@ -32,7 +32,13 @@ int tile_allowed(void);
 
 #if defined(TILE_amx)
 #include <immintrin.h>
-#define tile_begin(shape)      _tile_loadconfig(shape)
+/* Written out: gcc's _tile_loadconfig says that it reads 8 bytes of the 64, and its _tile_loadd that it reads
+ * no memory at all, so that stores before them may be dropped or moved.  The clobber here keeps what was
+ * stored before a tile_begin before it; data that changes later needs another one. */
+static inline void tile_begin(const struct tile_shape *s)
+{
+    __asm__ volatile("ldtilecfg %0" ::"m"(*s) : "memory");
+}
 #define tile_end()             _tile_release()
 #define tile_zero(t)           _tile_zero(t)
 #define tile_load(t, p, ld)    _tile_loadd(t, p, ld)

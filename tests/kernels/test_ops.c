@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_DEV = 12, MAX_OUT = 1 << 16, MAX_HELD = 128 };
+enum { MAX_DEV = 24, MAX_OUT = 1 << 16, MAX_HELD = 128 };
 
 static struct device {
     char name[48];
@@ -216,12 +216,12 @@ static void test_matmul(void)
 {
     static const struct op quant = {"matmul", run_matmul, 1e-4},
                            flt = {"matmul", run_matmul, 1e-11};
-    static const int mn[][2] = {{1, 1},  {1, 7},  {2, 8},  {3, 17}, {8, 33},
-                                {33, 5}, {64, 3}, {1, 64}, {5, 64}, {4, 16}};
+    static const int mn[][2] = {{1, 1},  {1, 7},  {2, 8},  {3, 17}, {8, 33}, {33, 5},
+                                {64, 3}, {1, 64}, {5, 64}, {4, 16}, {78, 40}};
     for (int t = 0; t < N_QUANT; t++) {
         int type = quant_types[t], len = kn_type_info(type)->block_len;
         int ks[] = {len, 2 * len, 3 * len, 7 * len, 8 * len, 9 * len, 17 * len};
-        for (size_t i = 0; i < 10; i++)
+        for (size_t i = 0; i < 11; i++)
             for (size_t j = 0; j < (len == 32 ? 7 : 5); j++)
                 check(&quant, (int[8]){type, mn[i][0], mn[i][1], ks[j], (int)(i + j) % 2,
                                        j % 3 == 1 ? KN_ADD : 0, KN_W_INFER});
@@ -777,9 +777,10 @@ static void test_kv_copy(void)
 
 static void open_devices(void)
 {
-    static const char *const names[] = {"ref",         "ref:q",       "cpu",
-                                        "cpu:generic", "cpu:generic", "cpu:avx2",
-                                        "cpu:avx2",    "cpu:avx512",  "cpu:avx512"};
+    static const char *const names[] = {"ref",          "ref:q",    "cpu",      "cpu:generic",
+                                        "cpu:generic",  "cpu:avx2", "cpu:avx2", "cpu:avx512",
+                                        "cpu:avx512",   "cpu:amx",  "cpu:amx",  "cpu:amx-model",
+                                        "cpu:amx-model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct device *v = &dev[n_dev];
         int threads = i >= 4 && i % 2 == 0 ? 1 : 2, err = kn_open(&v->d, names[i], threads);
