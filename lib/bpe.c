@@ -170,22 +170,25 @@ static void scratch_give(struct bpe_pool *p, struct bpe_scratch *w)
     bpe_scratch_free(w);
 }
 
-long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids,
-                struct err *e)
+long bpe_encode_at(const struct bpe *b, const char *text, size_t from, size_t n, int flags,
+                   int32_t **ids, struct err *e)
 {
     struct enc x = {.b = b, .special = (flags & BPE_SPECIAL) != 0};
-    size_t bad = unicode_bad_utf8(text, n);
+    const char *s = text + from;
+    size_t bad = unicode_bad_utf8(s, n);
     int rc = 0;
     *ids = NULL;
     if (bad < n)
-        return err_set(e, ERR_DATA, "invalid UTF-8 at byte %zu (0x%02x)", bad, (uint8_t)text[bad]);
-    /* code has an id in four bytes: a short text's ids are never moved, a long one's at most once */
-    if (!(x.scratch = scratch_take(b->pool)) || bpe_ids_room(&x.id, n < 4096 ? n + 1 : n / 3))
+        return err_set(e, ERR_DATA, "invalid UTF-8 at byte %zu (0x%02x)", from + bad,
+                       (uint8_t)s[bad]);
+    /* code has an id in four bytes: the ids are hardly ever moved */
+    if (!(x.scratch = scratch_take(b->pool)) || bpe_ids_room(&x.id, n < 4096 ? n / 2 + 64 : n / 3))
         rc = ERR_NOMEM;
-    if (!rc && (flags & BPE_BOS) && (b->head->flags & BPE_F_ADD_BOS) && b->head->bos >= 0)
+    if (!rc && from == 0 && (flags & BPE_BOS) && (b->head->flags & BPE_F_ADD_BOS) &&
+        b->head->bos >= 0)
         x.id.v[x.id.n++] = b->head->bos;
     if (!rc)
-        rc = pieces(&x, text, n, 0);
+        rc = pieces(&x, s, n, 0);
     if (x.scratch)
         scratch_give(b->pool, x.scratch);
     if (rc) {
@@ -194,6 +197,12 @@ long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int3
     }
     *ids = x.id.v;
     return (long)x.id.n;
+}
+
+long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids,
+                struct err *e)
+{
+    return bpe_encode_at(b, text, 0, n, flags, ids, e);
 }
 
 /* ---- ids to text, and questions ---- */

@@ -69,6 +69,10 @@ struct bpe_pool { /* what changes under an immutable tokenizer */
     struct bpe_index index; /* filled when a text is first sought */
 };
 
+/* bpe_encode of the n bytes from text[from] on; only the text's beginning gets the bos. */
+long bpe_encode_at(const struct bpe *b, const char *text, size_t from, size_t n, int flags,
+                   int32_t **ids, struct err *e);
+
 struct bpe_ids { /* ids so far */
     int32_t *v;
     size_t n, cap;
