@@ -30,6 +30,17 @@ enum { BPE_SPECIAL = 1, BPE_BOS = 2 };
 /* Ids of n bytes into a malloc'ed *ids; count, or ERR_DATA (invalid UTF-8 with its offset), ERR_NOMEM. */
 long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids,
                 struct err *e);
+struct bpe_text {
+    const char *s;
+    size_t n;
+    int32_t *ids; /* out, malloc */
+    long n_ids;   /* out */
+};
+/* The same for n texts by at most so many threads (0 = all cores); a long text is shared by them too.
+ * The ids are those of bpe_encode. 0, or the first failure in the order of the texts, of which *bad is
+ * the index; then no ids are left. */
+int bpe_encode_many(const struct bpe *b, struct bpe_text *t, size_t n, int flags, int threads,
+                    size_t *bad, struct err *e);
 /* Bytes of one token (raw for added tokens); NULL for an id out of range. Lives as long as b. */
 const char *bpe_token(const struct bpe *b, int32_t id, size_t *n);
 /* Text of ids (malloc, NUL-terminated, *n without it); special tokens left out with skip_special. */

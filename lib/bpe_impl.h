@@ -3,6 +3,8 @@
 #define BPE_IMPL_H
 #include "bpe.h"
 #include "pretok.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 /* Kind of an id, one byte: 0 = no token. */
 enum {
@@ -16,6 +18,7 @@ enum {
 };
 enum { BPE_F_NFC = 1, BPE_F_IGNORE_MERGES = 2, BPE_F_ADD_BOS = 4 };
 
+#define BPE_MAGIC "APRBPE1\n"
 struct bpe_head { /* of the binary tables; bpe_tables.c describes them */
     char magic[8];
     uint32_t pretok, flags, n_id, n_merge, n_byte;
@@ -23,8 +26,9 @@ struct bpe_head { /* of the binary tables; bpe_tables.c describes them */
     uint32_t reserved[7];
 };
 
-struct bpe_pair { /* slot of the hash of merges */
-    uint32_t left, right, rank, id;
+enum { BPE_WAYS = 8 };
+struct bpe_bucket { /* of the hash of merges: one cache line, filled from the front */
+    uint32_t tag[BPE_WAYS], rank[BPE_WAYS]; /* empty: BPE_NO_RANK */
 };
 struct bpe_index { /* text -> id, open addressing; slot holds id + 1 */
     uint32_t *slot, mask;
@@ -37,40 +41,88 @@ struct bpe_added { /* ids of added tokens sorted by text */
 };
 
 struct bpe {
-    struct bpe_head *head; /* the tables: one allocation */
+    struct bpe_head *head; /* the tables, then pair and two: one allocation */
     size_t size;
     const uint32_t *off;   /* (n_id + 1) */
     const uint32_t *merge; /* (n_merge, 3): left, right, result */
     const uint8_t *kind;   /* (n_id) */
     const char *bytes;     /* (n_byte) */
-    struct bpe_pair *pair; /* id 0 in an empty slot's rank: BPE_NO_RANK */
+    struct bpe_bucket *pair;
+    int pair_shift; /* bucket of a hash: its upper bits */
     uint32_t pair_mask;
-    struct bpe_index index;
+    uint32_t *two; /* (256, 256): ranks of those of pair that are two bytes, as every word begins */
     int32_t byte_id[256];
     struct bpe_added added[2][2]; /* [normalized][special ones too] */
+    struct bpe_pool *pool;
 };
 #define BPE_NO_RANK UINT32_MAX
+enum { BPE_MAX_ID = 1 << 22, BPE_MAX_TOKEN = 1 << 16, BPE_MAX_MERGE = 1 << 23 };
+
+/* What an encoder works with and remembers: one thread's at a time, and one tokenizer's for good.
+ * Between calls it waits in the tokenizer's pool. */
+struct bpe_scratch *bpe_scratch_new(void);
+void bpe_scratch_free(struct bpe_scratch *w);
+struct bpe_pool { /* what changes under an immutable tokenizer */
+    _Atomic(struct bpe_scratch *) idle[16];
+    pthread_mutex_t lock;
+    atomic_int indexed;
+    struct bpe_index index; /* filled when a text is first sought */
+};
+
+/* bpe_encode of the n bytes from text[from] on; only the text's beginning gets the bos. */
+long bpe_encode_at(const struct bpe *b, const char *text, size_t from, size_t n, int flags,
+                   int32_t **ids, struct err *e);
+
+struct bpe_ids { /* ids so far */
+    int32_t *v;
+    size_t n, cap;
+};
+int bpe_ids_room(struct bpe_ids *x, size_t k); /* for k more: 0, or ERR_NOMEM */
+/* Ids of normalized text without added tokens, appended. 0, or ERR_NOMEM. */
+int bpe_words(const struct bpe *b, struct bpe_scratch *w, const char *s, size_t n,
+              struct bpe_ids *out);
 
 uint64_t bpe_hash(const void *p, size_t n);
+/* Memory to be read all over: whole cache lines, of 2 MB pages where that is worth it; free it. */
+void *bpe_big_alloc(size_t n);
 /* The text of an id below n_id: empty if it has no token. */
 static inline const char *bpe_text(const struct bpe *b, uint32_t id, size_t *n)
 {
     *n = b->off[id + 1] - b->off[id];
     return b->bytes + b->off[id];
 }
-static inline uint32_t bpe_pair_hash(uint32_t left, uint32_t right)
+static inline uint64_t bpe_pair_hash(uint32_t left, uint32_t right)
 {
-    uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
-    return (uint32_t)(h >> 32);
+    return left * 0x9E3779B97F4A7C15u + right * 0xD6E8FEB86659FD93u;
 }
-/* Id of a byte-level vocabulary entry, -1. */
-int32_t bpe_find(const struct bpe_index *x, const uint32_t *off, const char *bytes, const char *s,
-                 size_t n);
-int bpe_index_make(struct bpe_index *x, const uint32_t *off, const char *bytes, const uint8_t *kind,
-                   uint32_t n_id, uint32_t *dup);
+/* Rank of a pair, or BPE_NO_RANK. Most pairs have none: tags alone say so, in one line. */
+static inline uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right)
+{
+    uint64_t hash = bpe_pair_hash(left, right);
+    for (uint64_t i = hash >> b->pair_shift;; i = (i + 1) & b->pair_mask) {
+        const struct bpe_bucket *k = &b->pair[i];
+        for (int j = 0; j < BPE_WAYS; j++)
+            if (k->tag[j] == (uint32_t)hash && k->rank[j] != BPE_NO_RANK) {
+                const uint32_t *m = b->merge + 3 * (size_t)k->rank[j];
+                if (m[0] == left && m[1] == right)
+                    return k->rank[j];
+            }
+        if (k->rank[BPE_WAYS - 1] == BPE_NO_RANK)
+            return BPE_NO_RANK;
+    }
+}
+uint32_t bpe_buckets(uint32_t n_merge); /* a power of two */
+void bpe_pairs_fill(struct bpe *b);
 
-/* Check tables of n bytes (malloc, now owned) and make the object. */
-int bpe_attach(struct bpe **b, void *tables, size_t n, const char *where, struct err *e);
+/* Of several ids with one text the lowest is found. */
+int bpe_index_new(struct bpe_index *x, uint32_t n_id); /* 0, or ERR_NOMEM */
+/* The last id whose text another one has, else n_id. */
+uint32_t bpe_index_fill(struct bpe_index *x, const uint32_t *off, const char *bytes,
+                        const uint8_t *kind, uint32_t n_id);
+int32_t bpe_index_find(const struct bpe_index *x, const uint32_t *off, const char *bytes,
+                       const char *s, size_t n); /* -1 = none */
+/* Id of a byte-level vocabulary entry, -1. */
+int32_t bpe_find(const struct bpe *b, const char *s, size_t n);
 
 /* Tables under construction: tokens in any order, then bpe_build_tokens, then merges, then attach.
  */

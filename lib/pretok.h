@@ -12,6 +12,6 @@ enum pretok {
 /* The pattern that tokenizer.json gives for each, and its other spellings; 0 if unknown. */
 int pretok_of_regex(const char *regex);
 const char *pretok_regex(enum pretok p); /* back: NULL if unknown */
-/* Bytes of the first word of s (n > 0 bytes of well-formed UTF-8). */
-size_t pretok_next(enum pretok p, const uint8_t *s, size_t n);
+/* The first words of s (n bytes of well-formed UTF-8), at most max: where each ends; their number. */
+size_t pretok_words(enum pretok p, const uint8_t *s, size_t n, size_t *end, size_t max);
 #endif

@@ -27,19 +27,26 @@ const uint8_t unicode_ascii[128] = {
 #undef L
 // clang-format on
 
+/* The first byte from i on that is not ASCII; n if there is none. */
+static inline size_t skip_ascii(const uint8_t *s, size_t i, size_t n)
+{
+    uint64_t w[4];
+    for (; n - i >= sizeof w; i += sizeof w) {
+        memcpy(w, s + i, sizeof w);
+        if ((w[0] | w[1] | w[2] | w[3]) & 0x8080808080808080u)
+            break;
+    }
+    while (i < n && s[i] < 0x80)
+        i++;
+    return i;
+}
+
 size_t unicode_bad_utf8(const char *str, size_t n)
 {
     const uint8_t *s = (const uint8_t *)str;
     for (size_t i = 0; i < n;) {
-        uint64_t w;
         if (s[i] < 0x80) {
-            for (; n - i >= 8; i += 8) {
-                memcpy(&w, s + i, 8);
-                if (w & 0x8080808080808080u)
-                    break;
-            }
-            while (i < n && s[i] < 0x80)
-                i++;
+            i = skip_ascii(s, i, n);
             continue;
         }
         unsigned c = s[i];
@@ -256,9 +263,14 @@ int unicode_nfc(const char *str, size_t n, char **out, size_t *m)
     *m = 0;
     for (size_t i = 0; i < n;) {
         unsigned len;
+        if (s[i] < 0x80) {
+            i = skip_ascii(s, i, n);
+            safe = i - 1;
+            continue;
+        }
         if (s[i] < 0xCC) { /* below U+0300 nothing is unsafe */
             safe = i;
-            i += 1 + (s[i] >= 0x80);
+            i += 2;
             continue;
         }
         pthread_once(&once, fill);

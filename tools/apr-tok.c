@@ -13,6 +13,7 @@
 static struct {
     const char *out;
     int decode, special, bos, count, json;
+    long threads;
 } o = {.out = "-"};
 
 static const struct cli_opt opts[] = {
@@ -22,6 +23,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "bos", &o.bos, "put the beginning-of-text token first if the model does"),
     CLI_FLAG('c', "count", &o.count, "write only the number of tokens"),
     CLI_FLAG(0, "json", &o.json, "write one JSON object: n, ids, tokens (or text)"),
+    CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here (- is stdout)"),
     CLI_END // clang-format on
 };
@@ -148,6 +150,29 @@ static void print_json(struct json_out *j, const struct bpe *b, const int32_t *i
     json_end(j, '}');
 }
 
+/* The ids of the whole text; a long one is shared by the threads. */
+static long encode(const struct bpe *b, const char *text, size_t n, int32_t **ids, struct err *e)
+{
+    struct bpe_text t = {.s = text, .n = n};
+    size_t bad;
+    int flags = (o.special ? BPE_SPECIAL : 0) | (o.bos ? BPE_BOS : 0);
+    int rc = bpe_encode_many(b, &t, 1, flags, (int)o.threads, &bad, e);
+    *ids = t.ids;
+    return rc ? rc : t.n_ids;
+}
+
+static char *put_id(char *p, int32_t id)
+{
+    char digit[12];
+    int n = 0;
+    do
+        digit[n++] = (char)('0' + id % 10);
+    while (id /= 10);
+    while (n)
+        *p++ = digit[--n];
+    return p;
+}
+
 /* What goes to the output, malloc. */
 static char *render(const struct bpe *b, const int32_t *ids, long n, size_t *len)
 {
@@ -168,8 +193,11 @@ static char *render(const struct bpe *b, const int32_t *ids, long n, size_t *len
     if (o.count)
         p += snprintf(p, 24, "%ld", n);
     else
-        for (long i = 0; i < n; i++)
-            p += snprintf(p, 13, "%s%d", i ? " " : "", ids[i]);
+        for (long i = 0; i < n; i++) {
+            if (i)
+                *p++ = ' ';
+            p = put_id(p, ids[i]);
+        }
     *p++ = '\n';
     *len = (size_t)(p - s);
     return s;
@@ -192,9 +220,7 @@ int main(int argc, char **argv)
     char *text = read_all(in, &n, &e);
     if (!text)
         cli_die(&e);
-    int flags = (o.special ? BPE_SPECIAL : 0) | (o.bos ? BPE_BOS : 0);
-    long k =
-        o.decode ? read_ids(b, in, text, n, &ids, &e) : bpe_encode(b, text, n, flags, &ids, &e);
+    long k = o.decode ? read_ids(b, in, text, n, &ids, &e) : encode(b, text, n, &ids, &e);
     if (k < 0) {
         if (!o.decode)
             err_prefix(&e, "%s", in);

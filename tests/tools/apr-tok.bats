@@ -25,6 +25,18 @@ setup() {
     cmp odd.txt <("$x" "$t" odd.txt | "$x" "$t" -d)
 }
 
+@test "--threads changes no id of a long text" {
+    for i in $(seq 100); do cat "$t" hello.txt; done >long.txt
+    "$x" "$t" --threads 1 long.txt >one
+    for n in 0 2 5; do
+        "$x" "$t" --threads $n long.txt | cmp - one
+    done
+    cmp long.txt <("$x" "$t" -d one)
+    printf '\377' >>long.txt
+    run --separate-stderr -65 "$x" "$t" --threads 3 long.txt
+    [[ "$stderr" == *"invalid UTF-8 at byte $(($(stat -c %s long.txt) - 1)) "* ]]
+}
+
 @test "special tokens only when asked for" {
     printf '<|im_start|>user\nhi<|im_end|>' >m.txt
     [ "$("$x" "$t" --special m.txt)" = "151644 872 198 6023 151645" ]
