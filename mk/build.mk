@@ -3,13 +3,16 @@ flags := $(CC) $(STD) $(WARN) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(VERSION)
 O := build/$(shell printf '%s' '$(flags)' | cksum | cut -d' ' -f1)
 B := $O/bin
 
-# build/bin always names the tools of the flags in use
-$(shell mkdir -p $B; [ "$$(readlink build/bin)" = "$(notdir $O)/bin" ] || ln -sfn $(notdir $O)/bin build/bin)
+# build/bin always names the tools of the flags in use (a build for another machine is not used here)
+$(shell mkdir -p $B; [ "$$(uname -m)" != '$(ARCH)' ] || [ "$$(readlink build/bin)" = "$(notdir $O)/bin" ] || \
+  ln -sfn $(notdir $O)/bin build/bin)
 
 TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 LIBSRC  := $(wildcard lib/*.c)
-# a NAME.simd.c holds one subject written once and compiled for each instruction set
-ISAS    := generic $(if $(filter x86_64,$(ARCH)),avx2 avx512)
+# a NAME.simd.c holds one subject written once and compiled for each instruction set; the sets that only add a byte
+# product to another have their own mmq
+ISAS    := generic $(if $(filter x86_64,$(ARCH)),avx2 avx512) $(if $(filter aarch64,$(ARCH)),neon)
+ISAS_Q  := $(if $(filter x86_64,$(ARCH)),avxvnni) $(if $(filter aarch64,$(ARCH)),neon_i8mm)
 SIMDSRC := $(wildcard kernels/cpu/*.simd.c)
 # a NAME.tile.c works on AMX tiles; compiled once more in plain C as a model of them (kernels/cpu/tile.h)
 TILES   := model $(if $(filter x86_64,$(ARCH)),amx)
@@ -17,7 +20,7 @@ TILESRC := $(wildcard kernels/cpu/*.tile.c)
 KERNSRC := $(filter-out %.simd.c %.tile.c,$(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
 
 libobj  := $(LIBSRC:%.c=$O/%.o)
-kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o)) \
+kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o)) $(ISAS_Q:%=$O/kernels/cpu/mmq.%.o) \
            $(foreach i,$(TILES),$(TILESRC:%.tile.c=$O/%.tile_$i.o))
 toolobj := $(TOOLS:%=$O/tools/%.o)
 
@@ -26,6 +29,10 @@ isa_avx2    := -mavx2 -mfma -mf16c
 isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
 isa_tile_model := -DISA=tile_model -DISA_generic
 isa_tile_amx   := -DISA=tile_amx -DISA_avx512 -DTILE_amx $(isa_avx512) -mamx-tile -mamx-int8 -mamx-bf16
+isa_avxvnni := $(isa_avx2) -mavxvnni
+# gcc's first scheduling pass moves loads so far ahead that the sums of a tile no longer fit the registers
+isa_neon    := -march=armv8.2-a+dotprod -fno-schedule-insns
+isa_neon_i8mm := -march=armv8.2-a+dotprod+i8mm -fno-schedule-insns
 
 # what the sandbox's Python loads: never with sanitizers, which the stock interpreter could not hold
 ZYGSRC  := $(wildcard lib/zygote/*.c)
@@ -57,7 +64,7 @@ $(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
 	@mkdir -p $$(@D)
 	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1) -fno-var-tracking)
 endef
-$(foreach i,$(ISAS),$(eval $(call simd_rule,$i)))
+$(foreach i,$(ISAS) $(ISAS_Q),$(eval $(call simd_rule,$i)))
 define tile_rule
 $(TILESRC:%.tile.c=$O/%.tile_$1.o): $O/%.tile_$1.o: %.tile.c
 	@mkdir -p $$(@D)

@@ -3,12 +3,13 @@
 deps_build := yaml.h:libyaml-dev cjson/cJSON.h:libcjson-dev zlib.h:zlib1g-dev openssl/evp.h:libssl-dev \
               utf8proc.h:libutf8proc-dev seccomp.h:libseccomp-dev stdio.h:libc6-dev
 deps_run   := python3-config:python3-dev flock:util-linux
-# wanted, not needed: without them the tests of C++ and JavaScript are skipped
-deps_wish  := g++:g++ node:nodejs
+# wanted, not needed: without them the tests of C++, JavaScript and the aarch64 paths are skipped
+deps_wish  := g++:g++ node:nodejs aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+              aarch64-linux-gnu-gcc:libc6-dev-arm64-cross qemu-aarch64:qemu-user
 deps_check := bats:bats parallel:parallel prove:perl groff:groff-base jq:jq xz:xz-utils gzip:gzip
 
 goals     := $(or $(MAKECMDGOALS),all)
-deps_free := help tour sizes clean
+deps_free := help tour sizes clean arm-run
 dry_run   := $(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS))))
 
 ifneq ($(filter-out $(deps_free),$(goals)),)

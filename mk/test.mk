@@ -6,7 +6,9 @@ testobj := $(UNIT:%=%.o) $(KTEST:%=%.o)
 $(testobj): $O/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(call compile,-Itests -Ilib -Ikernels -DTOP='"$(CURDIR)"' -DAPR_VERSION='"$(VERSION)"')
-$(UNIT) $(KTEST): %: %.o $O/libapr.a $O/libkernels.a
+$(UNIT): %: %.o $O/libapr.a $O/libkernels.a
+	$(link)
+$(KTEST): %: %.o $O/libkernels.a
 	$(link)
 -include $(testobj:.o=.d)
 
@@ -17,11 +19,23 @@ JOBS    ?= $(shell echo $$(($$(nproc) + 1)))# tests that wait leave a processor 
 testenv := APR_BIN=$(CURDIR)/$B TOP=$(CURDIR) tests/env
 run_bats = $(testenv) bats --jobs $(JOBS) $(or $(BATS),$1)
 
-check: check-unit check-kernels check-tools check-recipes check-docs check-layers  ## all tests
+check: check-unit check-kernels check-arm check-tools check-recipes check-docs check-layers  ## all tests
 check-unit: $(UNIT) all  ## unit tests of lib (TAP)
 	$(testenv) prove -j $(JOBS) -e '' $(UNIT)
 check-kernels: $(filter $O/tests/kernels/test_%,$(KTEST))  ## every op on every device against ref
 	$(testenv) prove -j $(JOBS) -e '' $^
+# The paths of another architecture, compiled across and run by an emulator; three processors: dotprod and i8mm, dotprod
+# alone, neither (both paths must be refused).
+arm_cc  := aarch64-linux-gnu-gcc
+arm_run  = prove -j $(JOBS) -e 'qemu-aarch64 -cpu $1' $2
+check-arm:  ## the aarch64 paths under qemu-user
+	@if echo '#include <stdio.h>' | $(arm_cc) -E - >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null; then \
+	  $(MAKE) --no-print-directory CC=$(arm_cc) ARCH=aarch64 CFLAGS=-O2 LDFLAGS=-static LIBS='-lm -lpthread' arm-run; \
+	else echo 'check-arm: skipped: no $(arm_cc) (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross) or qemu-aarch64 (qemu-user)'; fi
+arm-run: $(addprefix $O/tests/kernels/,test_ops test_path test_blocks test_gemm)
+	$(testenv) $(call arm_run,max,$^) :: quick
+	$(testenv) $(call arm_run,neoverse-n1,$O/tests/kernels/test_path) :: quick
+	$(testenv) $(call arm_run,cortex-a72,$O/tests/kernels/test_path) :: quick
 check-tools: all  ## bats: one contract for all tools, one file a tool
 	$(call run_bats,tests/tools)
 check-recipes: all  ## bats: plan, resume, kill, lock
@@ -45,7 +59,7 @@ check-docs: all  ## man pages lint, name every option, and begin every file with
 	@git ls-files '*.c' '*.h' | while read -r f; do head -c 3 $$f | grep -q '^/\* ' || { echo "$$f: first line must say what it does"; exit 1; }; done
 check-format:  ## clang-format agrees
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-.PHONY: check check-unit check-kernels check-tools check-recipes check-docs check-layers check-format bench
+.PHONY: check check-unit check-kernels check-arm arm-run check-tools check-recipes check-docs check-layers check-format bench
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60

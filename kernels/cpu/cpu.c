@@ -20,11 +20,28 @@ static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
+static int has_avxvnni(void)
+{
+    unsigned a = 0, b, c, d; /* CPUID.7.1:EAX bit 4; clang 14 has no name for it */
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
 static int has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512vnni");
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Linux asm/hwcap.h: AT_HWCAP bit 20 ASIMDDP, AT_HWCAP2 bit 13 I8MM */
+static int has_neon(void)
+{
+    return getauxval(AT_HWCAP) >> 20 & 1;
+}
+static int has_neon_i8mm(void)
+{
+    return has_neon() && getauxval(AT_HWCAP2) >> 13 & 1;
 }
 #endif
 static int always(void)
@@ -54,7 +71,11 @@ static const struct path {
 #if defined(__x86_64__)
     {"amx", has_amx, &mmq_avx512, &gemm_avx512, &rows_avx512, &mmq_tile_amx},
     {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL},
+    {"avxvnni", has_avxvnni, &mmq_avxvnni, &gemm_avx2, &rows_avx2, NULL},
     {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL},
+#elif defined(__aarch64__)
+    {"neon_i8mm", has_neon_i8mm, &mmq_neon_i8mm, &gemm_neon, &rows_neon, NULL},
+    {"neon", has_neon, &mmq_neon, &gemm_neon, &rows_neon, NULL},
 #endif
     {"generic", always, &mmq_generic, &gemm_generic, &rows_generic, NULL},
     {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model},
@@ -77,6 +98,7 @@ static void cpu_close(struct kn_dev *d)
     pool_free(c->pool);
     free(c->act[0]);
     free(c->act[1]);
+    free(c->count);
     free(c->gemm_scratch);
     free(c->tile_scratch);
     slab_drop(c->slab);
@@ -96,15 +118,29 @@ static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
         return KN_ENOMEM;
     c->mmq = p->mmq, c->tiles = p->tiles, c->gemm = p->gemm, c->rows = p->rows;
     c->max_rows = 64;
-    if ((c->pool = pool_new(n_threads)))
+    if ((c->pool = pool_new(n_threads))) {
         c->gemm_scratch = aligned_alloc(64, gemm_scratch_bytes() * (size_t)pool_threads(c->pool));
-    if (!c->gemm_scratch) {
+        c->count = zeroed((size_t)pool_threads(c->pool) * sizeof *c->count);
+    }
+    if (!c->gemm_scratch || !c->count) {
         cpu_close(d);
         return KN_ENOMEM;
     }
     snprintf(d->name, sizeof d->name, "cpu:%s", p->name);
     d->n_threads = pool_threads(c->pool);
     return KN_OK;
+}
+
+uint64_t cpu_path_count(const struct kn_dev *d, const char *path)
+{
+    const struct cpu_dev *c = cpu_dev(d);
+    uint64_t n = 0;
+    for (int i = 0; i < d->n_threads; i++) {
+        n += strcmp(path, c->mmq->path) ? 0 : c->count[i].quantized;
+        n += !c->tiles || strcmp(path, c->tiles->path) ? 0 : c->count[i].tiles;
+        n += strcmp(path, c->gemm->path) ? 0 : c->count[i].floating;
+    }
+    return n;
 }
 
 static int cpu_alloc(struct kn_dev *d, size_t bytes, struct kn_buf **out)

@@ -10,6 +10,12 @@
 #include "rows.h"
 #include "slab.h"
 
+/* Products (parts of them: a chunk of panels) that one thread ran; a cache line for itself. */
+struct cpu_count {
+    _Alignas(64) uint64_t quantized;
+    uint64_t tiles, floating;
+};
+
 struct cpu_dev { /* kn_dev.priv */
     struct pool *pool;
     const struct mmq_isa *mmq;
@@ -25,6 +31,7 @@ struct cpu_dev { /* kn_dev.priv */
     float *gemm_scratch; /* (n_threads) gemm_scratch_bytes() */
     char *tile_scratch;  /* (n_threads) tile_scratch_bytes */
     size_t tile_scratch_bytes;
+    struct cpu_count *count; /* (n_threads) */
 };
 static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
 {
@@ -71,6 +78,10 @@ static inline char *cpu_kv_tile(const struct cpu_kv *kv, int layer, int block, i
     return kv->p + ((size_t)layer * (size_t)kv->kv.n_block + (size_t)block) * kv->block_bytes +
            ((size_t)which * (size_t)kv->kv.n_head_kv + (size_t)head) * kv->tile_bytes;
 }
+
+/* How much the code compiled for `path` ran on this device; after kn_sync.  A path's name comes from
+ * its object file, so one path's code under another's device name is seen. */
+uint64_t cpu_path_count(const struct kn_dev *d, const char *path);
 
 /* ops.c */
 int cpu_reserve(struct cpu_dev *c, int k, int rows);

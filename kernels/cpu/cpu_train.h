@@ -38,7 +38,8 @@ struct train_attn_isa {
     void (*forward)(const struct attn_job *j, float *scratch);
     void (*backward)(const struct attn_job *j, float *scratch);
 };
-extern const struct train_attn_isa train_attn_generic, train_attn_avx2, train_attn_avx512;
+extern const struct train_attn_isa train_attn_generic, train_attn_avx2, train_attn_avx512,
+    train_attn_neon;
 
 /* Rows and elements. */
 struct train_rows_isa {
@@ -51,7 +52,8 @@ struct train_rows_isa {
     void (*axpy)(float *y, const float *x, float alpha, size_t n);
     void (*adamw)(float *w, const float *g, float *m, float *v, size_t n, const float *c);
 };
-extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512;
+extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512,
+    train_rows_neon;
 
 int cpu_train_linear(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
                      struct kn_at bias, int m, int flags);

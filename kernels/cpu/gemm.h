@@ -75,6 +75,8 @@ struct gemm_isa {
     void (*finish)(int mr, int n, const float *tot, size_t tot_ld, float *c, size_t c_ld,
                    float alpha, const float *bias, int add);
     void (*widen)(int type, const void *src, float *dst, size_t n); /* to f32; n % 16 == 0 */
+    const char
+        *path; /* under which its products are counted: the -DISA that it was compiled with */
 };
-extern const struct gemm_isa gemm_generic, gemm_avx2, gemm_avx512;
+extern const struct gemm_isa gemm_generic, gemm_avx2, gemm_avx512, gemm_neon;
 #endif

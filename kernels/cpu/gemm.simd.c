@@ -75,7 +75,7 @@ INLINE void rows(int type, int P, int mr, struct args g)
         ROWS(4, 1)
         ROWS(1, 1)
     }
-#elif defined(ISA_avx2)
+#elif defined(ISA_avx2) || defined(ISA_neon)
     if (P == 2) {
         ROWS(2, 2)
         ROWS(1, 2)
@@ -104,7 +104,7 @@ INLINE void tiles(int type, int mr, int nj, struct args g)
         PANELS(4)
     }
     PANELS(2)
-#elif defined(ISA_avx2)
+#elif defined(ISA_avx2) || defined(ISA_neon)
     if (mr <= 2) {
         PANELS(2)
     }
@@ -147,4 +147,4 @@ static void widen(int type, const void *src, float *dst, size_t n)
         vf_store(dst + i, load(type, src, i));
 }
 
-const struct gemm_isa FN(gemm) = {any_tile, finish, widen};
+const struct gemm_isa FN(gemm) = {any_tile, finish, widen, PATH};

@@ -48,6 +48,8 @@ struct mmq_isa {
     /* y(m, 16) of one panel; rows of act are act_bytes apart, rows of y y_ld floats */
     void (*panel)(int type, int m, int k, const uint8_t *panel, const void *act, size_t act_bytes,
                   float *y, size_t y_ld);
+    const char
+        *path; /* under which its products are counted: the -DISA that it was compiled with */
 };
-extern const struct mmq_isa mmq_generic, mmq_avx2, mmq_avx512;
+extern const struct mmq_isa mmq_generic, mmq_avx2, mmq_avxvnni, mmq_avx512, mmq_neon, mmq_neon_i8mm;
 #endif

@@ -295,4 +295,4 @@ static void quantize(int act_block, int k, const float *x, void *act)
         }
 }
 
-const struct mmq_isa FN(mmq) = {quantize, panel};
+const struct mmq_isa FN(mmq) = {quantize, panel, PATH};

@@ -549,4 +549,8 @@ static void panels(int type, int m, int k, const uint8_t *panel, int n_panel, si
     tile_end();
 }
 
-const struct mmq_tiles FN(mmq) = {quantize, panels};
+#if defined(TILE_amx)
+const struct mmq_tiles FN(mmq) = {"amx", quantize, panels};
+#else
+const struct mmq_tiles FN(mmq) = {"amx-model", quantize, panels};
+#endif

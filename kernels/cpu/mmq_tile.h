@@ -48,6 +48,7 @@ struct mmq_out { /* of the first panel that is asked for */
     int n;             /* columns that there are */
 };
 struct mmq_tiles {
+    const char *path; /* under which its products are counted */
     /* row `row` of x(k) into act, the groups of all rows; `last`: also clear the rest of its group */
     void (*quantize)(int act_block, int k, const float *x, void *act, int row, int last);
     /* y(m, n) of n_panel panels that lie panel_bytes apart */

@@ -90,6 +90,7 @@ static void product_panels(const struct job *j, const struct product *p, int fro
         g.a_row = (size_t)j->k, g.a_col = 1, g.alpha = 1, g.add = p->add, g.bias = p->bias;
         g.panels = gemm_panels_packed, g.b = w->packed, g.b_type = w->packed_type;
         g.c = p->y, g.c_ld = (size_t)n, g.scratch = c->gemm_scratch, g.isa = c->gemm;
+        c->count[thread].floating++;
         for (; from < to; from += GEMM_SLAB)
             gemm_part(&g, from, to - from < GEMM_SLAB ? to - from : GEMM_SLAB, thread);
         return;
@@ -97,6 +98,7 @@ static void product_panels(const struct job *j, const struct product *p, int fro
     const size_t ld = act_bytes(j, block == 256), n_y = (size_t)n;
     const char *act = c->act[block == 256];
     if (on_tiles(j)) {
+        c->count[thread].tiles++;
         const struct mmq_out o = {.y = p->y + 16 * from,
                                   .ld = n_y,
                                   .bias = p->bias ? p->bias + 16 * from : NULL,
@@ -107,6 +109,7 @@ static void product_panels(const struct job *j, const struct product *p, int fro
                          c->tile_scratch + (size_t)thread * c->tile_scratch_bytes);
         return;
     }
+    c->count[thread].quantized++;
     for (; from < to; from++) {
         const uint8_t *panel = w->packed + (size_t)from * w->panel_bytes;
         const int cols = n - 16 * from < 16 ? n - 16 * from : 16;

@@ -33,5 +33,5 @@ struct rows_isa {
     int32_t (*argmax)(int n, const float *x); /* lowest id on ties; NaN is never chosen */
     void (*attend)(const struct attn_row *a);
 };
-extern const struct rows_isa rows_generic, rows_avx2, rows_avx512;
+extern const struct rows_isa rows_generic, rows_avx2, rows_avx512, rows_neon;
 #endif

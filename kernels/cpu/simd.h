@@ -1,4 +1,4 @@
-/* simd.h - sixteen lanes written once: one zmm, two ymm, or an array, chosen by -DISA_...
+/* simd.h - sixteen lanes written once: one zmm, two ymm, four q, or an array, chosen by -DISA_...
  *
  * vf is 16 floats, vi is 16 int32.  Every function has one meaning, to the bit, on all paths:
  * lanes are independent, fma is fused, fold is the canonical order of kernels.h.  A file NAME.simd.c
@@ -13,6 +13,9 @@
 #define FN_PASTE(a, b)  a##_##b
 #define FN_PASTE2(a, b) FN_PASTE(a, b)
 #define FN(name)        FN_PASTE2(name, ISA)
+#define STRING(x)       #x
+#define STRING2(x)      STRING(x)
+#define PATH            STRING2(ISA) /* "avx2" */
 /* Loops of a constant count that must become straight code, so that arrays become registers.  The plain
  * path has no registers to gain, and inlined as hard it took minutes to compile. */
 #if defined(ISA_generic)
@@ -30,8 +33,10 @@
 
 #if defined(ISA_avx512)
 #include "simd_avx512.h"
-#elif defined(ISA_avx2)
+#elif defined(ISA_avx2) || defined(ISA_avxvnni)
 #include "simd_avx2.h"
+#elif defined(ISA_neon) || defined(ISA_neon_i8mm)
+#include "simd_neon.h"
 #else
 #include "simd_generic.h"
 #endif

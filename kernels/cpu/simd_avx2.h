@@ -1,4 +1,5 @@
-/* simd_avx2.h - simd.h with two 256-bit registers */
+/* simd_avx2.h - simd.h with two 256-bit registers; for avxvnni too, whose byte product is one
+ * instruction */
 #include <immintrin.h>
 
 typedef struct {
@@ -7,7 +8,6 @@ typedef struct {
 typedef struct {
     __m256i a, b;
 } vi;
-enum { SIMD_MR = 6, SIMD_NP = 1 }; /* f32 tile: 6 rows by one vf fill 12 of 16 registers */
 
 #define VF(x, y) ((vf){x, y})
 #define VI(x, y) ((vi){x, y})
@@ -140,6 +140,16 @@ INLINE void vi_store_s8(int8_t *p, vi x)
     _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(w),
                                                    _mm256_extracti128_si256(w, 1)));
 }
+#if defined(ISA_avxvnni)
+/* acc + the four products of unsigned bytes w <= 127 and signed bytes a, exact */
+INLINE vi vi_dot_u7(vi acc, vi w, vi a)
+{
+    return VI(_mm256_dpbusd_avx_epi32(acc.a, w.a, a.a), _mm256_dpbusd_avx_epi32(acc.b, w.b, a.b));
+}
+/* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a) */
+INLINE vi vi_dot_s8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
+INLINE vi vi_dot_s8_init(int32_t sum) { return vi_set1(-128 * sum); }
+#else
 INLINE __m256i dot_u7(__m256i acc, __m256i w, __m256i a)
 {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1)));
@@ -160,6 +170,7 @@ INLINE vi vi_dot_s8_init(int32_t sum)
     (void)sum;
     return vi_zero();
 }
+#endif
 /* acc + the two products of int16 */
 INLINE vi vi_dot_s16(vi acc, vi x, vi y) { return vi_add(acc, VI2(_mm256_madd_epi16)); }
 /* 16 vectors to their 16 folds */

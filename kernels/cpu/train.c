@@ -15,9 +15,14 @@ const struct train_isa *train_isa(const struct kn_dev *d)
                                             &train_rows_avx512};
     if (strstr(d->name, "avx512"))
         return &avx512;
-    if (strstr(d->name, "avx2"))
+    if (strstr(d->name, "avx")) /* avx2, avxvnni */
         return &avx2;
+#elif defined(__aarch64__)
+    static const struct train_isa neon = {&train_gemm_neon, &train_attn_neon, &train_rows_neon};
+    if (strstr(d->name, "neon"))
+        return &neon;
 #endif
+    (void)d;
     return &generic;
 }
 

@@ -28,5 +28,6 @@ struct train_gemm_isa {
     /* c = alpha * tile + bias, or c += : n columns of one row */
     void (*finish)(float *c, const float *tile, const float *bias, float alpha, int n, int add);
 };
-extern const struct train_gemm_isa train_gemm_generic, train_gemm_avx2, train_gemm_avx512;
+extern const struct train_gemm_isa train_gemm_generic, train_gemm_avx2, train_gemm_avx512,
+    train_gemm_neon;
 #endif

@@ -92,6 +92,8 @@ int main(void)
 #if defined(__x86_64__)
         {"avx2", &gemm_avx2},
         {"avx512", &gemm_avx512},
+#elif defined(__aarch64__)
+        {"neon", &gemm_neon},
 #endif
     };
     static const int type[] = {KN_F32, KN_F16, KN_BF16, KN_Q8_0, KN_Q4_K};

@@ -7,7 +7,9 @@
  * To add an op: write run_OP(d, p, y), which makes its inputs from fixed seeds, issues the call on
  * device d with the integers p, and copies the outputs to y (returns their number; 0 if the device
  * answers KN_EUNSUP); list it in a struct op with its tolerance; loop check() over shapes (1, odd,
- * one less than a block, a block, more, large) and end with report(). */
+ * one less than a block, a block, more, large) and end with report().
+ *
+ * usage: test_ops [quick]     quick: fewer devices (for an emulator) */
 #include "kernels.h"
 #include "tap.h"
 #include <math.h>
@@ -775,14 +777,18 @@ static void test_kv_copy(void)
     }
 }
 
-static void open_devices(void)
+/* quick: one device a path, and not the plain one */
+static void open_devices(int quick)
 {
-    static const char *const names[] = {"ref",          "ref:q",    "cpu",      "cpu:generic",
-                                        "cpu:generic",  "cpu:avx2", "cpu:avx2", "cpu:avx512",
-                                        "cpu:avx512",   "cpu:amx",  "cpu:amx",  "cpu:amx-model",
-                                        "cpu:amx-model"};
+    static const char *const names[] = {
+        "ref",        "ref:q",    "cpu",           "cpu:generic",   "cpu:generic",
+        "cpu:avx2",   "cpu:avx2", "cpu:avxvnni",   "cpu:avxvnni",   "cpu:avx512",
+        "cpu:avx512", "cpu:neon", "cpu:neon",      "cpu:neon_i8mm", "cpu:neon_i8mm",
+        "cpu:amx",    "cpu:amx",  "cpu:amx-model", "cpu:amx-model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct device *v = &dev[n_dev];
+        if (quick && (i == 3 || (i >= 4 && i % 2 == 0)))
+            continue;
         int threads = i >= 4 && i % 2 == 0 ? 1 : 2, err = kn_open(&v->d, names[i], threads);
         if (err) {
             skip("%s: %s", names[i], kn_strerror(err));
@@ -799,9 +805,9 @@ static void open_devices(void)
        "no such devices");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    open_devices();
+    open_devices(argc > 1 && strcmp(argv[1], "quick") == 0);
     test_memory();
     test_rows();
     test_batch_rows();
