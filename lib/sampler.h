@@ -15,6 +15,9 @@ struct sampler {
 struct sampler_scratch; /* (n_vocab) once per sequence slot or thread */
 struct sampler_scratch *sampler_scratch_new(int n_vocab);
 void sampler_scratch_free(struct sampler_scratch *s);
+/* Let the passes over the logits run on that path (kernels/pick.h): for tests, all give the same bits.
+ * -1 if this machine lacks it. */
+int sampler_scratch_path(struct sampler_scratch *s, const char *path);
 /* logits (n_vocab) may be changed by the penalty. history: the ids so far (prompt and answer).
  * *logprob (may be NULL): log softmax of the untouched logits at the chosen id. n_real: ids >=
  * n_real are padding rows and never chosen. -1 if a logit is NaN. */

@@ -7,7 +7,10 @@
  * on it.
  *
  * A thread that waits spins for some microseconds, then sleeps in a futex.  pool_run allocates
- * nothing.  One pool serves one calling thread at a time. */
+ * nothing.  One pool serves one calling thread at a time.
+ *
+ * The workers of a pool that takes all CPUs of the process are pinned, one to each, unless the
+ * environment says APR_PIN=0; the caller never is.  bench_pool measures a phase's overhead. */
 #ifndef POOL_H
 #define POOL_H
 

@@ -1,11 +1,16 @@
-/* test_pool.c - kernels/cpu/pool: every chunk once, phases in order, beside busy threads */
+/* test_pool.c - kernels/cpu/pool: every chunk once, phases in order, beside busy threads and other
+ * processes; who is pinned where */
 #include "cpu/pool.h"
 
 #include "tap.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { N = 1000 };
@@ -57,6 +62,96 @@ static int rounds(struct pool *p, int n)
     return ok;
 }
 
+/* Processes with a pool of two threads each, and busy ones: of each whether it ended well in time. */
+static int processes(int pools, int busy, int policy)
+{
+    enum { MOST = 8, SECONDS = 120 };
+    pid_t pid[MOST];
+    int fine = 1, status;
+    for (int i = 0; i < pools + busy; i++) {
+        if ((pid[i] = fork()) != 0)
+            continue;
+        alarm(SECONDS); /* a pool that hangs dies of it */
+        struct sched_param none = {0};
+        if (i >= pools) {
+            sched_setscheduler(0, policy, &none);
+            burn(NULL);
+        }
+        struct pool *p = pool_new(2);
+        _exit(p && rounds(p, 2000) ? 0 : 1);
+    }
+    for (int i = 0; i < pools; i++)
+        fine &= pid[i] > 0 && waitpid(pid[i], &status, 0) == pid[i] && status == 0;
+    for (int i = pools; i < pools + busy; i++)
+        fine &= pid[i] > 0 && kill(pid[i], SIGKILL) == 0 && waitpid(pid[i], &status, 0) == pid[i];
+    return fine;
+}
+
+/* ---- pinning */
+static cpu_set_t where[POOL_MAX_THREADS];
+static atomic_int seen;
+
+/* chunks that wait for each other: every thread runs one */
+static void look(void *ctx, int phase, int chunk, int thread)
+{
+    const int n = *(int *)ctx;
+    (void)phase, (void)chunk;
+    sched_getaffinity(0, sizeof where[thread], &where[thread]);
+    for (atomic_fetch_add(&seen, 1); atomic_load(&seen) < n;)
+        sched_yield();
+}
+
+/* Workers that are pinned to one CPU of `all`, each to another; -1: a worker outside `all`, or the
+ * caller's CPUs are no longer `all`. */
+static int pinned(int n_threads, const cpu_set_t *all)
+{
+    struct pool *p = pool_new(n_threads);
+    cpu_set_t taken, both;
+    int n = n_threads, found = 0;
+    atomic_store(&seen, 0);
+    CPU_ZERO(&taken);
+    pool_run(p, look, &n, &n, 1);
+    for (int i = 0; i < n; i++) {
+        CPU_AND(&both, &where[i], all);
+        if (!CPU_EQUAL(&both, &where[i]) || (i == 0 && !CPU_EQUAL(&both, all)))
+            found = -n;
+        CPU_AND(&both, &where[i], &taken);
+        found += i > 0 && CPU_COUNT(&where[i]) == 1 && CPU_COUNT(&both) == 0;
+        if (i > 0)
+            CPU_OR(&taken, &taken, &where[i]);
+    }
+    pool_free(p);
+    return found < 0 ? -1 : found;
+}
+
+static void test_pinning(void)
+{
+    cpu_set_t all, one;
+    sched_getaffinity(0, sizeof all, &all);
+    const int n = CPU_COUNT(&all);
+    unsetenv("APR_PIN");
+    if (n < 2 || n > POOL_MAX_THREADS) {
+        skip("pinning: %d CPUs", n);
+        return;
+    }
+    ok(pinned(n, &all) == n - 1, "%d threads on %d CPUs: workers pinned, the caller not", n, n);
+    ok(pinned(n + 1, &all) == 0, "more threads than CPUs: none is pinned");
+    if (n > 2)
+        ok(pinned(2, &all) == 0, "fewer threads than CPUs: none is pinned");
+    setenv("APR_PIN", "0", 1);
+    ok(pinned(n, &all) == 0, "APR_PIN=0: none is pinned");
+    unsetenv("APR_PIN");
+    CPU_ZERO(&one);
+    for (int c = 0; c < CPU_SETSIZE && !CPU_COUNT(&one); c++)
+        if (CPU_ISSET(c, &all))
+            CPU_SET(c, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    struct pool *p = pool_new(0);
+    ok(pool_threads(p) == 1, "one CPU of the process's: one thread");
+    pool_free(p);
+    sched_setaffinity(0, sizeof all, &all);
+}
+
 int main(void)
 {
     static const int threads[] = {1, 2, 3, 8};
@@ -66,6 +161,10 @@ int main(void)
         ok(rounds(p, 500), "every chunk once, phases in order");
         pool_free(p);
     }
+    ok(processes(2, 0, SCHED_OTHER), "two processes of two threads");
+    ok(processes(2, 3, SCHED_OTHER), "and beside three busy ones");
+    ok(processes(2, 3, SCHED_IDLE), "and beside three that take what is left");
+    test_pinning();
     pthread_t busy[3];
     for (int i = 0; i < 3; i++)
         pthread_create(&busy[i], NULL, burn, NULL);

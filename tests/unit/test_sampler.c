@@ -1,8 +1,12 @@
-/* test_sampler - ties, the definitions of top-k, top-p and min-p, penalty, reproducible draws */
+/* test_sampler - ties, the definitions of top-k, top-p and min-p, penalty, reproducible draws, and all
+ * of it against a plain form that sorts everything */
+#include "pick.h"
+#include "poly.h"
 #include "rng.h"
 #include "sampler.h"
 #include "tap.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { V = 1000 };
@@ -21,6 +25,140 @@ static int reach(struct sampler s, const float *logits, int n, int *count)
         kinds += id >= 0 && count[id]++ == 0;
     }
     return kinds;
+}
+
+/* ---- the definition: scalar exp, everything sorted, sums of doubles in the candidates' order */
+struct item {
+    float logit;
+    int32_t id;
+};
+static int by_rank(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    return x->logit != y->logit ? (x->logit < y->logit ? 1 : -1)
+                                : (x->id > y->id) - (x->id < y->id);
+}
+
+static int32_t plain_next(const struct sampler *s, const float *logits, int n, struct item *c,
+                          double u, double *logprob)
+{
+    double sum = 0, mass = 0;
+    int best = 0, n_cand = n;
+    for (int i = 0; i < n; i++) {
+        c[i] = (struct item){logits[i], i};
+        if (logits[i] > logits[best])
+            best = i;
+        if (isnan(logits[i]))
+            return -1;
+    }
+    const float max = logits[best];
+    for (int i = 0; i < n; i++)
+        sum += kn_exp(logits[i] - max);
+    const double all = sum;
+    int32_t id = best;
+    if (s->temperature > 0) {
+        const int ranked = (s->top_k > 0 && s->top_k < n) || (s->top_p > 0 && s->top_p < 1);
+        if (ranked)
+            qsort(c, (size_t)n, sizeof *c, by_rank);
+        if (s->top_k > 0 && s->top_k < n) {
+            n_cand = s->top_k;
+            sum = 0;
+            for (int i = 0; i < n_cand; i++)
+                sum += kn_exp(c[i].logit - max);
+        }
+        if (s->top_p > 0 && s->top_p < 1) {
+            int k = 0;
+            while (k < n_cand && (mass += kn_exp(c[k++].logit - max)) < s->top_p * sum)
+                ;
+            n_cand = k;
+        }
+        if (s->min_p > 0) {
+            int k = 0;
+            for (int i = 0; i < n_cand; i++)
+                if (kn_exp(c[i].logit - max) >= s->min_p)
+                    c[k++] = c[i];
+            n_cand = k;
+        }
+        const float scale = (float)(1 / s->temperature);
+        double at = 0;
+        sum = 0;
+        for (int i = 0; i < n_cand; i++)
+            sum += kn_exp((c[i].logit - max) * scale);
+        id = -1;
+        for (int i = 0; i < n_cand && id < 0; i++)
+            if ((at += kn_exp((c[i].logit - max) * scale)) > u * sum)
+                id = c[i].id;
+        id = id < 0 ? c[0].id : id; /* no sum: all are minus infinity */
+    }
+    *logprob = (double)logits[id] - (double)max - log(all);
+    return id;
+}
+
+/* Logits of many shapes: peaked, flat, few values with many ties, zeros of both signs, minus infinity. */
+static void fill(struct rng *r, float *x, int n, int shape)
+{
+    static const float spread[] = {0.01f, 1, 3, 10, 40};
+    for (int i = 0; i < n; i++) {
+        const float v = spread[shape % 5] * (float)rng_normal(r);
+        x[i] = shape < 5 ? v : shape < 10 ? roundf(v) : roundf(v * 0.1f) * (i % 2 ? 1.0f : -1.0f);
+        if (shape >= 10 && i % 7 == 0)
+            x[i] = -INFINITY;
+    }
+}
+
+static int differ(const char *path, int n)
+{
+    static const double tops[] = {0.001, 0.3, 0.9, 0.95, 0.999, 0.9999999, 1},
+                        mins[] = {0, 0, 0.05, 0.5, 1}, temps[] = {0, 0.2, 0.8, 1, 3};
+    static const int ks[] = {0, 0, 1, 2, 40, 500, 513, 3000, 1 << 30};
+    struct rng r = {.key = (uint64_t)n};
+    struct sampler_scratch *own = sampler_scratch_new(n);
+    float *x = malloc((size_t)n * sizeof *x), *y = malloc((size_t)n * sizeof *y);
+    struct item *c = malloc((size_t)n * sizeof *c);
+    int bad = sampler_scratch_path(own, path) != 0;
+    const int rounds = n > 10000 ? 30 : n > 5000 ? 90 : 300;
+    for (int i = 0; i < rounds && !bad; i++) {
+        double lp = 1, want_lp = 2;
+        struct sampler s = {.temperature = temps[rng_below(&r, 5)],
+                            .top_p = tops[rng_below(&r, 7)],
+                            .min_p = mins[rng_below(&r, 5)],
+                            .repeat_penalty = 1,
+                            .top_k = ks[rng_below(&r, 9)]};
+        fill(&r, x, n, i % 15);
+        memcpy(y, x, (size_t)n * sizeof *x);
+        int32_t want = plain_next(&s, x, n, c, rng_u01(7, 0, (uint64_t)i), &want_lp);
+        int32_t got = sampler_next(&s, own, y, n, n, NULL, 0, 7, (uint64_t)i, &lp);
+        bad = got != want || (lp != want_lp && !(isnan(lp) && isnan(want_lp))) ||
+              memcmp(x, y, (size_t)n * sizeof *x) ||
+              (lp == lp && strcmp(path, "generic") == 0 && lp != sampler_logprob(x, n, got));
+        if (bad)
+            printf("# n %d, round %d: id %d, expected %d; %.17g, expected %.17g\n", n, i, (int)got,
+                   (int)want, lp, want_lp);
+        y[rng_below(&r, (uint64_t)n)] = NAN;
+        if (sampler_next(&s, own, y, n, n, NULL, 0, 7, (uint64_t)i, NULL) != -1)
+            bad = 1;
+    }
+    free(x);
+    free(y);
+    free(c);
+    sampler_scratch_free(own);
+    return bad;
+}
+
+static void test_against_plain(void)
+{
+    static const char *const paths[] = {"generic", "avx2", "avx512", "neon"};
+    static const int sizes[] = {1, 2, 15, 16, 17, 63, 64, 65, 257, 1024, 8192, 151936};
+    for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+        int bad = 0;
+        if (!kn_pick(paths[p])) {
+            skip("%s: this machine lacks it", paths[p]);
+            continue;
+        }
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            bad |= differ(paths[p], sizes[i]);
+        ok(!bad, "%s: ids and log-probabilities of a plain sort, to the bit", paths[p]);
+    }
 }
 
 int main(void)
@@ -110,6 +248,7 @@ int main(void)
             a != sampler_next(&p9, w, x, V, V, NULL, 0, rng_key(42, "HumanEval/0", 4), p, NULL);
     }
     ok(same && differ > 25, "equal keys draw equally, another sample draws otherwise");
+    test_against_plain();
     sampler_scratch_free(w);
     sampler_scratch_free(other);
     return done_testing();
