@@ -146,12 +146,9 @@ void kn_graph_free(struct kn_dev *d, struct kn_graph *g)
         d->ops->graph_free(d, g);
 }
 
-int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
-                  struct kn_weight **out)
+static int made(struct kn_weight *w, int err, int type, int n, int k, int flags,
+                struct kn_weight **out)
 {
-    assert(n > 0 && k > 0 && rows && kn_row_bytes(type, (size_t)k) && type != KN_I32);
-    struct kn_weight *w = NULL;
-    int err = d->ops->weight_new(d, type, n, k, rows, flags, &w);
     if (err)
         return err;
     w->type = type;
@@ -160,6 +157,37 @@ int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, in
     w->flags = flags;
     *out = w;
     return KN_OK;
+}
+
+int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                  struct kn_weight **out)
+{
+    assert(n > 0 && k > 0 && rows && kn_row_bytes(type, (size_t)k) && type != KN_I32);
+    struct kn_weight *w = NULL;
+    int err = d->ops->weight_new(d, type, n, k, rows, flags, &w);
+    return made(w, err, type, n, k, flags, out);
+}
+
+const char *kn_layout(const struct kn_dev *d)
+{
+    return d->ops->layout ? d->ops->layout : "";
+}
+
+const void *kn_weight_form(const struct kn_dev *d, const struct kn_weight *w, size_t *bytes)
+{
+    *bytes = 0;
+    return d->ops->weight_form ? d->ops->weight_form(w, bytes) : NULL;
+}
+
+int kn_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                   const void *form, size_t bytes, struct kn_weight **out)
+{
+    assert(n > 0 && k > 0 && rows && kn_row_bytes(type, (size_t)k) && type != KN_I32);
+    struct kn_weight *w = NULL;
+    if (!d->ops->weight_take)
+        return KN_EUNSUP;
+    int err = d->ops->weight_take(d, type, n, k, rows, flags, form, bytes, &w);
+    return made(w, err, type, n, k, flags, out);
 }
 
 void kn_weight_free(struct kn_dev *d, struct kn_weight *w)

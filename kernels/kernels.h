@@ -144,6 +144,10 @@ struct kn_ops {
     int (*weight_new)(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                       struct kn_weight **w);
     void (*weight_free)(struct kn_dev *d, struct kn_weight *w);
+    const char *layout; /* (opt, all three) of prepared weights */
+    const void *(*weight_form)(const struct kn_weight *w, size_t *bytes);
+    int (*weight_take)(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                       const void *form, size_t bytes, struct kn_weight **w);
     int (*batch_new)(struct kn_dev *d, int max_tok, int max_seq, int max_blocks,
                      struct kn_batch **b);
     int (*batch_set)(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r);
@@ -233,6 +237,16 @@ void kn_graph_free(struct kn_dev *d, struct kn_graph *g);
 int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                   struct kn_weight **w);
 void kn_weight_free(struct kn_dev *d, struct kn_weight *w);
+
+/* The prepared form of weights, for a file from which a later process takes it instead of preparing it
+ * again.  kn_layout: the name of the layout, "" if the backend keeps none; all paths of "cpu" share one.
+ * kn_weight_form: where w's form lies; *bytes 0: it has none.  kn_weight_take: as kn_weight_new, with
+ * the form of a weight of equal layout, type, shape and flags; it is aligned to 64 bytes and stays
+ * valid until kn_weight_free.  KN_EUNSUP: no layouts, or `bytes` is not what the form has. */
+const char *kn_layout(const struct kn_dev *d);
+const void *kn_weight_form(const struct kn_dev *d, const struct kn_weight *w, size_t *bytes);
+int kn_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                   const void *form, size_t bytes, struct kn_weight **w);
 
 int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, struct kn_batch **b);
 int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r);

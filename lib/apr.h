@@ -27,8 +27,10 @@ const struct tensor *apr_tensor(const struct apr *a, const char *name); /* NULL 
 /* Read everything: footer CRC and per-tensor hashes. ERR_DATA names what differs. */
 int apr_verify(const struct apr *a, struct err *e);
 /* The hashes alone, where the metadata holds them: for whoever uses the weights (xxh64 runs at the
- * speed of memory, the CRC does not). ERR_DATA names the tensor. */
-int apr_verify_tensors(const struct apr *a, struct err *e);
+ * speed of memory, the CRC does not), but for tensors that skip(arg, t), if given, says to leave out.
+ * ERR_DATA names the tensor. */
+int apr_verify_tensors(const struct apr *a, int (*skip)(void *arg, const struct tensor *t),
+                       void *arg, struct err *e);
 
 /* Write path whole (outfile). Tensors in any order; data[i] comes from t[i].data or, where that is NULL,
  * from fill(arg, i, buf) which must write t[i].bytes bytes (streamed: one tensor in memory at a time).

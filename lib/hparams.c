@@ -600,13 +600,14 @@ static float inv_freq(const struct hparams *h, int k)
     return (1.0f - s) * inv / factor + s * inv;
 }
 
-void hparams_rope_table(const struct hparams *h, int n_ctx, float *table)
+void hparams_rope_table(const struct hparams *h, int from, int to, float *table)
 {
     int half = h->head_dim / 2;
     for (int k = 0; k < half; k++) {
         float inv = inv_freq(h, k);
-        for (int pos = 0; pos < n_ctx; pos++) {
-            float angle = (float)pos * inv, *row = table + (size_t)pos * (size_t)h->head_dim;
+        for (int pos = from; pos < to; pos++) {
+            float angle = (float)pos * inv,
+                  *row = table + (size_t)(pos - from) * (size_t)h->head_dim;
             row[k] = (float)cos((double)angle);
             row[half + k] = (float)sin((double)angle);
         }

@@ -32,9 +32,9 @@ int hparams_to_meta(const struct hparams *h, cJSON *meta, struct err *e); /* key
 int hparams_from_meta(struct hparams *h, const cJSON *meta, struct err *e);
 int hparams_check(const struct hparams *h, struct err *e); /* ranges and products */
 int hparams_add_stop(struct hparams *h, int32_t id);       /* a set: no doubles */
-/* RoPE table (n_ctx, head_dim): per position cos[hd/2] then sin[hd/2]. inv_freq and angle in f32 as
+/* RoPE table (to - from, head_dim) of positions [from, to): cos[hd/2] then sin[hd/2]. inv_freq and angle in f32 as
  * Hugging Face computes them, cos and sin in double from that angle. */
-void hparams_rope_table(const struct hparams *h, int n_ctx, float *table);
+void hparams_rope_table(const struct hparams *h, int from, int to, float *table);
 /* What the llama-3 rule divides the frequency inv by. */
 double hparams_llama3_divisor(double inv, double factor, double low, double high, double orig);
 #endif

@@ -47,7 +47,7 @@ int mapfile_open(struct mapfile *m, const char *path, struct err *e)
     struct stat st;
     int in = strcmp(path, "-") == 0, rc = 0;
     int fd = in ? 0 : open(path, O_RDONLY | O_CLOEXEC);
-    *m = (struct mapfile){NULL, 0, in ? "standard input" : path};
+    *m = (struct mapfile){NULL, 0, in ? "standard input" : path, 0};
     if (fd < 0)
         return err_errno(e, ERR_NOINPUT, "%s", path);
     if (in && fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
@@ -63,6 +63,7 @@ int mapfile_open(struct mapfile *m, const char *path, struct err *e)
         else {
             m->p = p;
             m->n = (size_t)st.st_size;
+            m->mapped = 1;
         }
     }
     if (!in)
@@ -76,6 +77,15 @@ void mapfile_close(struct mapfile *m)
         munmap((void *)m->p, m->n);
     m->p = NULL;
     m->n = 0;
+}
+
+void mapfile_forget(const struct mapfile *m, const void *p, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)p + page - 1) / page * page,
+                    to = ((uintptr_t)p + n) / page * page;
+    if (m->mapped && from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 int size_mul(size_t a, size_t b, size_t *out)

@@ -11,9 +11,12 @@ struct mapfile {
     const uint8_t *p;
     size_t n;
     const char *path; /* the caller's string: keep it alive */
+    int mapped;       /* a file's own pages, not a copy of a pipe */
 };
 int mapfile_open(struct mapfile *m, const char *path, struct err *e);
 void mapfile_close(struct mapfile *m);
+/* n bytes at p, inside the map, are not needed soon: they leave this process's memory until they are read again. */
+void mapfile_forget(const struct mapfile *m, const void *p, size_t n);
 
 /* Checked sizes: 1 and *out on success, 0 on overflow. */
 int size_mul(size_t a, size_t b, size_t *out);

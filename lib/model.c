@@ -195,12 +195,20 @@ static int weight(const struct model *m, struct kn_weight **w, const char *name,
                   int flags, struct err *e)
 {
     const struct tensor *t = get(m, name, (uint64_t)n, (uint64_t)k, e);
+    size_t bytes;
     int rc;
     if (!t)
         return e->code;
+    const void *form = packed_find(m->packed, t, &bytes);
+    if (form && flags & KN_W_INFER) {
+        rc = kn_weight_take(m->dev, t->type, n, k, t->data, flags, form, bytes, w);
+        return rc < 0 ? kn_failed(m, name, rc, e) : 0;
+    }
     if ((rc = check_scales(m, t, e)) < 0 || (rc = check_values(m, t, e)) < 0)
         return rc;
     rc = kn_weight_new(m->dev, t->type, n, k, t->data, flags, w);
+    mapfile_forget(&m->file.map, t->data,
+                   t->bytes); /* a device may still read it: it comes back by itself */
     return rc < 0 ? kn_failed(m, name, rc, e) : 0;
 }
 
@@ -272,17 +280,30 @@ static int load_layer(struct model *m, struct small *s, int l, int flags, struct
     return 0;
 }
 
-static int load_rope(struct model *m, struct err *e)
+int model_positions(struct model *m, int n, struct err *e)
 {
-    size_t bytes = rope_bytes(&m->h, m->n_ctx);
+    if (n <= m->n_rope)
+        return 0;
+    size_t bytes = rope_bytes(&m->h, n - m->n_rope);
     float *table = malloc(bytes);
-    int rc = table ? kn_alloc(m->dev, bytes, &m->rope) : KN_ENOMEM;
+    int rc = table ? 0 : KN_ENOMEM;
     if (rc == 0) {
-        hparams_rope_table(&m->h, m->n_ctx, table);
-        rc = kn_write(m->dev, m->rope, table, bytes);
+        hparams_rope_table(&m->h, m->n_rope, n, table);
+        rc = kn_write(m->dev, kn_plus(m->rope, rope_bytes(&m->h, m->n_rope)), table, bytes);
     }
     free(table);
-    return rc < 0 ? kn_failed(m, "rope table", rc, e) : 0;
+    if (rc < 0)
+        return kn_failed(m, "rope table", rc, e);
+    m->n_rope = n;
+    return 0;
+}
+
+static int load_rope(struct model *m, int later, struct err *e)
+{
+    int rc = kn_alloc(m->dev, rope_bytes(&m->h, m->n_ctx), &m->rope);
+    if (rc < 0)
+        return kn_failed(m, "rope table", rc, e);
+    return later ? 0 : model_positions(m, m->n_ctx, e);
 }
 
 static int load_weights(struct model *m, int flags, struct err *e)
@@ -296,8 +317,12 @@ static int load_weights(struct model *m, int flags, struct err *e)
         rc = kn_failed(m, "norms", rc < 0 ? rc : KN_ENOMEM, e);
         goto done;
     }
-    if ((rc = load_rope(m, e)) < 0 || (rc = weight(m, &m->embd, "model.embed_tokens.weight",
-                                                   h->n_vocab, h->n_embd, flags, e)) < 0)
+    if ((rc = load_rope(m, flags & MODEL_LATER, e)) < 0)
+        goto done;
+    flags &= ~MODEL_LATER;
+    /* an embedding that is no head is only looked up: nothing to prepare */
+    if ((rc = weight(m, &m->embd, "model.embed_tokens.weight", h->n_vocab, h->n_embd,
+                     h->tied ? flags : flags & ~(KN_W_INFER | KN_W_FLOAT), e)) < 0)
         goto done;
     m->head = m->embd;
     if (!h->tied) {
@@ -334,6 +359,25 @@ static int load_tokenizer(struct model *m, struct err *e)
     return 0;
 }
 
+static int is_packed(void *arg, const struct tensor *t)
+{
+    size_t bytes;
+    return packed_find(arg, t, &bytes) != NULL;
+}
+
+/* Prepared weights, if they are there; then what is read from the file itself is checked by its hashes. */
+static int open_weights(struct model *m, const char *path, int flags, struct err *e)
+{
+    char name[4096];
+    int rc = 0;
+    if ((flags & ~MODEL_LATER) == KN_W_INFER && *kn_layout(m->dev) &&
+        packed_path(path, name, sizeof name) == 0)
+        rc = packed_open(&m->packed, name, &m->file, m->dev, m->packed_why, e);
+    if (rc < 0)
+        return rc;
+    return apr_verify_tensors(&m->file, m->packed ? is_packed : NULL, m->packed, e);
+}
+
 int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
                struct err *e)
 {
@@ -357,12 +401,39 @@ int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags,
     m->chat_system = json_get_str(m->file.meta, "chat_system", NULL, e);
     if ((rc = e->code) < 0 || (rc = load_tokenizer(m, e)) < 0 ||
         (rc = model_room(path, model_bytes(&m->file, &m->h, m->n_ctx), e)) < 0 ||
-        (rc = apr_verify_tensors(&m->file, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
+        (rc = open_weights(m, path, flags, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
         goto fail;
     return 0;
 fail:
     model_free(m);
     return rc;
+}
+
+int model_weights(const struct model *m, const struct tensor **t, const struct kn_weight **w,
+                  int max)
+{
+    static const char *const part[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                       "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                       "mlp.down_proj"};
+    char s[TENSOR_NAME], s2[64];
+    int n = 0;
+#define PUT(name, weight)                                                                          \
+    if (n < max && (t[n] = apr_tensor(&m->file, name)))                                            \
+        w[n++] = weight;
+    PUT("model.embed_tokens.weight", m->embd)
+    if (m->head != m->embd)
+        PUT("lm_head.weight", m->head)
+    for (int l = 0; l < m->h.n_layer; l++) {
+        const struct kn_attn *a = &m->layer[l].attn;
+        const struct kn_ffn *f = &m->layer[l].ffn;
+        const struct kn_weight *v[] = {a->q, a->k, a->v, a->o, f->gate, f->up, f->down};
+        for (int i = 0; i < 7; i++) {
+            snprintf(s2, sizeof s2, "%s.weight", part[i]);
+            PUT(layer_name(s, sizeof s, l, s2), v[i])
+        }
+    }
+#undef PUT
+    return n;
 }
 
 void model_free(struct model *m)
@@ -378,6 +449,7 @@ void model_free(struct model *m)
             kn_weight_free(m->dev, w[i]);
     }
     free(m->layer);
+    packed_free(m->packed);
     if (m->rope.buf)
         kn_free(m->dev, m->rope);
     if (m->small.buf)

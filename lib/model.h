@@ -6,6 +6,7 @@
 #include "bpe.h"
 #include "hparams.h"
 #include "kernels.h"
+#include "packed.h"
 
 struct model_layer {
     struct kn_attn
@@ -23,6 +24,9 @@ struct model {
     struct model_layer *layer; /* (n_layer) */
     struct kn_at rope;         /* (n_ctx, head_dim) */
     int n_ctx;                 /* positions of the table: the longest sequence */
+    int n_rope;                /* of them filled in: all, or see MODEL_LATER */
+    struct packed *packed;     /* forms of weights from M.apr.packed, or NULL */
+    char packed_why[200];      /* why a file of that name was passed over; "" */
     int n_real;                /* ids >= n_real are padding rows of the embedding: never chosen */
     struct kn_at small;        /* the allocation behind norms and biases */
     const char *chat_format;   /* "chatml" or NULL; inside file.meta */
@@ -31,9 +35,18 @@ struct model {
 /* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own; more than those is
  * ERR_USAGE). Shapes are checked tensor by tensor; a model that does not fit is refused before
  * loading, with the bytes. NaN or infinity in norms, biases or block scales: ERR_DATA with tensor
- * and index. */
+ * and index.  With flags KN_W_INFER alone the prepared weights of PATH.packed are taken where they belong
+ * to this model and device (packed.h). */
+enum {
+    MODEL_LATER = 1 << 16
+}; /* a flag: fill the RoPE table only when model_positions asks for it */
 int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
                struct err *e);
+/* Rows of the RoPE table up to position n, n <= m->n_ctx: before a step that reaches there. */
+int model_positions(struct model *m, int n, struct err *e);
+/* The weights with the tensors that they were made from, at most `max`; their number. */
+int model_weights(const struct model *m, const struct tensor **t, const struct kn_weight **w,
+                  int max);
 void model_free(struct model *m);
 /* Bytes that weights, norms and the RoPE table take on the device, from the header alone. */
 size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx);

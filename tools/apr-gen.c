@@ -294,8 +294,10 @@ static void load(struct run *r, const char *prompts)
         err_set(&r->e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
         cli_die(&r->e);
     }
-    if (model_load(&r->m, o.model, r->dev, KN_W_INFER, (int)o.ctx, &r->e) < 0)
+    if (model_load(&r->m, o.model, r->dev, KN_W_INFER | MODEL_LATER, (int)o.ctx, &r->e) < 0)
         cli_die(&r->e);
+    if (cli_verbose && (r->m.packed || *r->m.packed_why))
+        cli_warn("%s.packed: %s", o.model, r->m.packed ? "its weights are used" : r->m.packed_why);
     if (!r->m.tok)
         cli_die(&(struct err){ERR_DATA, "the model has no tokenizer"});
     struct request_defaults d = {.prefill = o.prefill,
@@ -309,6 +311,8 @@ static void load(struct run *r, const char *prompts)
                                                                           : REQUEST_THINK_AUTO};
     if ((o.prompt ? requests_add_text(&r->prompts, o.prompt, &r->m, &d, &r->e)
                   : requests_read(&r->prompts, prompts, &r->m, &d, &r->e)) < 0)
+        cli_die(&r->e);
+    if (model_positions(&r->m, r->prompts.longest, &r->e) < 0)
         cli_die(&r->e);
     r->n_job = r->prompts.n * o.samples;
     r->job = cli_malloc((size_t)r->n_job * sizeof *r->job);

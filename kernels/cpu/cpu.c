@@ -147,10 +147,12 @@ static int cpu_alloc(struct kn_dev *d, size_t bytes, struct kn_buf **out)
 {
     (void)d;
     struct cpu_buf *b = calloc(1, sizeof *b);
-    if (!b || !(b->p = zeroed(bytes))) {
+    /* calloc: pages of a large buffer that nobody writes never become memory */
+    if (!b || bytes > SIZE_MAX - 64 || !(b->whole = calloc(1, bytes + 64))) {
         free(b);
         return KN_ENOMEM;
     }
+    b->p = (char *)b->whole + (64 - (uintptr_t)b->whole % 64) % 64;
     *out = &b->buf;
     return KN_OK;
 }
@@ -158,7 +160,7 @@ static int cpu_alloc(struct kn_dev *d, size_t bytes, struct kn_buf **out)
 static void cpu_free(struct kn_dev *d, struct kn_buf *b)
 {
     (void)d;
-    free(((struct cpu_buf *)b)->p);
+    free(((struct cpu_buf *)b)->whole);
     free(b);
 }
 
@@ -219,70 +221,6 @@ int cpu_reserve(struct cpu_dev *c, int k, int rows)
     }
     c->max_k = k;
     c->max_rows = rows;
-    return KN_OK;
-}
-
-static void cpu_weight_free(struct kn_dev *d, struct kn_weight *w)
-{
-    (void)d;
-    slab_drop(((struct cpu_weight *)w)->slab);
-    free(w);
-}
-
-struct packing {
-    struct cpu_weight *w;
-    int n, k, type, n_chunk;
-};
-
-/* Panels of one chunk; a quantized weight that is to be multiplied in f32 is widened here, once. */
-static void pack_chunk(void *ctx, int phase, int chunk, int thread)
-{
-    struct packing *p = ctx;
-    struct cpu_weight *w = p->w;
-    int from, to;
-    (void)phase, (void)thread;
-    pool_part((p->n + 15) / 16, p->n_chunk, chunk, &from, &to);
-    if (cpu_act_block(w)) {
-        mmq_pack(p->type, p->n, p->k, w->rows, from, to, w->packed);
-        return;
-    }
-    const size_t row_bytes = kn_row_bytes(p->type, (size_t)p->k);
-    for (int j = from; j < to; j++) {
-        int rows = p->n - 16 * j < 16 ? p->n - 16 * j : 16;
-        const char *src = (const char *)w->rows + (size_t)(16 * j) * row_bytes;
-        void *dst = w->packed + (size_t)j * w->panel_bytes;
-        if (w->packed_type == p->type)
-            gemm_pack(p->type, rows, p->k, src, dst);
-        else
-            gemm_pack_widened(p->type, rows, p->k, src, dst);
-    }
-}
-
-static int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
-                          struct kn_weight **out)
-{
-    struct cpu_dev *c = cpu_dev(d);
-    if (cpu_reserve(c, k, 0))
-        return KN_ENOMEM;
-    struct cpu_weight *w = calloc(1, sizeof *w);
-    if (!w)
-        return KN_ENOMEM;
-    w->w = (struct kn_weight){type, n, k, flags};
-    w->rows = rows;
-    w->packed_type = kn_type_info(type)->act_block && flags & KN_W_FLOAT ? KN_F32 : type;
-    w->panel_bytes =
-        cpu_act_block(w) ? mmq_panel_bytes(type, k) : gemm_packed_bytes(w->packed_type, 16, k);
-    if (flags & (KN_W_INFER | KN_W_FLOAT)) {
-        size_t panels = ((size_t)n + 15) / 16;
-        if (w->panel_bytes > (SIZE_MAX - 64) / panels ||
-            !(w->packed = slab_take(&c->slab, panels * w->panel_bytes, &w->slab))) {
-            free(w);
-            return KN_ENOMEM;
-        }
-        struct packing p = {w, n, k, type, pool_chunks(c->pool, (int)panels, 1)};
-        pool_run(c->pool, pack_chunk, &p, &p.n_chunk, 1);
-    }
-    *out = &w->w;
     return KN_OK;
 }
 
@@ -382,6 +320,9 @@ const struct kn_ops kn_cpu_ops = {
     .sync = cpu_sync,
     .weight_new = cpu_weight_new,
     .weight_free = cpu_weight_free,
+    .layout = CPU_LAYOUT,
+    .weight_form = cpu_weight_form,
+    .weight_take = cpu_weight_take,
     .batch_new = cpu_batch_new,
     .batch_set = cpu_batch_set,
     .batch_free = cpu_batch_free,

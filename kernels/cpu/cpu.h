@@ -40,7 +40,8 @@ static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
 
 struct cpu_buf {
     struct kn_buf buf;
-    char *p;
+    char *p;     /* aligned to 64 */
+    void *whole; /* the allocation */
 };
 static inline float *cpu_f32(struct kn_at a)
 {
@@ -51,9 +52,9 @@ struct cpu_weight {
     struct kn_weight w;
     const void *rows; /* the file's layout: embedding and training read it */
     int packed_type;  /* of packed: a quantized type, or a float type where products follow R2 */
-    uint8_t *packed;  /* panels of 16 rows; NULL without KN_W_INFER and KN_W_FLOAT */
+    const uint8_t *packed; /* panels of 16 rows; NULL without KN_W_INFER and KN_W_FLOAT */
     size_t panel_bytes;
-    struct slab *slab; /* that holds packed */
+    struct slab *slab; /* that holds packed; NULL: it is the caller's */
 };
 /* 32 or 256 if products quantize the activations, 0 for R2 */
 static inline int cpu_act_block(const struct cpu_weight *w)
@@ -82,6 +83,15 @@ static inline char *cpu_kv_tile(const struct cpu_kv *kv, int layer, int block, i
 /* How much the code compiled for `path` ran on this device; after kn_sync.  A path's name comes from
  * its object file, so one path's code under another's device name is seen. */
 uint64_t cpu_path_count(const struct kn_dev *d, const char *path);
+
+/* weight.c; the name changes with every change of mmq_pack's or gemm_pack's bytes */
+#define CPU_LAYOUT "panels of 16, version 1"
+int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                   struct kn_weight **out);
+void cpu_weight_free(struct kn_dev *d, struct kn_weight *w);
+const void *cpu_weight_form(const struct kn_weight *w, size_t *bytes);
+int cpu_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
+                    const void *form, size_t bytes, struct kn_weight **out);
 
 /* ops.c */
 int cpu_reserve(struct cpu_dev *c, int k, int rows);

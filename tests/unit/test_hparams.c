@@ -235,7 +235,7 @@ static void rope(void)
     from(&h,
          "{" LLAMA ",\"rope_theta\":500000.0,\"rope_scaling\":{\"type\":\"llama3\"," LLAMA3 "}}",
          NULL, &e);
-    hparams_rope_table(&h, 300, t);
+    hparams_rope_table(&h, 0, 300, t);
     double worst = 0;
     for (int pos = 0; pos < 300; pos++)
         for (int k = 0; k < 32; k++) { /* reference formula in double */
