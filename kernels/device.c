@@ -246,8 +246,10 @@ int kn_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int hea
               struct kn_kv **out)
 {
     assert(n_layer > 0 && n_block > 0 && n_head_kv > 0 && head_dim > 0);
-    assert(type == KN_F32 || type == KN_F16);
+    assert(type == KN_F32 || type == KN_F16 || type == KN_Q8_0);
     struct kn_kv *kv = NULL;
+    if (!kn_row_bytes(type, (size_t)head_dim)) /* a block would lie across heads */
+        return KN_EUNSUP;
     int err = d->ops->kv_new(d, n_layer, n_block, n_head_kv, head_dim, type, &kv);
     if (err)
         return err;

@@ -32,6 +32,10 @@
  *      up to the row's own position.  Per tile: s_j = scale * (q . k_j) (R3); m' = max(m, max s_j);
  *      c = exp(m - m'); p_j = exp(s_j - m') (0 beyond the position); l = fma(l, c, R3 sum of p);
  *      o_d = o_d * c, then j ascending: o_d = fma(p_j, v_jd, o_d).  Result o_d / l.
+ *      k_j and v_j are what the cache holds, widened to f32 (exactly): F32 as written; F16 rounded to
+ *      nearest even; Q8_0 in blocks of 32 along head_dim, as kn_quantize makes them, in f32:
+ *      s = max|x| / 127; i = 1 / s (0 if that is not finite); q = x * i rounded to the nearest
+ *      integer, halves away from 0; d = s as f16, nearest even.  The value is f32(d) * q.
  *  R5  exp is kn_exp (kernels/poly.h): one polynomial in explicit fma, shared by all devices;
  *      silu(x) = x / (1 + kn_exp(-x)).  Division and square root are IEEE.
  * Device "ref" computes in double with unrounded activations (what quality is measured against);
@@ -252,8 +256,10 @@ int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, str
 int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r);
 void kn_batch_free(struct kn_dev *d, struct kn_batch *b);
 
-/* Paged KV cache: n_block blocks of KN_TILE positions for every layer; type KN_F32 or KN_F16.
- * kv_copy copies one block in all layers (copy-on-write of a shared prefix). */
+/* Paged KV cache: n_block blocks of KN_TILE positions for every layer; type KN_F32, KN_F16 or
+ * KN_Q8_0, the last for a head_dim that is a multiple of 32, else KN_EUNSUP.  How k and v lie is the
+ * backend's affair; they cost kn_row_bytes(type, head_dim) a head and position, heads that are no
+ * multiple of 16 up to the next.  kv_copy copies one block in all layers (copy-on-write of a shared prefix). */
 int kn_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,
               struct kn_kv **kv);
 int kn_kv_copy(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block);

@@ -15,7 +15,9 @@ static size_t tmp_bytes(const struct hparams *h, int max_tok)
 
 static size_t kv_bytes(const struct hparams *h, int n_block, int kv_type)
 {
-    size_t n = 2 * kn_row_bytes(kv_type, (size_t)h->n_head_kv * (size_t)h->head_dim) * KN_TILE;
+    /* the cpu device pads heads to 16 */
+    size_t head = kn_row_bytes(kv_type, ((size_t)h->head_dim + 15) & ~(size_t)15);
+    size_t n = 2 * (size_t)h->n_head_kv * head * KN_TILE;
     if (!size_mul(n, (size_t)h->n_layer, &n) || !size_mul(n, (size_t)n_block, &n))
         return SIZE_MAX;
     return n;
@@ -40,6 +42,10 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
 {
     const struct hparams *h = &m->h;
     const size_t q = (size_t)h->n_head * (size_t)h->head_dim, t = (size_t)max_tok;
+    if (!kn_row_bytes(kv_type, (size_t)h->head_dim))
+        return err_set(e, ERR_UNAVAILABLE,
+                       "KV cache in %s: expected a head_dim that is a multiple of %d, found %d",
+                       kn_type_info(kv_type)->name, kn_type_info(kv_type)->block_len, h->head_dim);
     int rc =
         model_room("activations and KV cache",
                    forward_bytes(h, max_tok, max_seq, max_out, max_blocks, n_block, kv_type), e);

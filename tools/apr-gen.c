@@ -55,7 +55,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "unordered", &o.unordered, "write samples as they finish"),
     CLI_CHOICE(0, "thinking", &o.thinking, "auto|on|off", "whether a model that can think does"),
     CLI_INT(0, "think-budget", &o.think_budget, "N", "tokens of thinking; -1 = no limit", -1, 1e9),
-    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16", "numbers of the KV cache"),
+    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),

@@ -25,7 +25,7 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "chunks", &o.chunks, "N", "stop after N chunks; 0 = all", 0, 1e9),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
-    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16", "numbers of the KV cache"),
+    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};

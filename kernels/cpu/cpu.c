@@ -101,6 +101,7 @@ static void cpu_close(struct kn_dev *d)
     free(c->count);
     free(c->gemm_scratch);
     free(c->tile_scratch);
+    free(c->attn_scratch);
     slab_drop(c->slab);
     free(c);
 }
@@ -230,6 +231,7 @@ static void cpu_batch_free(struct kn_dev *d, struct kn_batch *batch)
     (void)d;
     free(b->tok);
     free(b->blocks);
+    free(b->seg);
     free(b);
 }
 
@@ -239,7 +241,8 @@ static int cpu_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blo
     struct cpu_batch *b = calloc(1, sizeof *b);
     size_t n = (size_t)max_tok;
     if (!b || cpu_reserve(cpu_dev(d), 0, max_tok) || !(b->tok = calloc(n, 4 * sizeof *b->tok)) ||
-        !(b->blocks = calloc((size_t)max_seq * (size_t)max_blocks, sizeof *b->blocks))) {
+        !(b->blocks = calloc((size_t)max_seq * (size_t)max_blocks, sizeof *b->blocks)) ||
+        !(b->seg = calloc(n, sizeof *b->seg))) {
         if (b)
             cpu_batch_free(d, &b->b);
         return KN_ENOMEM;
@@ -261,49 +264,9 @@ static int cpu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct 
         memcpy(b->blocks, r->blocks,
                (size_t)r->n_seq * (size_t)batch->max_blocks * sizeof *b->blocks);
     }
+    cpu_attn_segments(b, r);
     if (r->n_out)
         memcpy(b->out, r->out, (size_t)r->n_out * sizeof *b->out);
-    return KN_OK;
-}
-
-static void cpu_kv_free(struct kn_dev *d, struct kn_kv *kv)
-{
-    (void)d;
-    free(((struct cpu_kv *)kv)->p);
-    free(kv);
-}
-
-static int cpu_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim,
-                      int type, struct kn_kv **out)
-{
-    (void)d;
-    if (head_dim > ATTN_MAX_DIM)
-        return KN_EUNSUP;
-    struct cpu_kv *kv = calloc(1, sizeof *kv);
-    if (!kv)
-        return KN_ENOMEM;
-    kv->kv = (struct kn_kv){n_layer, n_block, n_head_kv, head_dim, type};
-    kv->dim = (head_dim + 15) & ~15;
-    kv->tile_bytes = (size_t)kv->dim * KN_TILE * (type == KN_F16 ? 2 : 4);
-    kv->block_bytes = kv->tile_bytes * 2 * (size_t)n_head_kv;
-    size_t blocks = (size_t)n_layer * (size_t)n_block;
-    if (kv->block_bytes <= SIZE_MAX / 2 / blocks)
-        kv->p = calloc(blocks, kv->block_bytes);
-    if (!kv->p) {
-        cpu_kv_free(d, &kv->kv);
-        return KN_ENOMEM;
-    }
-    *out = &kv->kv;
-    return KN_OK;
-}
-
-static int cpu_kv_copy(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block)
-{
-    const struct cpu_kv *c = (const struct cpu_kv *)kv;
-    (void)d;
-    for (int l = 0; l < kv->n_layer; l++)
-        memmove(cpu_kv_tile(c, l, dst_block, 0, 0), cpu_kv_tile(c, l, src_block, 0, 0),
-                c->block_bytes);
     return KN_OK;
 }
 

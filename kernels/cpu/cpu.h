@@ -32,6 +32,8 @@ struct cpu_dev { /* kn_dev.priv */
     char *tile_scratch;  /* (n_threads) tile_scratch_bytes */
     size_t tile_scratch_bytes;
     struct cpu_count *count; /* (n_threads) */
+    float *attn_scratch; /* (n_threads) attn_scratch(attn_dim); grown as caches are made */
+    int attn_dim;
 };
 static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
 {
@@ -62,22 +64,29 @@ static inline int cpu_act_block(const struct cpu_weight *w)
     return kn_type_info(w->packed_type)->act_block;
 }
 
+/* Consecutive rows of one sequence: where they begin, how many, the positions that the last one
+ * sees; how attention cuts them (attention.c). */
+struct cpu_seg {
+    int row, rows, positions, parts, first_unit;
+};
 struct cpu_batch {
     struct kn_batch b;
     int32_t *tok, *pos, *seq, *out; /* (max_tok) */
     int32_t *blocks;                /* (max_seq, max_blocks) */
+    struct cpu_seg *seg;            /* (max_tok) */
+    int n_seg;
 };
 struct cpu_kv {
     struct kn_kv kv;
     int dim;            /* head_dim padded to 16 with zeros */
-    size_t tile_bytes;  /* one of k or v of a block and KV head: (KN_TILE, dim) */
-    size_t block_bytes; /* (2: k v, n_head_kv) tiles */
+    size_t tile_bytes;  /* k or v of a block and KV head: rows.h says how they lie */
+    size_t block_bytes; /* (n_head_kv, 2: k v) tiles */
     char *p;            /* (n_layer, n_block) blocks */
 };
 static inline char *cpu_kv_tile(const struct cpu_kv *kv, int layer, int block, int which, int head)
 {
     return kv->p + ((size_t)layer * (size_t)kv->kv.n_block + (size_t)block) * kv->block_bytes +
-           ((size_t)which * (size_t)kv->kv.n_head_kv + (size_t)head) * kv->tile_bytes;
+           ((size_t)head * 2 + (size_t)which) * kv->tile_bytes;
 }
 
 /* How much the code compiled for `path` ran on this device; after kn_sync.  A path's name comes from
@@ -93,7 +102,19 @@ const void *cpu_weight_form(const struct kn_weight *w, size_t *bytes);
 int cpu_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                     const void *form, size_t bytes, struct kn_weight **out);
 
-/* ops.c */
+/* kv.c, attention.c */
+int cpu_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,
+               struct kn_kv **out);
+int cpu_kv_copy(struct kn_dev *d, struct kn_kv *kv, int dst_block, int src_block);
+void cpu_kv_free(struct kn_dev *d, struct kn_kv *kv);
+/* k and v (head_dim) of one KV head into the cache at the row's position */
+void cpu_kv_store(const struct cpu_dev *c, const struct cpu_kv *kv, const struct cpu_batch *b,
+                  int layer, int row, int head, const float *k, const float *v);
+void cpu_attn_segments(struct cpu_batch *b, const struct kn_rows *r);
+int cpu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
+                  int layer, const struct kn_attn *a, const struct kn_batch *b);
+
+/* ops.c, small.c */
 int cpu_reserve(struct cpu_dev *c, int k, int rows);
 extern const struct kn_ops kn_cpu_ops;
 
@@ -107,8 +128,6 @@ int cpu_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_he
              const struct kn_batch *b);
 int cpu_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
                  const struct kn_batch *b);
-int cpu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
-                  int layer, const struct kn_attn *a, const struct kn_batch *b);
 int cpu_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
 int cpu_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b);
 int cpu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);

@@ -210,22 +210,6 @@ int cpu_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at
 
 /* ---- qkv: input rows; panels of q, k and v; heads */
 
-/* k or v of one row and head into the cache */
-static void store_kv(const struct job *j, int row, int head, int which, const float *x)
-{
-    const struct cpu_kv *kv = j->kv;
-    const int pos = j->b->pos[row];
-    const int block =
-        j->b->blocks[(size_t)j->b->seq[row] * (size_t)j->b->b.max_blocks + (size_t)(pos / KN_TILE)];
-    assert(block >= 0 && block < kv->kv.n_block);
-    char *tile = cpu_kv_tile(kv, j->layer, block, which, head);
-    const size_t at = (size_t)(pos % KN_TILE) * (size_t)kv->dim;
-    if (kv->kv.type == KN_F16)
-        j->c->rows->to_f16(kv->kv.head_dim, x, (uint16_t *)(void *)tile + at);
-    else
-        memcpy((float *)(void *)tile + at, x, (size_t)kv->kv.head_dim * sizeof *x);
-}
-
 /* unit of (row, head): a query head, or a KV head's k and v */
 static void finish_head(const struct job *j, int unit)
 {
@@ -243,9 +227,8 @@ static void finish_head(const struct job *j, int unit)
                          cpu_f32(a->rope) + (size_t)j->b->pos[row] * (size_t)a->rope_dim, x);
     if (is_q)
         return;
-    store_kv(j, row, kv_head, 0, x);
-    store_kv(j, row, kv_head, 1,
-             j->v + ((size_t)row * (size_t)a->n_head_kv + (size_t)kv_head) * hd);
+    cpu_kv_store(j->c, j->kv, j->b, j->layer, row, kv_head, x,
+                 j->v + ((size_t)row * (size_t)a->n_head_kv + (size_t)kv_head) * hd);
 }
 
 static void run_qkv(void *ctx, int phase, int chunk, int thread)
@@ -335,45 +318,5 @@ int cpu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_
     j.n_chunk[2] = cpu_act_block((const struct cpu_weight *)f->down) ? j.n_chunk[0] : 0;
     j.n_chunk[3] = pool_chunks(p, (f->n_embd + 15) / 16, 4);
     pool_run(p, run_ffn, &j, j.n_chunk, 4);
-    return KN_OK;
-}
-
-/* ---- attention: units of (row, KV head) */
-
-static void run_attention(void *ctx, int phase, int chunk, int thread)
-{
-    struct job *j = ctx;
-    const struct kn_attn *a = j->a;
-    const struct cpu_kv *kv = j->kv;
-    const int group = a->n_head / a->n_head_kv;
-    int to, unit = part_of(j->m * a->n_head_kv, j->n_chunk[0], chunk, &to);
-    (void)phase, (void)thread;
-    for (; unit < to; unit++) {
-        const int row = unit / a->n_head_kv, head = unit % a->n_head_kv;
-        struct attn_row r = {.head_dim = a->head_dim, .dim = kv->dim, .pos = j->b->pos[row]};
-        r.type = kv->kv.type, r.scale = a->scale, r.block_bytes = kv->block_bytes;
-        r.blocks = j->b->blocks + (size_t)j->b->seq[row] * (size_t)j->b->b.max_blocks;
-        r.k = cpu_kv_tile(kv, j->layer, 0, 0, head), r.v = cpu_kv_tile(kv, j->layer, 0, 1, head);
-        for (int h = 0; h < group; h += ATTN_MAX_HEADS) {
-            const size_t at = ((size_t)row * (size_t)a->n_head + (size_t)(head * group + h)) *
-                              (size_t)a->head_dim;
-            r.heads = group - h < ATTN_MAX_HEADS ? group - h : ATTN_MAX_HEADS;
-            r.q = j->q + at, r.y = j->up + at;
-            j->c->rows->attend(&r);
-        }
-    }
-}
-
-int cpu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
-                  int layer, const struct kn_attn *a, const struct kn_batch *b)
-{
-    struct job j = {.c = cpu_dev(d), .m = b->n_tok, .a = a, .layer = layer};
-    j.b = (const struct cpu_batch *)b, j.kv = (const struct cpu_kv *)kv;
-    j.q = cpu_f32(q), j.up = cpu_f32(y);
-    const int units = j.m * a->n_head_kv;
-    j.n_chunk[0] = pool_chunks(j.c->pool, units, 1);
-    if (units > 64 * j.n_chunk[0]) /* later rows see more positions: small chunks balance */
-        j.n_chunk[0] = units / 64;
-    pool_run(j.c->pool, run_attention, &j, j.n_chunk, 1);
     return KN_OK;
 }

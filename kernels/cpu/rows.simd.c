@@ -63,15 +63,6 @@ static void put(int n, const float *t, const float *bias, const float *y0, float
     }
 }
 
-static void to_f16(int n, const float *x, uint16_t *y)
-{
-    int i = 0;
-    for (; i + 16 <= n; i += 16)
-        vf_store_f16(y + i, vf_load(x + i));
-    for (; i < n; i++)
-        y[i] = kn_f32_to_f16(x[i]);
-}
-
 /* The maximum first, then its first place: two fast passes. */
 static int32_t argmax(int n, const float *x)
 {
@@ -88,12 +79,4 @@ static int32_t argmax(int n, const float *x)
     return 0;
 }
 
-static void attend(const struct attn_row *a)
-{
-    if (a->type == KN_F16)
-        attend_heads(KN_F16, a);
-    else
-        attend_heads(KN_F32, a);
-}
-
-const struct rows_isa FN(rows) = {norm, rope, swiglu, put, to_f16, argmax, attend};
+const struct rows_isa FN(rows) = {norm, rope, swiglu, put, argmax, kv_put, attend};

@@ -87,22 +87,11 @@ int cpu_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_he
 
 static void kv_row(const struct rows_job *j, int i)
 {
-    const struct cpu_kv *kv = j->kv;
-    const int hd = kv->kv.head_dim, heads = kv->kv.n_head_kv, pos = j->b->pos[i];
-    const int block =
-        j->b->blocks[(size_t)j->b->seq[i] * (size_t)j->b->b.max_blocks + (size_t)(pos / KN_TILE)];
-    assert(block >= 0 && block < kv->kv.n_block);
-    const size_t at = (size_t)(pos % KN_TILE) * (size_t)kv->dim;
-    for (int which = 0; which < 2; which++)
-        for (int h = 0; h < heads; h++) {
-            const float *x =
-                (which ? j->w : j->x) + ((size_t)i * (size_t)heads + (size_t)h) * (size_t)hd;
-            char *tile = cpu_kv_tile(kv, j->layer, block, which, h);
-            if (kv->kv.type == KN_F16)
-                j->c->rows->to_f16(hd, x, (uint16_t *)(void *)tile + at);
-            else
-                memcpy((float *)(void *)tile + at, x, (size_t)hd * sizeof *x);
-        }
+    const size_t hd = (size_t)j->kv->kv.head_dim, heads = (size_t)j->kv->kv.n_head_kv;
+    for (size_t h = 0; h < heads; h++) {
+        const size_t at = ((size_t)i * heads + h) * hd;
+        cpu_kv_store(j->c, j->kv, j->b, j->layer, i, (int)h, j->x + at, j->w + at);
+    }
 }
 int cpu_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
                  const struct kn_batch *b)

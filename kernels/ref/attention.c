@@ -16,6 +16,10 @@ static float cached(const struct head *h, int j, int which, int d)
 {
     const void *line = ref_kv_at(h->kv, h->layer, h->batch, h->seq, j, which);
     size_t i = (size_t)h->kv_head * (size_t)h->kv->head_dim + (size_t)d;
+    if (h->kv->type == KN_Q8_0) {
+        const struct kn_q8_0 *b = (const struct kn_q8_0 *)line + i / 32;
+        return kn_f16_to_f32(b->d) * (float)b->qs[i % 32];
+    }
     return h->kv->type == KN_F16 ? kn_f16_to_f32(((const kn_half *)line)[i])
                                  : ((const float *)line)[i];
 }

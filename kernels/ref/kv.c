@@ -6,7 +6,7 @@
 
 static size_t line_bytes(const struct kn_kv *kv)
 {
-    return (size_t)kv->n_head_kv * (size_t)kv->head_dim * (kv->type == KN_F16 ? 2u : 4u);
+    return kn_row_bytes(kv->type, (size_t)kv->n_head_kv * (size_t)kv->head_dim);
 }
 
 static size_t block_bytes(const struct kn_kv *kv)

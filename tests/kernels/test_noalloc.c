@@ -135,7 +135,8 @@ static void test(const char *name, int type)
                           zeros(d, kn_tmp_bytes(&a, &f, ROWS) / 4),
                           zeros(d, 2 * VOCAB),
                           zeros(d, 2)};
-    if (kn_batch_new(d, ROWS, 2, 8, &b) || kn_kv_new(d, 1, 8, 1, HEAD_DIM, KN_F16, &kv))
+    if (kn_batch_new(d, ROWS, 2, 8, &b) ||
+        kn_kv_new(d, 1, 8, 1, HEAD_DIM, type == KN_Q8_0 ? KN_Q8_0 : KN_F16, &kv))
         exit(1);
     long before = calls;
     int bad = steps(d, kv, b, &a, &f, w[7], at);

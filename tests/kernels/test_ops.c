@@ -391,7 +391,7 @@ struct layer {
     struct kn_ffn f;
     struct kn_weight *w[7];
 };
-enum { WITH_BIAS = 1, WITH_QK_NORM = 2, PAIRS = 4, SHARP = 8, STALE = 16 };
+enum { WITH_BIAS = 1, WITH_QK_NORM = 2, PAIRS = 4, SHARP = 8, STALE = 16, PIECES = 32 };
 
 /* p: type, n_embd, n_head, n_head_kv, head_dim, kv type, options; n_ff is n_embd */
 static void make_layer(struct kn_dev *d, const int *p, struct layer *l)
@@ -502,35 +502,104 @@ static size_t run_layer(struct kn_dev *d, const int *p, float *y)
     return run_steps(d, p, y, MAX_ROWS);
 }
 
-/* attention alone, from k, v, q given: its own tolerance */
+/* Rows of r that step `piece` of three takes: of each sequence another part, so that chunks which
+ * begin and end inside a tile meet decoding rows of other sequences.  which[i] is the row in r. */
+static struct kn_rows piece_of(const struct kn_rows *r, int piece, int32_t *which)
+{
+    static const int cut[3][4] = {{0, 1, 1, 999}, {0, 7, 8, 999}, {0, 20, 53, 999}};
+    static int32_t tok[MAX_ROWS], pos[MAX_ROWS], seq[MAX_ROWS];
+    struct kn_rows s = *r;
+    s.n_tok = s.n_out = 0;
+    s.tok = tok, s.pos = pos, s.seq = seq;
+    for (int i = 0, at = 0; i < r->n_tok; i++) {
+        at = i && r->seq[i] == r->seq[i - 1] ? at + 1 : 0; /* place in its sequence */
+        const int *c = cut[r->n_seq == 1 ? 2 : r->seq[i]];
+        if (at < c[piece] || at >= c[piece + 1])
+            continue;
+        tok[s.n_tok] = r->tok[i], pos[s.n_tok] = r->pos[i], seq[s.n_tok] = r->seq[i];
+        which[s.n_tok++] = i;
+    }
+    return s;
+}
+
+/* one step over given k, v, q: rows which[i] of them; what comes out goes to those rows of y */
+static void attend_rows(struct kn_dev *d, const struct kn_attn *a, struct kn_kv *kv,
+                        const struct kn_rows *r, const int32_t *which, const float *const in[3],
+                        float *y)
+{
+    const size_t q_row = (size_t)(a->n_head * a->head_dim), rows = (size_t)r->n_tok;
+    const size_t width[3] = {(size_t)(a->n_head_kv * a->head_dim),
+                             (size_t)(a->n_head_kv * a->head_dim), q_row};
+    struct kn_at at[3], ya = on(d, NULL, rows * q_row);
+    struct kn_batch *b = batch(d, r);
+    for (int i = 0; i < 3; i++) {
+        at[i] = on(d, NULL, rows * width[i]);
+        for (size_t j = 0; j < rows; j++)
+            must(kn_write(d, kn_plus(at[i], j * width[i] * 4), in[i] + (size_t)which[j] * width[i],
+                          width[i] * 4),
+                 "kn_write");
+    }
+    must(kn_kv_write(d, kv, 0, at[0], at[1], b), "kn_kv_write");
+    must(kn_attention(d, ya, at[2], kv, 0, a, b), "kn_attention");
+    for (size_t j = 0; j < rows; j++)
+        must(kn_read(d, y + (size_t)which[j] * q_row, kn_plus(ya, j * q_row * 4), q_row * 4),
+             "kn_read");
+    kn_batch_free(d, b);
+}
+
+/* attention alone, from k, v, q given: its own tolerance.  p as run_layer's; PIECES: in three steps
+ */
 static size_t run_attention(struct kn_dev *d, const int *p, float *y)
 {
     const struct kn_rows *r = p[7] ? ragged(50, 1, &p[7], (int[]){0})
                                    : ragged(50, 3, (int[]){1, 35, 66}, (int[]){0, 0, 0});
     struct kn_attn a = {.n_head = p[2], .n_head_kv = p[3], .head_dim = p[4]};
-    struct kn_batch *b = batch(d, r);
     struct kn_kv *kv;
     size_t rows = (size_t)r->n_tok, q_row = (size_t)(p[2] * p[4]), kv_row = (size_t)(p[3] * p[4]);
+    const float *const in[3] = {numbers(60, rows * kv_row), numbers(61, rows * kv_row),
+                                numbers(62, rows * q_row)};
+    int32_t which[MAX_ROWS];
+    const struct kn_rows all = *r;
     a.scale = p[6] & SHARP ? 40.0f : 1 / sqrtf((float)p[4]);
     must(kn_kv_new(d, 1, N_BLOCK, p[3], p[4], p[5], &kv), "kn_kv_new");
-    struct kn_at k = random_on(d, 60, rows * kv_row), v = random_on(d, 61, rows * kv_row);
-    struct kn_at q = random_on(d, 62, rows * q_row), ya = on(d, NULL, rows * q_row);
-    if (p[6] & STALE) { /* what another sequence left in the blocks must not be seen */
+    if (p[6] & STALE) { /* what another sequence left in the blocks must not be seen: inf in F16 */
         float *old = numbers(63, 100 * kv_row);
         for (size_t i = 0; i < 100 * kv_row; i++)
-            old[i] *= 1000;
-        struct kn_batch *full = batch(d, ragged(50, 1, (int[]){100}, (int[]){0}));
-        struct kn_at oa = on(d, old, 100 * kv_row);
-        must(kn_kv_write(d, kv, 0, oa, oa, full), "kn_kv_write");
-        kn_batch_free(d, full);
+            old[i] *= 1e30f;
+        for (int i = 0; i < N_BLOCK * KN_TILE; i += 96) { /* every block, three at a time */
+            int32_t blocks[MAX_BLOCKS], tok[96] = {0}, pos[96], seq[96] = {0};
+            for (int j = 0; j < 96; j++)
+                pos[j] = j, blocks[j / KN_TILE] = (i + j) / KN_TILE;
+            struct kn_rows full = {
+                .n_tok = 96, .n_seq = 1, .tok = tok, .pos = pos, .seq = seq, .blocks = blocks};
+            struct kn_batch *b = batch(d, &full);
+            struct kn_at oa = on(d, old, 96 * kv_row);
+            must(kn_kv_write(d, kv, 0, oa, oa, b), "kn_kv_write");
+            kn_batch_free(d, b);
+        }
     }
-    must(kn_kv_write(d, kv, 0, k, v, b), "kn_kv_write");
-    must(kn_attention(d, ya, q, kv, 0, &a, b), "kn_attention");
-    must(kn_read(d, y, ya, rows * q_row * sizeof *y), "kn_read");
-    kn_batch_free(d, b);
+    for (int i = 0; i < all.n_tok; i++)
+        which[i] = i;
+    if (!(p[6] & PIECES))
+        attend_rows(d, &a, kv, &all, which, in, y);
+    for (int i = 0; p[6] & PIECES && i < 3; i++) {
+        struct kn_rows s = piece_of(&all, i, which);
+        if (s.n_tok)
+            attend_rows(d, &a, kv, &s, which, in, y);
+    }
     kn_kv_free(d, kv);
     return rows * q_row;
 }
+
+static const int kv_types[] = {KN_F32, KN_F16, KN_Q8_0};
+enum { N_KV = 3 };
+
+/* groups of 1 to 8 query heads and the head widths in use; rows, since the outputs must fit */
+static const int shapes[][4] = {{1, 1, 64, 0},   {2, 1, 80, 0},   {3, 1, 96, 0},    {4, 1, 128, 0},
+                                {10, 2, 64, 0},  {6, 1, 96, 0},   {7, 1, 80, 0},    {8, 1, 64, 0},
+                                {2, 1, 256, 0},  {6, 2, 96, 0},   {12, 2, 128, 33}, {14, 2, 64, 60},
+                                {7, 1, 256, 33}, {8, 1, 80, 100}, {1, 1, 512, 70}};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 static void test_attention(void)
 {
@@ -538,13 +607,23 @@ static void test_attention(void)
     static const int heads[][3] = {{1, 1, 64}, {4, 2, 32}, {3, 1, 128},
                                    {2, 2, 20}, {6, 2, 15}, {1, 1, 1}};
     static const int len[] = {0, 1, 2, 31, 32, 33, 64, 65, 100};
-    for (int f16 = 0; f16 < 2; f16++) {
+    for (int t = 0; t < N_KV; t++) {
         for (size_t h = 0; h < 6; h++)
-            for (size_t i = 0; i < 9; i++)
-                check(&op,
-                      (int[8]){0, 0, heads[h][0], heads[h][1], heads[h][2], f16 ? KN_F16 : KN_F32,
-                               (i % 2 ? SHARP : 0) | (i % 3 ? STALE : 0), len[i]});
-        report(&op, f16 ? "F16 cache" : "F32 cache");
+            for (size_t i = 0; i < 9 && kn_row_bytes(kv_types[t], (size_t)heads[h][2]); i++)
+                check(&op, (int[8]){0, 0, heads[h][0], heads[h][1], heads[h][2], kv_types[t],
+                                    (i % 2 ? SHARP : 0) | (i % 3 ? STALE : 0), len[i]});
+        for (int h = 0; h < N_SHAPES; h++)
+            if (kn_row_bytes(kv_types[t], (size_t)shapes[h][2]))
+                check(&op, (int[8]){0, 0, shapes[h][0], shapes[h][1], shapes[h][2], kv_types[t],
+                                    STALE | (h % 2 ? PIECES : 0), shapes[h][3]});
+        char variant[32];
+        snprintf(variant, sizeof variant, "%s cache", kn_type_info(kv_types[t])->name);
+        report(&op, variant);
+    }
+    for (int i = 0; i < n_dev; i++) {
+        struct kn_kv *kv;
+        ok(kn_kv_new(dev[i].d, 1, 1, 2, 48, KN_Q8_0, &kv) == KN_EUNSUP,
+           "no Q8_0 cache for heads of 48: %s", dev[i].name);
     }
 }
 
@@ -555,6 +634,7 @@ static const int layers[][8] = {
     {KN_Q6_K, 256, 2, 2, 16, KN_F32, WITH_QK_NORM | WITH_BIAS, 0},
     {KN_Q5_1, 96, 2, 1, 24, KN_F16, PAIRS, 0},
     {KN_BF16, 33, 1, 1, 7, KN_F32, 0, 33},
+    {KN_Q8_0, 64, 8, 1, 32, KN_Q8_0, WITH_QK_NORM, 0},
 };
 enum { N_LAYERS = sizeof layers / sizeof *layers };
 
@@ -587,6 +667,17 @@ static void test_batch_independence(void)
                 drop_all();
                 bad += memcmp(got, exact, n * sizeof *got) != 0;
             }
+        }
+        for (int c = 0; c < N_KV * N_SHAPES; c++) { /* attention: in one step, in three */
+            const int *h = shapes[c / N_KV], type = kv_types[c % N_KV];
+            int p[8] = {0, 0, h[0], h[1], h[2], type, 0, h[3]};
+            if (!kn_row_bytes(type, (size_t)h[2]))
+                continue;
+            size_t n = run_attention(dev[i].d, p, exact);
+            p[6] = PIECES | STALE;
+            run_attention(dev[i].d, p, got);
+            drop_all();
+            bad += memcmp(got, exact, n * sizeof *got) != 0;
         }
         for (int t = 0; t < N_QUANT + N_FLOAT; t++) {
             int type = t < N_QUANT ? quant_types[t] : float_types[t - N_QUANT];
@@ -743,37 +834,75 @@ static void test_memory(void)
     }
 }
 
+/* p: KV type, head_dim.  A block of 20 positions is copied; then both go on with a 21st of their own.
+ * y: of layer 1, the last row before and after the copy; the 21st of the copy, of the original; of
+ * the copy's sequence in a cache of its own. */
+static size_t run_kv_copy(struct kn_dev *d, const int *p, float *y)
+{
+    enum { N = 20 };
+    const size_t hd = (size_t)p[1], row = 2 * hd;
+    struct kn_attn a = {.n_head = 2, .n_head_kv = 1, .head_dim = p[1], .scale = 1};
+    int32_t tok[N + 1] = {0}, pos[N + 1], seq[N + 1] = {0}, blocks[MAX_BLOCKS] = {3};
+    struct kn_rows r = {
+        .n_tok = N, .n_seq = 1, .tok = tok, .pos = pos, .seq = seq, .blocks = blocks};
+    struct kn_rows next = r;
+    struct kn_kv *kv;
+    struct kn_at k = random_on(d, 80, (N + 2) * hd), v = random_on(d, 81, (N + 2) * hd);
+    struct kn_at q = random_on(d, 82, (N + 1) * row), ya = on(d, NULL, (N + 1) * row);
+    for (int j = 0; j <= N; j++)
+        pos[j] = j;
+    next.n_tok = 1, next.pos = pos + N;
+    must(kn_kv_new(d, 2, N_BLOCK, 1, p[1], p[0], &kv), "kn_kv_new");
+    struct kn_batch *b = batch(d, &r);
+    for (int layer = 0; layer < 2; layer++)
+        must(kn_kv_write(d, kv, layer, k, v, b), "kn_kv_write");
+    must(kn_attention(d, ya, q, kv, 1, &a, b), "kn_attention");
+    must(kn_read(d, y, kn_plus(ya, (N - 1) * row * 4), row * 4), "kn_read");
+    must(kn_kv_copy(d, kv, 17, 3), "kn_kv_copy");
+    blocks[0] = 17;
+    must(kn_batch_set(d, b, &r), "kn_batch_set");
+    must(kn_attention(d, ya, q, kv, 1, &a, b), "kn_attention");
+    must(kn_read(d, y + row, kn_plus(ya, (N - 1) * row * 4), row * 4), "kn_read");
+    blocks[0] = 5; /* as if there had been no copy */
+    must(kn_batch_set(d, b, &r), "kn_batch_set");
+    must(kn_kv_write(d, kv, 1, k, v, b), "kn_kv_write");
+    for (int i = 0; i < 3; i++) { /* rows N and N + 1 of k and v are two ways to go on */
+        blocks[0] = i == 1 ? 3 : i ? 5 : 17;
+        const size_t f = (size_t)(i == 1 ? N + 1 : N) * hd * 4;
+        must(kn_batch_set(d, b, &next), "kn_batch_set");
+        must(kn_kv_write(d, kv, 1, kn_plus(k, f), kn_plus(v, f), b), "kn_kv_write");
+    }
+    for (size_t i = 0; i < 3; i++) {
+        blocks[0] = i == 1 ? 3 : i ? 5 : 17;
+        must(kn_batch_set(d, b, &next), "kn_batch_set");
+        must(kn_attention(d, ya, kn_plus(q, N * row * 4), kv, 1, &a, b), "kn_attention");
+        must(kn_read(d, y + (2 + i) * row, ya, row * 4), "kn_read");
+    }
+    kn_batch_free(d, b);
+    kn_kv_free(d, kv);
+    return 5 * row;
+}
+
 /* a copied block serves another sequence as its prefix */
 static void test_kv_copy(void)
 {
+    static const struct op op = {"kv_copy", run_kv_copy, 1e-11};
+    for (int t = 0; t < N_KV; t++) {
+        static const int dims[] = {8, 64, 96};
+        for (int i = 0; i < 3; i++)
+            if (kn_row_bytes(kv_types[t], (size_t)dims[i]))
+                check(&op, (int[8]){kv_types[t], dims[i]});
+        report(&op, kn_type_info(kv_types[t])->name);
+    }
     for (int i = 1; i < n_dev; i++) {
-        struct kn_dev *d = dev[i].d;
-        struct kn_kv *kv;
-        struct kn_attn a = {.n_head = 2, .n_head_kv = 1, .head_dim = 8, .scale = 1};
-        int32_t tok[21] = {0}, pos[21], seq[21] = {0}, blocks[MAX_BLOCKS] = {3};
-        float before[16], after[16];
-        for (int j = 0; j < 21; j++)
-            pos[j] = j;
-        struct kn_rows r = {
-            .n_tok = 20, .n_seq = 1, .tok = tok, .pos = pos, .seq = seq, .blocks = blocks};
-        must(kn_kv_new(d, 2, N_BLOCK, 1, 8, KN_F16, &kv), "kn_kv_new");
-        struct kn_at k = random_on(d, 80, 160), v = random_on(d, 81, 160),
-                     q = random_on(d, 82, 336);
-        struct kn_at y = on(d, NULL, 336);
-        struct kn_batch *b = batch(d, &r);
-        for (int layer = 0; layer < 2; layer++)
-            must(kn_kv_write(d, kv, layer, k, v, b), "kn_kv_write");
-        must(kn_attention(d, y, q, kv, 1, &a, b), "kn_attention");
-        must(kn_read(d, before, kn_plus(y, 19 * 64), 64), "kn_read");
-        must(kn_kv_copy(d, kv, 17, 3), "kn_kv_copy");
-        blocks[0] = 17;
-        must(kn_batch_set(d, b, &r), "kn_batch_set");
-        must(kn_attention(d, y, q, kv, 1, &a, b), "kn_attention");
-        must(kn_read(d, after, kn_plus(y, 19 * 64), 64), "kn_read");
-        ok(memcmp(before, after, sizeof after) == 0, "kv_copy, all layers: %s", d->name);
-        kn_batch_free(d, b);
-        kn_kv_free(d, kv);
-        drop_all();
+        int bad = 0;
+        for (int t = 0; t < N_KV; t++) {
+            const size_t n = run_kv_copy(dev[i].d, (int[8]){kv_types[t], 64}, got) / 5;
+            bad += memcmp(got, got + n, n * 4) != 0 || memcmp(got + 2 * n, got + 4 * n, n * 4) != 0;
+            bad += memcmp(got + 2 * n, got + 3 * n, n * 4) == 0;
+            drop_all();
+        }
+        ok(bad == 0, "a copied block goes its own way, all layers: %s", dev[i].name);
     }
 }
 

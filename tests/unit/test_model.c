@@ -108,6 +108,12 @@ int main(void)
     ok(forward_new(&f, &m, 8, 2, 2, 5, 1 << 30, KN_F32, &e) == ERR_NOMEM &&
            strstr(e.msg, "needs") && strstr(e.msg, "available"),
        "%s", e.msg);
+    m.h.head_dim = 48;
+    e = (struct err){0};
+    ok(forward_new(&f, &m, 8, 2, 2, 5, 5, KN_Q8_0, &e) == ERR_UNAVAILABLE &&
+           strstr(e.msg,
+                  "KV cache in Q8_0: expected a head_dim that is a multiple of 32, found 48"),
+       "%s", e.msg);
     model_free(&m);
     refused(swapped, "tensor model.layers.1.mlp.down_proj.weight: shape (96,64), expected (64,96)");
     refused(missing, "tensor model.layers.1.self_attn.o_proj.weight: missing");
