@@ -41,34 +41,62 @@ static inline size_t skip_ascii(const uint8_t *s, size_t i, size_t n)
     return i;
 }
 
+/* Well-formed UTF-8 as a machine of nine states.  A byte's row holds, for each state, the next one; a
+ * state is the number of bits by which the row is shifted to reach its own, so that a step costs one
+ * shift and text that changes its script at every word costs no wrong guesses. */
+enum { OK, BAD, ONE, TWO, THREE, E0, ED, F0, F4 }; /* ONE to THREE: that many bytes to come */
+#define TO(from, to) ((uint64_t)(to)*6 << (from)*6)
+#define ROW(ok, one, two, three, e0, ed, f0, f4)                                                   \
+    (TO(OK, ok) | TO(BAD, BAD) | TO(ONE, one) | TO(TWO, two) | TO(THREE, three) | TO(E0, e0) |     \
+     TO(ED, ed) | TO(F0, f0) | TO(F4, f4))
+#define FIRST(ok) ROW(ok, BAD, BAD, BAD, BAD, BAD, BAD, BAD)
+static const uint64_t row_of[256] = {
+    [0x00 ... 0x7F] = FIRST(OK),
+    /* overlong forms, surrogates and code points beyond U+10FFFF show in the second byte */
+    [0x80 ... 0x8F] = ROW(BAD, OK, ONE, TWO, BAD, ONE, BAD, TWO),
+    [0x90 ... 0x9F] = ROW(BAD, OK, ONE, TWO, BAD, ONE, TWO, BAD),
+    [0xA0 ... 0xBF] = ROW(BAD, OK, ONE, TWO, ONE, BAD, TWO, BAD),
+    [0xC0 ... 0xC1] = FIRST(BAD),
+    [0xC2 ... 0xDF] = FIRST(ONE),
+    [0xE0] = FIRST(E0),
+    [0xE1 ... 0xEC] = FIRST(TWO),
+    [0xED] = FIRST(ED),
+    [0xEE ... 0xEF] = FIRST(TWO),
+    [0xF0] = FIRST(F0),
+    [0xF1 ... 0xF3] = FIRST(THREE),
+    [0xF4] = FIRST(F4),
+    [0xF5 ... 0xFF] = FIRST(BAD),
+};
+
+static inline uint64_t step(uint64_t state, uint8_t c)
+{
+    return row_of[c] >> state & 63;
+}
+
+/* Where the first character from i on begins that is not well-formed or not whole. */
+static size_t first_bad(const uint8_t *s, size_t i, size_t n)
+{
+    uint64_t state = OK;
+    size_t begun = i;
+    while (i < n && (state = step(state, s[i++])) != BAD * 6)
+        begun = state == OK ? i : begun;
+    return begun;
+}
+
 size_t unicode_bad_utf8(const char *str, size_t n)
 {
     const uint8_t *s = (const uint8_t *)str;
-    for (size_t i = 0; i < n;) {
-        if (s[i] < 0x80) {
-            i = skip_ascii(s, i, n);
-            continue;
-        }
-        unsigned c = s[i];
-        size_t k = c >= 0xC2 && c < 0xE0   ? 2
-                   : c >= 0xE0 && c < 0xF0 ? 3
-                   : c >= 0xF0 && c < 0xF5 ? 4
-                                           : 0;
-        if (!k || k > n - i)
-            return i;
-        /* overlong forms, surrogates and code points beyond U+10FFFF show in the second byte */
-        unsigned lo = c == 0xE0   ? 0xA0
-                      : c == 0xF0 ? 0x90
-                                  : 0x80,
-                 hi = c == 0xED   ? 0x9F
-                      : c == 0xF4 ? 0x8F
-                                  : 0xBF;
-        if (s[i + 1] < lo || s[i + 1] > hi)
-            return i;
-        for (size_t j = 2; j < k; j++)
-            if ((s[i + j] & 0xC0) != 0x80)
-                return i;
-        i += k;
+    for (size_t i = 0, end; i < n; i = end) {
+        uint64_t state = OK;
+        if ((i = skip_ascii(s, i, n)) == n)
+            break;
+        end = n - i <= 32 ? n : i + 32;
+        for (int k = 0; k < 3 && end < n && (s[end] & 0xC0) == 0x80; k++)
+            end--; /* no character is cut in two */
+        for (size_t k = i; k < end; k++)
+            state = step(state, s[k]);
+        if (state != OK)
+            return first_bad(s, i, n);
     }
     return n;
 }
