@@ -197,7 +197,7 @@ static int place(struct bpe *b, const void *tables, size_t n)
     b->pair = (struct bpe_bucket *)(p + at);
     b->pair_mask = n_bucket - 1;
     b->pair_shift = __builtin_clz(n_bucket) + 33;
-    b->two = (uint32_t *)(b->pair + n_bucket);
+    b->two = (struct bpe_merge *)(b->pair + n_bucket);
     b->pool = calloc(1, sizeof *b->pool);
     if (!b->pool || bpe_index_new(&b->pool->index, h->n_id))
         return ERR_NOMEM;

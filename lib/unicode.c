@@ -2,6 +2,7 @@
 #include "unicode.h"
 #include "err.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -9,7 +10,9 @@
 /* No character from here on is changed by NFC, and all but a few scripts lie below. */
 enum { TABLE = 0x30000 };
 static uint8_t table[TABLE]; /* classes | UNI_NFC: may be changed by, or interact under, NFC */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Whether a block of 256 is filled: a text needs few, and all of them take milliseconds. */
+static atomic_uchar filled[TABLE >> 8];
+static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
 
 // clang-format off
 #define S UNI_SPACE
@@ -185,19 +188,30 @@ static const struct {
     {0x1E5F1, 0x1E5FA, UNI_N}, {0x2EBF0, 0x2EE5D, UNI_L},
 };
 
-static void fill(void)
+static void fill(uint32_t block)
 {
-    for (uint32_t c = 0; c < TABLE; c++)
-        table[c] = (uint8_t)(class_of(c) | unsafe(c));
-    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
-        for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
-            table[c] = newer[i].class;
+    uint32_t from = block << 8, to = from + 256;
+    pthread_mutex_lock(&filling);
+    if (!atomic_load_explicit(&filled[block], memory_order_relaxed)) {
+        for (uint32_t c = from; c < to; c++)
+            table[c] = (uint8_t)(class_of(c) | unsafe(c));
+        for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+            for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
+                if (c >= from && c < to)
+                    table[c] = newer[i].class;
+    }
+    atomic_store_explicit(&filled[block], 1, memory_order_release);
+    pthread_mutex_unlock(&filling);
 }
 
 static unsigned full_class(const uint8_t *s, unsigned *len)
 {
     uint32_t c = decode(s, len);
-    return c < TABLE ? table[c] : class_of(c);
+    if (c >= TABLE)
+        return class_of(c);
+    if (!atomic_load_explicit(&filled[c >> 8], memory_order_acquire))
+        fill(c >> 8);
+    return table[c];
 }
 
 unsigned unicode_class(const uint8_t *s, unsigned *len)
@@ -206,7 +220,6 @@ unsigned unicode_class(const uint8_t *s, unsigned *len)
         *len = 1;
         return unicode_ascii[s[0]];
     }
-    pthread_once(&once, fill);
     return full_class(s, len) & UNI_CLASS;
 }
 
@@ -301,7 +314,6 @@ int unicode_nfc(const char *str, size_t n, char **out, size_t *m)
             i += 2;
             continue;
         }
-        pthread_once(&once, fill);
         if (!(full_class(s + i, &len) & UNI_NFC)) {
             safe = i;
             i += len;
