@@ -1,5 +1,6 @@
 /* apr - read and write the .apr container, version 2.0 (apr.5) */
 #include "apr.h"
+#include "apr_meta.h"
 #include "blocks.h"
 #include "cli.h"
 #include "hash.h"
@@ -273,7 +274,7 @@ int apr_open(struct apr *a, const char *path, struct err *e)
         (rc = read_header(a, &meta_off, &meta_n, &at, e)) < 0)
         goto fail;
     snprintf(where, sizeof where, "%s: metadata", path);
-    if (!(a->meta = json_parse((const char *)a->map.p + meta_off, meta_n, where, e))) {
+    if (!(a->meta = apr_meta_parse((const char *)a->map.p + meta_off, meta_n, where, e))) {
         rc = e && e->code ? e->code : ERR_DATA;
         goto fail;
     }

@@ -26,10 +26,16 @@ struct bpe_head { /* of the binary tables; bpe_tables.c describes them */
     uint32_t reserved[7];
 };
 
-enum { BPE_WAYS = 8 };
-struct bpe_bucket { /* of the hash of merges: one cache line, filled from the front */
-    uint32_t tag[BPE_WAYS], rank[BPE_WAYS]; /* empty: BPE_NO_RANK */
+struct bpe_merge {     /* of two neighbours */
+    uint32_t rank, id; /* rank BPE_NO_RANK: none */
 };
+enum { BPE_WAYS = 4 };
+struct bpe_bucket {          /* of the hash of merges: one cache line, filled from the front */
+    uint64_t pair[BPE_WAYS]; /* left << 32 | right; BPE_NO_PAIR */
+    struct bpe_merge merge[BPE_WAYS];
+};
+#define BPE_NO_RANK UINT32_MAX
+#define BPE_NO_PAIR UINT64_MAX
 struct bpe_index { /* text -> id, open addressing; slot holds id + 1 */
     uint32_t *slot, mask;
 };
@@ -50,12 +56,11 @@ struct bpe {
     struct bpe_bucket *pair;
     int pair_shift; /* bucket of a hash: its upper bits */
     uint32_t pair_mask;
-    uint32_t *two; /* (256, 256): ranks of those of pair that are two bytes, as every word begins */
+    struct bpe_merge *two; /* (256, 256): those of pair that are two bytes, as every word begins */
     int32_t byte_id[256];
     struct bpe_added added[2][2]; /* [normalized][special ones too] */
     struct bpe_pool *pool;
 };
-#define BPE_NO_RANK UINT32_MAX
 enum { BPE_MAX_ID = 1 << 22, BPE_MAX_TOKEN = 1 << 16, BPE_MAX_MERGE = 1 << 23 };
 
 /* What an encoder works with and remembers: one thread's at a time, and one tokenizer's for good.
@@ -95,20 +100,16 @@ static inline uint64_t bpe_pair_hash(uint32_t left, uint32_t right)
 {
     return left * 0x9E3779B97F4A7C15u + right * 0xD6E8FEB86659FD93u;
 }
-/* Rank of a pair, or BPE_NO_RANK. Most pairs have none: tags alone say so, in one line. */
-static inline uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right)
+static inline struct bpe_merge bpe_merge_of(const struct bpe *b, uint32_t left, uint32_t right)
 {
-    uint64_t hash = bpe_pair_hash(left, right);
-    for (uint64_t i = hash >> b->pair_shift;; i = (i + 1) & b->pair_mask) {
+    uint64_t pair = (uint64_t)left << 32 | right;
+    for (uint64_t i = bpe_pair_hash(left, right) >> b->pair_shift;; i = (i + 1) & b->pair_mask) {
         const struct bpe_bucket *k = &b->pair[i];
         for (int j = 0; j < BPE_WAYS; j++)
-            if (k->tag[j] == (uint32_t)hash && k->rank[j] != BPE_NO_RANK) {
-                const uint32_t *m = b->merge + 3 * (size_t)k->rank[j];
-                if (m[0] == left && m[1] == right)
-                    return k->rank[j];
-            }
-        if (k->rank[BPE_WAYS - 1] == BPE_NO_RANK)
-            return BPE_NO_RANK;
+            if (k->pair[j] == pair)
+                return k->merge[j];
+        if (k->pair[BPE_WAYS - 1] == BPE_NO_PAIR)
+            return (struct bpe_merge){BPE_NO_RANK, 0};
     }
 }
 uint32_t bpe_buckets(uint32_t n_merge); /* a power of two */

@@ -91,21 +91,19 @@ uint32_t bpe_buckets(uint32_t n_merge)
     return n;
 }
 
-/* Slot of a pair in the making: the one that has it (a repeated merge), or the first empty one. */
-static void put(const struct bpe *b, uint64_t hash, uint32_t rank)
+/* The merge of rank r into the place of its pair (a repeated merge), or the first empty one. */
+static void put(const struct bpe *b, uint64_t hash, uint32_t r)
 {
-    const uint32_t *m = b->merge + 3 * (size_t)rank;
+    const uint32_t *m = b->merge + 3 * (size_t)r;
+    uint64_t pair = (uint64_t)m[0] << 32 | m[1];
     for (uint64_t i = hash >> b->pair_shift;; i = (i + 1) & b->pair_mask) {
         struct bpe_bucket *k = &b->pair[i];
-        for (int j = 0; j < BPE_WAYS; j++) {
-            const uint32_t *o =
-                k->rank[j] == BPE_NO_RANK ? NULL : b->merge + 3 * (size_t)k->rank[j];
-            if (o && (k->tag[j] != (uint32_t)hash || o[0] != m[0] || o[1] != m[1]))
-                continue;
-            k->tag[j] = (uint32_t)hash;
-            k->rank[j] = rank;
-            return;
-        }
+        for (int j = 0; j < BPE_WAYS; j++)
+            if (k->pair[j] == pair || k->pair[j] == BPE_NO_PAIR) {
+                k->pair[j] = pair;
+                k->merge[j] = (struct bpe_merge){r, m[2]};
+                return;
+            }
     }
 }
 
@@ -127,6 +125,6 @@ void bpe_pairs_fill(struct bpe *b)
         __builtin_prefetch(b->pair + (hash[r % AHEAD] >> b->pair_shift), 1);
         if (b->off[m[2] + 1] - b->off[m[2]] == 2 && b->byte_id[(uint8_t)t[0]] == (int32_t)m[0] &&
             b->byte_id[(uint8_t)t[1]] == (int32_t)m[1])
-            b->two[(uint8_t)t[0] << 8 | (uint8_t)t[1]] = r;
+            b->two[(uint8_t)t[0] << 8 | (uint8_t)t[1]] = (struct bpe_merge){r, m[2]};
     }
 }

@@ -99,40 +99,53 @@ static int by_text(const void *x, const void *y)
     return c ? c : a->n != b->n ? (a->n < b->n ? -1 : 1) : a->id < b->id ? -1 : 1;
 }
 
-static int make_added(struct bpe *b, int normalized, int special)
+static int is_added_as(int kind, int normalized, int special)
+{
+    return !(kind & BPE_K_NORMALIZED) == !normalized && (special || !(kind & BPE_K_SPECIAL));
+}
+
+/* From the n added tokens in order of text those that are sought in one way. */
+static int pick_added(struct bpe *b, const struct sortable *v, uint32_t n, int normalized,
+                      int special)
 {
     struct bpe_added *a = &b->added[normalized][special];
-    uint32_t n = 0, n_id = b->head->n_id;
     int n_first = 0;
-    for (uint32_t i = 0; i < n_id; i++)
-        n += (b->kind[i] & BPE_K_ADDED) != 0;
-    struct sortable *v = malloc((n + 1) * sizeof *v);
     a->id = malloc((n + 1) * sizeof *a->id);
-    if (!v || !a->id) {
-        free(v);
+    if (!a->id)
         return ERR_NOMEM;
-    }
-    n = 0;
-    for (uint32_t i = 0; i < n_id; i++) {
-        int k = b->kind[i];
-        if ((k & BPE_K_ADDED) && !(k & BPE_K_NORMALIZED) == !normalized &&
-            (special || !(k & BPE_K_SPECIAL)))
-            v[n++] = (struct sortable){b->bytes + b->off[i], b->off[i + 1] - b->off[i], i};
-    }
-    qsort(v, n, sizeof *v, by_text);
     a->only = -1;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t c = (uint8_t)v[i].s[0];
-        a->id[i] = v[i].id;
+        if (!is_added_as(b->kind[v[i].id], normalized, special))
+            continue;
+        a->id[a->n++] = v[i].id;
         n_first += !a->first[c];
         a->first[c] = 1;
         a->only = c;
     }
     if (n_first != 1)
         a->only = -1;
-    a->n = (int)n;
-    free(v);
     return 0;
+}
+
+static int make_added(struct bpe *b)
+{
+    uint32_t n = 0, n_id = b->head->n_id;
+    int rc = 0;
+    for (uint32_t i = 0; i < n_id; i++)
+        n += (b->kind[i] & BPE_K_ADDED) != 0;
+    struct sortable *v = malloc((n + 1) * sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    n = 0;
+    for (uint32_t i = 0; i < n_id; i++)
+        if (b->kind[i] & BPE_K_ADDED)
+            v[n++] = (struct sortable){b->bytes + b->off[i], b->off[i + 1] - b->off[i], i};
+    qsort(v, n, sizeof *v, by_text);
+    for (int i = 0; i < 4; i++)
+        rc |= pick_added(b, v, n, i >> 1, i & 1);
+    free(v);
+    return rc;
 }
 
 static int check_head(const struct bpe_head *h, size_t n, const char *where, struct err *e)
@@ -184,7 +197,7 @@ static int place(struct bpe *b, const void *tables, size_t n)
     b->pair = (struct bpe_bucket *)(p + at);
     b->pair_mask = n_bucket - 1;
     b->pair_shift = __builtin_clz(n_bucket) + 33;
-    b->two = (uint32_t *)(b->pair + n_bucket);
+    b->two = (struct bpe_merge *)(b->pair + n_bucket);
     b->pool = calloc(1, sizeof *b->pool);
     if (!b->pool || bpe_index_new(&b->pool->index, h->n_id))
         return ERR_NOMEM;
@@ -221,11 +234,10 @@ int bpe_load_tables(struct bpe **out, const void *p, size_t n, const char *where
         (rc = check_merges(b, where, e)))
         goto fail;
     bpe_pairs_fill(b);
-    for (int i = 0; i < 4; i++)
-        if (make_added(b, i >> 1, i & 1)) {
-            rc = err_set(e, ERR_NOMEM, "%s: out of memory", where);
-            goto fail;
-        }
+    if (make_added(b)) {
+        rc = err_set(e, ERR_NOMEM, "%s: out of memory", where);
+        goto fail;
+    }
     *out = b;
     return 0;
 fail:

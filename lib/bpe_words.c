@@ -39,7 +39,7 @@ _Static_assert(BPE_MAX_ID <= 1 << 24, "an id has 24 bits in a cached word");
 
 struct node { /* a symbol of a long word */
     int32_t id;
-    uint32_t prev, next, rank; /* rank: of the pair with the next symbol */
+    uint32_t prev, next, rank, merged; /* the last two: of the pair with the next symbol */
 };
 struct bpe_scratch {
     struct cached (*set)[2];
@@ -77,26 +77,25 @@ void bpe_scratch_free(struct bpe_scratch *w)
 
 /* ---- merging ---- */
 
-static inline int32_t merged(const struct bpe *b, uint32_t rank)
-{
-    return (int32_t)b->merge[3 * (size_t)rank + 2];
-}
-
 /* A short word in the making: symbols keep the place of their first byte. key: rank of the pair with
  * the next symbol and place in one number, so that the least one is the pair to merge. */
 enum { PLACE = 6 };
 _Static_assert(SHORT <= 1 << PLACE && BPE_MAX_MERGE <= 1 << (32 - PLACE - 1), "a key has 32 bits");
 struct frame {
-    uint32_t key[SHORT];
+    uint32_t key[SHORT], merged[SHORT];
     int32_t id[SHORT];
     uint8_t next[SHORT + 1], prev[SHORT + 1];
 };
 
-static inline void set_key(const struct bpe *b, struct frame *f, size_t at, size_t n)
+static inline void set_key(struct frame *f, size_t at, struct bpe_merge m)
 {
-    size_t next = f->next[at];
-    uint32_t r = next < n ? bpe_rank(b, (uint32_t)f->id[at], (uint32_t)f->id[next]) : BPE_NO_RANK;
-    f->key[at] = r == BPE_NO_RANK ? UINT32_MAX : r << PLACE | (uint32_t)at;
+    f->key[at] = m.rank == BPE_NO_RANK ? UINT32_MAX : m.rank << PLACE | (uint32_t)at;
+    f->merged[at] = m.id;
+}
+
+static inline void find_key(const struct bpe *b, struct frame *f, size_t at)
+{
+    set_key(f, at, bpe_merge_of(b, (uint32_t)f->id[at], (uint32_t)f->id[f->next[at]]));
 }
 
 /* Ids of 2 <= n <= SHORT bytes into out; their number. */
@@ -109,10 +108,8 @@ static size_t merge_short(const struct bpe *b, const uint8_t *s, size_t n, int32
         f.next[i] = (uint8_t)(i + 1);
         f.prev[i + 1] = (uint8_t)i;
     }
-    for (size_t i = 0; i + 1 < n; i++) {
-        uint32_t r = b->two[s[i] << 8 | s[i + 1]];
-        f.key[i] = r == BPE_NO_RANK ? UINT32_MAX : r << PLACE | (uint32_t)i;
-    }
+    for (size_t i = 0; i + 1 < n; i++)
+        set_key(&f, i, b->two[s[i] << 8 | s[i + 1]]);
     f.key[n - 1] = UINT32_MAX;
     for (;;) {
         uint32_t best = UINT32_MAX;
@@ -121,13 +118,14 @@ static size_t merge_short(const struct bpe *b, const uint8_t *s, size_t n, int32
         if (best == UINT32_MAX)
             break;
         size_t at = best & ((1 << PLACE) - 1), gone = f.next[at];
-        f.id[at] = merged(b, best >> PLACE);
+        f.id[at] = (int32_t)f.merged[at];
         f.next[at] = f.next[gone];
         f.prev[f.next[at]] = (uint8_t)at;
-        f.key[gone] = UINT32_MAX;
-        set_key(b, &f, at, n);
+        f.key[gone] = f.key[at] = UINT32_MAX;
+        if (f.next[at] < n)
+            find_key(b, &f, at);
         if (at)
-            set_key(b, &f, f.prev[at], n);
+            find_key(b, &f, f.prev[at]);
     }
     for (size_t i = 0; i < n; i = f.next[i])
         out[k++] = f.id[i];
@@ -162,8 +160,11 @@ static uint64_t heap_pop(struct bpe_scratch *w)
 static void set_pair(const struct bpe *b, struct bpe_scratch *w, uint32_t at)
 {
     struct node *v = w->node + at;
-    v->rank =
-        v->next == END ? BPE_NO_RANK : bpe_rank(b, (uint32_t)v->id, (uint32_t)w->node[v->next].id);
+    struct bpe_merge m = {BPE_NO_RANK, 0};
+    if (v->next != END)
+        m = bpe_merge_of(b, (uint32_t)v->id, (uint32_t)w->node[v->next].id);
+    v->rank = m.rank;
+    v->merged = m.id;
     if (v->rank != BPE_NO_RANK)
         heap_push(w, (uint64_t)v->rank << 32 | at);
 }
@@ -204,7 +205,7 @@ static long merge_long(const struct bpe *b, struct bpe_scratch *w, const uint8_t
         if (v->rank != top >> 32)
             continue;
         gone = w->node + v->next;
-        v->id = merged(b, v->rank);
+        v->id = (int32_t)v->merged;
         v->next = gone->next;
         gone->rank = BPE_NO_RANK;
         if (v->next != END)

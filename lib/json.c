@@ -1,32 +1,15 @@
 /* json - strict JSON reading over cJSON, an append-only writer, JSONL with line numbers */
 #include "json.h"
+#include "unicode.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-int utf8_valid(const char *str, size_t n)
+int utf8_valid(const char *s, size_t n)
 {
-    const unsigned char *s = (const unsigned char *)str;
-    for (size_t i = 0; i < n;) {
-        unsigned c = s[i];
-        size_t k = c < 0x80                ? 1
-                   : c >= 0xC2 && c < 0xE0 ? 2
-                   : c >= 0xE0 && c < 0xF0 ? 3
-                   : c >= 0xF0 && c < 0xF5 ? 4
-                                           : 0;
-        if (!k || k > n - i)
-            return 0;
-        for (size_t j = 1; j < k; j++)
-            if ((s[i + j] & 0xC0) != 0x80)
-                return 0;
-        if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] >= 0xA0) ||
-            (c == 0xF0 && s[i + 1] < 0x90) || (c == 0xF4 && s[i + 1] >= 0x90))
-            return 0; /* overlong, surrogate, beyond U+10FFFF */
-        i += k;
-    }
-    return 1;
+    return unicode_bad_utf8(s, n) == n;
 }
 
 /* Objects of up to a few dozen keys: a quadratic check is the cheap one. Large maps (a vocabulary)

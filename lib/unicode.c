@@ -2,6 +2,7 @@
 #include "unicode.h"
 #include "err.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -9,7 +10,9 @@
 /* No character from here on is changed by NFC, and all but a few scripts lie below. */
 enum { TABLE = 0x30000 };
 static uint8_t table[TABLE]; /* classes | UNI_NFC: may be changed by, or interact under, NFC */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Whether a block of 256 is filled: a text needs few, and all of them take milliseconds. */
+static atomic_uchar filled[TABLE >> 8];
+static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
 
 // clang-format off
 #define S UNI_SPACE
@@ -41,34 +44,62 @@ static inline size_t skip_ascii(const uint8_t *s, size_t i, size_t n)
     return i;
 }
 
+/* Well-formed UTF-8 as a machine of nine states.  A byte's row holds, for each state, the next one; a
+ * state is the number of bits by which the row is shifted to reach its own, so that a step costs one
+ * shift and text that changes its script at every word costs no wrong guesses. */
+enum { OK, BAD, ONE, TWO, THREE, E0, ED, F0, F4 }; /* ONE to THREE: that many bytes to come */
+#define TO(from, to) ((uint64_t)(to)*6 << (from)*6)
+#define ROW(ok, one, two, three, e0, ed, f0, f4)                                                   \
+    (TO(OK, ok) | TO(BAD, BAD) | TO(ONE, one) | TO(TWO, two) | TO(THREE, three) | TO(E0, e0) |     \
+     TO(ED, ed) | TO(F0, f0) | TO(F4, f4))
+#define FIRST(ok) ROW(ok, BAD, BAD, BAD, BAD, BAD, BAD, BAD)
+static const uint64_t row_of[256] = {
+    [0x00 ... 0x7F] = FIRST(OK),
+    /* overlong forms, surrogates and code points beyond U+10FFFF show in the second byte */
+    [0x80 ... 0x8F] = ROW(BAD, OK, ONE, TWO, BAD, ONE, BAD, TWO),
+    [0x90 ... 0x9F] = ROW(BAD, OK, ONE, TWO, BAD, ONE, TWO, BAD),
+    [0xA0 ... 0xBF] = ROW(BAD, OK, ONE, TWO, ONE, BAD, TWO, BAD),
+    [0xC0 ... 0xC1] = FIRST(BAD),
+    [0xC2 ... 0xDF] = FIRST(ONE),
+    [0xE0] = FIRST(E0),
+    [0xE1 ... 0xEC] = FIRST(TWO),
+    [0xED] = FIRST(ED),
+    [0xEE ... 0xEF] = FIRST(TWO),
+    [0xF0] = FIRST(F0),
+    [0xF1 ... 0xF3] = FIRST(THREE),
+    [0xF4] = FIRST(F4),
+    [0xF5 ... 0xFF] = FIRST(BAD),
+};
+
+static inline uint64_t step(uint64_t state, uint8_t c)
+{
+    return row_of[c] >> state & 63;
+}
+
+/* Where the first character from i on begins that is not well-formed or not whole. */
+static size_t first_bad(const uint8_t *s, size_t i, size_t n)
+{
+    uint64_t state = OK;
+    size_t begun = i;
+    while (i < n && (state = step(state, s[i++])) != BAD * 6)
+        begun = state == OK ? i : begun;
+    return begun;
+}
+
 size_t unicode_bad_utf8(const char *str, size_t n)
 {
     const uint8_t *s = (const uint8_t *)str;
-    for (size_t i = 0; i < n;) {
-        if (s[i] < 0x80) {
-            i = skip_ascii(s, i, n);
-            continue;
-        }
-        unsigned c = s[i];
-        size_t k = c >= 0xC2 && c < 0xE0   ? 2
-                   : c >= 0xE0 && c < 0xF0 ? 3
-                   : c >= 0xF0 && c < 0xF5 ? 4
-                                           : 0;
-        if (!k || k > n - i)
-            return i;
-        /* overlong forms, surrogates and code points beyond U+10FFFF show in the second byte */
-        unsigned lo = c == 0xE0   ? 0xA0
-                      : c == 0xF0 ? 0x90
-                                  : 0x80,
-                 hi = c == 0xED   ? 0x9F
-                      : c == 0xF4 ? 0x8F
-                                  : 0xBF;
-        if (s[i + 1] < lo || s[i + 1] > hi)
-            return i;
-        for (size_t j = 2; j < k; j++)
-            if ((s[i + j] & 0xC0) != 0x80)
-                return i;
-        i += k;
+    for (size_t i = 0, end; i < n; i = end) {
+        uint64_t state = OK;
+        if ((i = skip_ascii(s, i, n)) == n)
+            break;
+        end = n - i <= 32 ? n : i + 32;
+        for (int k = 0; k < 3 && end < n && (s[end] & 0xC0) == 0x80; k++)
+            end--; /* no character is cut in two */
+        for (size_t k = i; k < end; k++)
+            state = step(state, s[k]);
+        if (state != OK)
+            return first_bad(s, i, n);
     }
     return n;
 }
@@ -157,19 +188,30 @@ static const struct {
     {0x1E5F1, 0x1E5FA, UNI_N}, {0x2EBF0, 0x2EE5D, UNI_L},
 };
 
-static void fill(void)
+static void fill(uint32_t block)
 {
-    for (uint32_t c = 0; c < TABLE; c++)
-        table[c] = (uint8_t)(class_of(c) | unsafe(c));
-    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
-        for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
-            table[c] = newer[i].class;
+    uint32_t from = block << 8, to = from + 256;
+    pthread_mutex_lock(&filling);
+    if (!atomic_load_explicit(&filled[block], memory_order_relaxed)) {
+        for (uint32_t c = from; c < to; c++)
+            table[c] = (uint8_t)(class_of(c) | unsafe(c));
+        for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+            for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
+                if (c >= from && c < to)
+                    table[c] = newer[i].class;
+    }
+    atomic_store_explicit(&filled[block], 1, memory_order_release);
+    pthread_mutex_unlock(&filling);
 }
 
 static unsigned full_class(const uint8_t *s, unsigned *len)
 {
     uint32_t c = decode(s, len);
-    return c < TABLE ? table[c] : class_of(c);
+    if (c >= TABLE)
+        return class_of(c);
+    if (!atomic_load_explicit(&filled[c >> 8], memory_order_acquire))
+        fill(c >> 8);
+    return table[c];
 }
 
 unsigned unicode_class(const uint8_t *s, unsigned *len)
@@ -178,7 +220,6 @@ unsigned unicode_class(const uint8_t *s, unsigned *len)
         *len = 1;
         return unicode_ascii[s[0]];
     }
-    pthread_once(&once, fill);
     return full_class(s, len) & UNI_CLASS;
 }
 
@@ -273,7 +314,6 @@ int unicode_nfc(const char *str, size_t n, char **out, size_t *m)
             i += 2;
             continue;
         }
-        pthread_once(&once, fill);
         if (!(full_class(s + i, &len) & UNI_NFC)) {
             safe = i;
             i += len;

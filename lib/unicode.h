@@ -1,7 +1,6 @@
 /* unicode.h - what the tokenizer asks of Unicode: well-formed UTF-8, letter/number/space, NFC
  *
- * Data from utf8proc; a class table for the code points in use is filled on the first non-ASCII
- * text. */
+ * Data from utf8proc; a class table is filled by blocks of 256 code points as texts need them. */
 #ifndef UNICODE_H
 #define UNICODE_H
 #include <stddef.h>

@@ -63,7 +63,7 @@ check-format:  ## clang-format agrees
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60
-fuzzsrc := $(wildcard lib/bpe*.c lib/extract*.c lib/py*.c) $(patsubst %,lib/%.c,err json jsonmend outfile hash mapfile cli rng tensor apr gguf safetensors hparams pretok unicode)
+fuzzsrc := $(wildcard lib/bpe*.c lib/extract*.c lib/py*.c) $(patsubst %,lib/%.c,err json jsonmend outfile hash mapfile cli rng tensor apr apr_meta gguf safetensors hparams pretok unicode)
 FUZZ  := $(patsubst tests/hostile/%.c,build/fuzz/%,$(wildcard tests/hostile/fuzz_*.c))
 fuzzc := clang $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"'
 $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o: build/fuzz/%.o: %.c
