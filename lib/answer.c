@@ -19,6 +19,20 @@ static int append(struct answer_text *t, const char *p, size_t n)
     return 0;
 }
 
+int answer_reserve(struct answer *a, size_t bytes)
+{
+    struct answer_text *both[] = {&a->text, &a->thought};
+    for (int i = 0; i < (a->think >= 0 ? 2 : 1); i++) {
+        const size_t cap = both[i]->n + bytes + 1;
+        char *p = cap > both[i]->cap ? realloc(both[i]->p, cap) : both[i]->p;
+        if (!p)
+            return ERR_NOMEM;
+        both[i]->p = p;
+        both[i]->cap = cap > both[i]->cap ? cap : both[i]->cap;
+    }
+    return 0;
+}
+
 /* Only the last few ids of the prompt can be the template's or the prefill's own: text that a user
  * wrote may hold the marks as well, further up. */
 static int open_thought(const struct answer *a, const int32_t *prompt, int n)
@@ -42,6 +56,11 @@ int answer_begin(struct answer *a, const struct bpe *tok, const char *const *sto
     a->stop = stop;
     a->n_stop = n_stop;
     a->budget = budget;
+    for (int i = 0; i < n_stop; i++)
+        if (*stop[i]) {
+            const unsigned last = (unsigned char)stop[i][strlen(stop[i]) - 1];
+            a->ends[last / 32] |= 1u << last % 32;
+        }
     a->think = bpe_id(tok, "<think>");
     a->think_end = bpe_id(tok, "</think>");
     if (a->think < 0 || a->think_end < 0)
@@ -78,6 +97,11 @@ static size_t stop_start(const struct answer *a)
     return start;
 }
 
+static int may_end(const struct answer *a, char c)
+{
+    return a->ends[(unsigned char)c / 32] >> (unsigned char)c % 32 & 1;
+}
+
 int answer_push(struct answer *a, int32_t id)
 {
     size_t n = 0;
@@ -96,18 +120,24 @@ int answer_push(struct answer *a, int32_t id)
         return 0;
     if (a->thinking)
         return append(&a->thought, p, n);
-    for (size_t i = 0; i < n; i++) {
-        if (a->skip_newlines && p[i] == '\n')
-            continue;
-        a->skip_newlines = 0;
-        if (append(&a->text, p + i, 1) < 0)
+    for (; a->skip_newlines && n && *p == '\n'; p++)
+        n--;
+    a->skip_newlines = a->skip_newlines && !n;
+    while (n) { /* up to a byte that may complete a stop string, and look */
+        size_t k = 0;
+        while (k < n && !may_end(a, p[k]))
+            k++;
+        const size_t take = k < n ? k + 1 : n;
+        if (append(&a->text, p, take) < 0)
             return ERR_NOMEM;
-        size_t start = a->n_stop ? stop_start(a) : SIZE_MAX;
+        const size_t start = k < n ? stop_start(a) : SIZE_MAX;
         if (start != SIZE_MAX) {
             a->text.n = start;
             a->text.p[start] = 0;
             return 1;
         }
+        p += take;
+        n -= take;
     }
     return 0;
 }

@@ -23,6 +23,7 @@ struct answer {
     int thinking, skip_newlines, failed;
     struct answer_text text, thought;
     size_t n_prefill; /* bytes of text that came with answer_begin */
+    uint32_t ends[8]; /* a bit for each byte that a stop string ends with */
 };
 /* prompt (may be NULL): where it ends inside an open <think>, the answer begins in it. prefill may
  * be NULL. */
@@ -30,6 +31,8 @@ int answer_begin(struct answer *a, const struct bpe *tok, const char *const *sto
                  long budget, const char *prefill, const int32_t *prompt, int n_prompt,
                  struct err *e);
 void answer_end(struct answer *a);
+/* Room for so many more bytes, so that pushing them allocates nothing. 0 or ERR_NOMEM. */
+int answer_reserve(struct answer *a, size_t bytes);
 /* One more token. 1: a stop string is complete, the text has been cut before it. Else 0, or
  * ERR_NOMEM. */
 int answer_push(struct answer *a, int32_t id);

@@ -1,67 +1,18 @@
-/* engine - continuous batching: admission by KV blocks, mixed prefill and decode, results in order
- *
- * Invariants
- *  1. ids[0..n_done-1] of a sequence are in the cache; n_done < n_ids while it is active.
- *  2. Blocks still to come for all active sequences (`owed`) never exceed what the cache can give,
- * so taking one inside a step cannot fail and nothing is ever thrown out half done.
- *  3. A sequence that shares blocks waits until they are filled; their owner was admitted before it
- * and runs before it, so the wait ends. */
-#include "engine.h"
-#include "answer.h"
-#include "forward.h"
-#include "kvcache.h"
+/* engine - continuous batching: the queue, the mixed batch of a step, results in order */
+#include "engine_impl.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { DEFAULT_CHUNK = 512 }; /* rows at which a CPU's matmuls are at full speed */
+/* Blocks of past prompts that are kept for later ones: a long header's worth. */
+enum { KEPT = 128 };
 
-struct seq {
-    struct engine_request req;
-    struct engine_result res;
-    struct seq *next;  /* queue, or results in order */
-    struct seq *newer; /* finished, in order of finishing */
-    int finished;
-    int32_t *ids; /* (n_prompt + max_new) */
-    int n_ids, n_prompt, max_new, n_done;
-    int n_block;    /* blocks held */
-    int need;       /* blocks that it may come to hold */
-    int n_shared;   /* of them taken from others: to be waited for */
-    int copy_from;  /* a partly filled block to copy first, held; -1 none */
-    int rows, out;  /* of this step; out: its index among the logits rows, -1 none */
-    int32_t *block; /* (max_blocks) the place's row of the table */
-    double *logprob;
-    double start;
-    struct answer answer;
-};
-struct engine {
-    const struct model *m;
-    struct engine_opts o;
-    struct forward f;
-    struct kvcache kv;
-    struct sampler_scratch *scratch;
-    struct seq **active; /* (batch) in order of admission */
-    int32_t **table;     /* (batch) free rows of the block tables are beyond n_active */
-    int n_active, owed, max_blocks, n_queued;
-    struct seq *queue, *queue_end; /* waiting */
-    struct seq *order, *order_end; /* all that have no result taken, in order of the requests */
-    struct seq *fin, *fin_end;     /* finished, unordered */
-    int32_t *tok, *pos, *seq, *out, *blocks; /* the step's batch */
-    float *logits;                           /* where the device's memory is not ours */
-    struct engine_stats stats;
-};
-
-static double now(void)
+double engine_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int blocks_for(int positions)
-{
-    return (positions + KN_TILE - 1) / KN_TILE;
 }
 
 static int nomem(struct err *e)
@@ -80,10 +31,10 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
     g->m = m;
     g->o = *o;
     if (g->o.chunk <= 0)
-        g->o.chunk = DEFAULT_CHUNK;
+        g->o.chunk = ENGINE_CHUNK;
     if (g->o.chunk < o->batch)
         g->o.chunk = o->batch;
-    g->max_blocks = blocks_for(o->n_ctx);
+    g->max_blocks = engine_blocks(o->n_ctx);
     if (g->o.n_block <= 0)
         g->o.n_block = o->batch * g->max_blocks;
     rows = (size_t)g->o.chunk;
@@ -108,6 +59,7 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
         rc = nomem(e);
         goto fail;
     }
+    g->kv.max_kept = g->max_blocks > KEPT ? g->max_blocks : KEPT;
     *out = g;
     return 0;
 fail:
@@ -118,8 +70,6 @@ fail:
 static void seq_free(struct seq *s)
 {
     answer_end(&s->answer);
-    free(s->ids);
-    free(s->logprob);
     free(s);
 }
 
@@ -147,28 +97,61 @@ void engine_free(struct engine *g)
     free(g);
 }
 
-int engine_add(struct engine *g, const struct engine_request *r, struct err *e)
+int engine_positions(int n_ids, int max_tokens, int n_ctx)
 {
-    int room = g->o.n_ctx - r->n_ids;
-    if (r->n_ids < 1)
-        return err_set(e, ERR_DATA, "the prompt has no tokens");
-    if (room < 1)
-        return err_set(e, ERR_DATA, "the prompt has %d tokens, the context %d positions", r->n_ids,
-                       g->o.n_ctx);
-    struct seq *s = calloc(1, sizeof *s);
+    const int room = n_ctx - n_ids;
+    return n_ids + (max_tokens < room ? max_tokens : room) - 1; /* the last is never fed back */
+}
+
+/* A sequence with its ids and log-probabilities behind it, and an answer with room for its text. */
+static int seq_new(struct seq **out, const struct engine *g, const struct engine_request *r,
+                   struct err *e)
+{
+    const int room = g->o.n_ctx - r->n_ids, max_new = r->max_tokens < room ? r->max_tokens : room;
+    const size_t lp = r->logprobs ? (size_t)max_new * sizeof(double) : 0,
+                 ids = (size_t)(r->n_ids + max_new) * sizeof(int32_t);
+    struct seq *s = calloc(1, sizeof *s + lp + ids);
     if (!s)
         return nomem(e);
     s->req = *r;
-    s->n_prompt = r->n_ids;
-    s->max_new = r->max_tokens < room ? r->max_tokens : room;
-    s->need = blocks_for(s->n_prompt + s->max_new - 1); /* the last token is never fed back */
+    s->n_prompt = s->n_ids = r->n_ids;
+    s->max_new = max_new;
+    s->need = engine_blocks(engine_positions(r->n_ids, r->max_tokens, g->o.n_ctx));
     s->copy_from = -1;
-    if (s->need > g->o.n_block) {
-        int need = s->need;
-        free(s);
-        return err_set(e, ERR_DATA, "the prompt and its answer need %d KV blocks, there are %d",
-                       need, g->o.n_block);
+    s->logprob = lp ? (double *)(void *)(s + 1) : NULL;
+    s->ids = (int32_t *)(void *)((char *)(s + 1) + lp);
+    memcpy(s->ids, r->ids, (size_t)r->n_ids * sizeof *s->ids);
+    int rc = answer_begin(&s->answer, g->m->tok, r->stop, r->n_stop, r->think_budget, r->prefill,
+                          r->ids, r->n_ids, e);
+    if (rc == 0 && answer_reserve(&s->answer, (size_t)max_new * ENGINE_TOKEN_BYTES) < 0)
+        rc = nomem(e);
+    if (rc < 0)
+        seq_free(s);
+    else
+        *out = s;
+    return rc;
+}
+
+int engine_add(struct engine *g, const struct engine_request *r, struct err *e)
+{
+    struct seq *s = NULL;
+    if (r->n_ids < 1)
+        return err_set(e, ERR_DATA, "the prompt has no tokens");
+    if (r->n_ids >= g->o.n_ctx)
+        return err_set(e, ERR_DATA, "the prompt has %d tokens, the context %d positions", r->n_ids,
+                       g->o.n_ctx);
+    int need = engine_blocks(engine_positions(r->n_ids, r->max_tokens, g->o.n_ctx));
+    if (need > g->o.n_block) {
+        const struct hparams *h = &g->m->h;
+        const size_t block = forward_bytes(h, 1, 1, 1, 1, 2, g->o.kv_type) -
+                             forward_bytes(h, 1, 1, 1, 1, 1, g->o.kv_type);
+        return err_set(e, ERR_NOMEM,
+                       "the prompt and its answer need %zu bytes of KV cache, there are %zu",
+                       (size_t)need * block, (size_t)g->o.n_block * block);
     }
+    int rc = seq_new(&s, g, r, e);
+    if (rc < 0)
+        return rc;
     *(g->order_end ? &g->order_end->next : &g->order) = s;
     g->order_end = s;
     if (!g->queue)
@@ -180,127 +163,6 @@ int engine_add(struct engine *g, const struct engine_request *r, struct err *e)
 int engine_queued(const struct engine *g)
 {
     return g->n_queued;
-}
-
-/* Take what the cache knows of the prompt's beginning, all but its last token: whole blocks to
- * hold, and a partly filled one to copy. */
-static void share(struct engine *g, struct seq *s)
-{
-    const int32_t *ids = s->req.ids;
-    int full = (s->n_prompt - 1) / KN_TILE, tail = (s->n_prompt - 1) % KN_TILE;
-    uint64_t chain = 0;
-    while (s->n_block < full) {
-        int b = kvcache_find(&g->kv, chain, ids + s->n_block * KN_TILE, KN_TILE);
-        if (b < 0)
-            break;
-        kvcache_hold(&g->kv, b);
-        chain = g->kv.block[b].hash;
-        s->block[s->n_block++] = b;
-    }
-    s->n_shared = s->n_block;
-    s->n_done = s->n_block * KN_TILE;
-    if (s->n_block == full && tail) {
-        int b = kvcache_find(&g->kv, chain, ids + full * KN_TILE, tail);
-        if (b >= 0) {
-            kvcache_hold(&g->kv, b);
-            s->copy_from = b;
-            s->n_done += tail;
-        }
-    }
-}
-
-static void unshare(struct engine *g, struct seq *s)
-{
-    for (int b = s->n_block - 1; b >= 0; b--)
-        kvcache_drop(&g->kv, s->block[b]);
-    if (s->copy_from >= 0)
-        kvcache_drop(&g->kv, s->copy_from);
-    s->n_block = s->n_shared = s->n_done = 0;
-    s->copy_from = -1;
-}
-
-/* Blocks for the rest of the prompt, entered as promises for those who come after. */
-static void take_prompt_blocks(struct engine *g, struct seq *s)
-{
-    const int32_t *ids = s->req.ids;
-    int n = blocks_for(s->n_prompt);
-    uint64_t chain = s->n_block ? g->kv.block[s->block[s->n_block - 1]].hash : 0;
-    g->owed += s->need - s->n_block;
-    while (s->n_block < n) {
-        int b = kvcache_take(&g->kv), at = s->n_block * KN_TILE;
-        int left = s->n_prompt - 1 - at, k = left < KN_TILE ? left : KN_TILE;
-        if (k > 0) {
-            kvcache_enter(&g->kv, b, chain, ids + at, k);
-            chain = kvcache_chain(chain, ids + at, k);
-        }
-        s->block[s->n_block++] = b;
-        g->owed--;
-    }
-}
-
-static int begin(struct engine *g, struct seq *s, struct err *e)
-{
-    const struct engine_request *r = &s->req;
-    s->ids = malloc((size_t)(s->n_prompt + s->max_new) * sizeof *s->ids);
-    if (r->logprobs)
-        s->logprob = calloc((size_t)s->max_new, sizeof *s->logprob);
-    if (!s->ids || (r->logprobs && !s->logprob))
-        return nomem(e);
-    memcpy(s->ids, r->ids, (size_t)s->n_prompt * sizeof *s->ids);
-    s->n_ids = s->n_prompt;
-    s->start = now();
-    g->stats.prompt += (uint64_t)s->n_prompt;
-    g->stats.shared += (uint64_t)s->n_done;
-    return answer_begin(&s->answer, g->m->tok, r->stop, r->n_stop, r->think_budget, r->prefill,
-                        r->ids, r->n_ids, e);
-}
-
-/* In order of the requests, as long as there is a place and blocks for the longest answer. */
-static int admit(struct engine *g, struct err *e)
-{
-    while (g->queue && g->n_active < g->o.batch) {
-        struct seq *s = g->queue;
-        s->block = g->table[g->n_active];
-        share(g, s);
-        int rest = s->need - s->n_block;
-        if (kvcache_left(&g->kv) - g->owed < rest) {
-            int copy = s->copy_from;
-            if (copy < 0 || g->n_active) {
-                unshare(g, s);
-                return 0;
-            }
-            kvcache_drop(&g->kv,
-                         copy); /* alone, and the block to copy is the one that is missing */
-            s->copy_from = -1;
-            s->n_done = s->n_block * KN_TILE;
-        }
-        take_prompt_blocks(g, s);
-        int rc = begin(g, s, e);
-        if (rc < 0)
-            return rc;
-        g->active[g->n_active++] = s;
-        g->queue = s->next;
-        g->n_queued--;
-    }
-    return 0;
-}
-
-/* 1 once all that the sequence shares is there; copies the partly filled block. */
-static int ready(struct engine *g, struct seq *s, int *rc)
-{
-    while (s->n_shared && g->kv.block[s->block[s->n_shared - 1]].filled)
-        s->n_shared--;
-    if (s->n_shared)
-        return 0;
-    if (s->copy_from >= 0) {
-        int dst = s->block[(s->n_prompt - 1) / KN_TILE];
-        if (!g->kv.block[s->copy_from].filled)
-            return 0;
-        *rc = kn_kv_copy(g->m->dev, g->f.kv, dst, s->copy_from);
-        kvcache_drop(&g->kv, s->copy_from);
-        s->copy_from = -1;
-    }
-    return 1;
 }
 
 /* Rows of sequence s into the batch. */
@@ -343,7 +205,7 @@ static int plan(struct engine *g, struct kn_rows *r, struct err *e)
         if (s->n_ids > s->n_prompt) {
             add_rows(g, r, s, 1);
             n_decode--;
-        } else if (left > 0 && ready(g, s, &rc) && rc == 0) {
+        } else if (left > 0 && engine_ready(g, s, &rc) && rc == 0) {
             add_rows(g, r, s, want < left ? want : left);
         }
     }
@@ -410,7 +272,7 @@ static void finish(struct engine *g, int i)
                                     .thinking = a->thought.n ? a->thought.p : NULL,
                                     .n_thinking = a->thought.n,
                                     .thinking_open = a->thinking,
-                                    .seconds = now() - s->start};
+                                    .seconds = engine_now() - s->start};
     s->finished = 1;
     *(g->fin_end ? &g->fin_end->newer : &g->fin) = s;
     g->fin_end = s;
@@ -437,8 +299,7 @@ int engine_step(struct engine *g, struct err *e)
     struct kn_rows r;
     float *logits = g->logits;
     int rc;
-    if ((rc = admit(g, e)) < 0)
-        return rc;
+    engine_admit(g);
     if (!g->n_active)
         return 0;
     if ((rc = plan(g, &r, e)) < 0)
@@ -447,6 +308,7 @@ int engine_step(struct engine *g, struct err *e)
     if ((rc = forward_step(&g->f, &r, e)) < 0)
         return rc;
     g->stats.steps++;
+    g->stats.most_active = g->n_active > g->stats.most_active ? g->n_active : g->stats.most_active;
     g->stats.rows += (uint64_t)r.n_tok;
     if (r.n_out) {
         if (logits)

@@ -6,22 +6,41 @@
  * place, the threads or the neighbours.
  *
  * The engine owns its sequences and results; what a request points at must live until its result is
- * released.  A step neither allocates nor locks, except that admission allocates the new sequence's
- * buffers and an answer longer than expected grows its text. */
+ * released.  engine_add allocates what a sequence needs.  A step neither allocates nor locks; only the
+ * text of an answer whose tokens are longer than ENGINE_TOKEN_BYTES on the whole grows in one. */
 #ifndef ENGINE_H
 #define ENGINE_H
 #include "model.h"
 #include "sampler.h"
 
+enum { ENGINE_BATCH = 64, ENGINE_CHUNK = 512, ENGINE_TOKEN_BYTES = 16 };
+
 struct engine;
 struct engine_opts {
     int batch;   /* sequences in flight */
     int n_ctx;   /* longest sequence; at most the model's n_ctx */
-    int chunk;   /* rows of a step; 0 = 512; at least batch */
+    int chunk;   /* rows of a step; 0 = ENGINE_CHUNK; at least batch */
     int n_block; /* KV blocks of KN_TILE positions; 0 = batch sequences of n_ctx */
-    int kv_type; /* KN_F32 or KN_F16 */
+    int kv_type; /* of the cache */
     int unordered;
+    int no_share; /* every prompt is computed whole: for tests, changes no result */
 };
+/* What a number of requests need, before anything is allocated. */
+struct engine_need {
+    const int *positions; /* (n) engine_positions of each */
+    long n;
+    size_t room;  /* bytes that may be taken */
+    long misfit;  /* out: the first request that cannot fit alone; -1 none */
+    size_t bytes; /* out: what the plan takes at most */
+};
+/* KV positions that a request may come to hold. */
+int engine_positions(int n_ids, int max_tokens, int n_ctx);
+/* Fill in what is 0 of batch, chunk and n_block so that all fits the room: KV blocks for the longest
+ * answers of as many of the requests as can be in flight, fewer where memory ends; ENGINE_BATCH
+ * sequences, or as many as there are requests, or fewer where memory ends.  ERR_NOMEM "needs N bytes
+ * ..., M available" if a request cannot fit (misfit). */
+int engine_plan(struct engine_opts *o, const struct model *m, struct engine_need *need,
+                struct err *e);
 struct engine_request {
     const int32_t *ids; /* (n_ids) prompt, prefill included */
     int n_ids, max_tokens;
@@ -49,8 +68,8 @@ struct engine_result {
 int engine_new(struct engine **g, const struct model *m, const struct engine_opts *o,
                struct err *e);
 void engine_free(struct engine *g);
-/* Queue a request. ERR_DATA if the prompt leaves no room in the context or does not fit the KV
- * blocks. */
+/* Queue a request. ERR_DATA if the prompt leaves no room in the context, ERR_NOMEM if it does not fit
+ * the KV blocks. */
 int engine_add(struct engine *g, const struct engine_request *r, struct err *e);
 int engine_queued(const struct engine *g); /* requests that wait */
 /* One step. 1 = there is more to do, 0 = nothing left, negative = error. */
@@ -60,8 +79,9 @@ const struct engine_result *engine_result(struct engine *g);
 void engine_release(struct engine *g, const struct engine_result *r);
 
 struct engine_stats {
-    uint64_t steps, rows, generated, prompt,
-        shared; /* shared: prompt positions taken from other sequences */
+    uint64_t steps, rows, generated, prompt;
+    uint64_t shared; /* prompt positions taken from other sequences */
+    int most_active; /* sequences in one step */
 };
 struct engine_stats engine_stats(const struct engine *g);
 const char *engine_finish_name(enum engine_finish f); /* "stop" "length" "context" */

@@ -13,13 +13,14 @@ int kvcache_init(struct kvcache *c, int n_block)
         c->n_bucket *= 2;
     c->block = calloc((size_t)n_block, sizeof *c->block);
     c->bucket = malloc((size_t)c->n_bucket * sizeof *c->bucket);
-    if (!c->block || !c->bucket) {
+    c->child = malloc((size_t)c->n_bucket * sizeof *c->child);
+    if (!c->block || !c->bucket || !c->child) {
         kvcache_fini(c);
         return -1;
     }
     for (int i = 0; i < c->n_bucket; i++)
-        c->bucket[i] = -1;
-    c->n_block = c->n_free = n_block;
+        c->bucket[i] = c->child[i] = -1;
+    c->n_block = c->n_free = c->max_kept = n_block;
     c->free_top = c->oldest = c->newest = -1;
     for (int b = n_block - 1; b >= 0; b--) { /* block 0 is handed out first */
         c->block[b].older = c->free_top;
@@ -32,6 +33,7 @@ void kvcache_fini(struct kvcache *c)
 {
     free(c->block);
     free(c->bucket);
+    free(c->child);
     memset(c, 0, sizeof *c);
 }
 
@@ -44,6 +46,10 @@ static int *bucket_of(const struct kvcache *c, uint64_t hash)
 {
     return &c->bucket[hash & (uint64_t)(c->n_bucket - 1)];
 }
+static int *children_of(const struct kvcache *c, uint64_t parent)
+{
+    return &c->child[parent & (uint64_t)(c->n_bucket - 1)];
+}
 
 static void forget(struct kvcache *c, int b)
 {
@@ -51,6 +57,9 @@ static void forget(struct kvcache *c, int b)
     while (*at != b)
         at = &c->block[*at].next;
     *at = c->block[b].next;
+    for (at = children_of(c, c->block[b].parent); *at != b;)
+        at = &c->block[*at].sibling;
+    *at = c->block[b].sibling;
     c->block[b].entered = c->block[b].filled = 0;
 }
 
@@ -65,7 +74,7 @@ static void unlink_kept(struct kvcache *c, int b)
 int kvcache_take(struct kvcache *c)
 {
     int b;
-    if (c->n_free) {
+    if (c->n_free && c->n_kept <= c->max_kept) {
         b = c->free_top;
         c->free_top = c->block[b].older;
         c->n_free--;
@@ -125,6 +134,27 @@ int kvcache_find(const struct kvcache *c, uint64_t parent, const int32_t *tok, i
     return -1;
 }
 
+int kvcache_alike(const struct kvcache *c, uint64_t parent, const int32_t *tok, int n_tok,
+                  int *n_same)
+{
+    enum { LOOK = 64 };
+    int best = -1, look = 0;
+    *n_same = 0;
+    for (int b = *children_of(c, parent); b >= 0 && look < LOOK; b = c->block[b].sibling, look++) {
+        const struct kvcache_block *k = &c->block[b];
+        int n = 0, most = k->n_tok < n_tok ? k->n_tok : n_tok;
+        if (k->parent != parent)
+            continue;
+        while (n < most && k->tok[n] == tok[n])
+            n++;
+        if (n > *n_same || (n && n == *n_same && k->filled && !c->block[best].filled)) {
+            best = b;
+            *n_same = n;
+        }
+    }
+    return best;
+}
+
 void kvcache_enter(struct kvcache *c, int b, uint64_t parent, const int32_t *tok, int n_tok)
 {
     struct kvcache_block *k = &c->block[b];
@@ -138,6 +168,9 @@ void kvcache_enter(struct kvcache *c, int b, uint64_t parent, const int32_t *tok
     k->filled = 0;
     int *at = bucket_of(c, k->hash);
     k->next = *at;
+    *at = b;
+    at = children_of(c, parent);
+    k->sibling = *at;
     *at = b;
 }
 

@@ -1,12 +1,12 @@
 /* model - load a .apr onto a device: every shape checked, every number finite, memory asked for
  * first */
 #include "model.h"
+#include "room.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* Where the norms and biases go: one allocation, carved out in file order of the model. */
@@ -45,46 +45,9 @@ size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
     return n;
 }
 
-/* A number from a line "key: N kB" of a /proc file, or from a file that is one number; SIZE_MAX if
- * none. */
-static size_t number_in(const char *path, const char *key)
-{
-    char line[256];
-    size_t found = SIZE_MAX;
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return found;
-    while (found == SIZE_MAX && fgets(line, sizeof line, f)) {
-        uint64_t v;
-        if (!key && sscanf(line, "%" SCNu64, &v) == 1)
-            found = v;
-        else if (key && strncmp(line, key, strlen(key)) == 0 &&
-                 sscanf(line + strlen(key), " %" SCNu64, &v) == 1)
-            found = v * 1024;
-    }
-    fclose(f);
-    return found;
-}
-
 int model_room(const char *name, size_t bytes, struct err *e)
 {
-    struct rlimit as;
-    size_t room = number_in("/proc/meminfo", "MemAvailable:");
-    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY) {
-        size_t used = number_in("/proc/self/status", "VmSize:");
-        size_t left = used < as.rlim_cur ? as.rlim_cur - used : 0;
-        room = left < room ? left : room;
-    }
-    size_t max = number_in("/sys/fs/cgroup/memory.max", NULL);
-    size_t now = number_in("/sys/fs/cgroup/memory.current", NULL);
-    size_t cache =
-        number_in("/sys/fs/cgroup/memory.stat", "file "); /* reclaimed before the limit bites */
-    if (max != SIZE_MAX && now != SIZE_MAX) {
-        cache = cache == SIZE_MAX ? 0 : cache / 1024;
-        now = cache < now ? now - cache : 0;
-        size_t left = now < max ? max - now : 0;
-        room = left < room ? left : room;
-    }
+    const size_t room = room_available("");
     if (bytes > room)
         return err_set(e, ERR_NOMEM, "%s: needs %zu bytes, %zu available", name, bytes, room);
     return 0;

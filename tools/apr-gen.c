@@ -5,6 +5,7 @@
 #include "outfile.h"
 #include "request.h"
 #include "rng.h"
+#include "room.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,12 +14,11 @@ static struct {
     const char *model, *prompts, *prompt, *out, *prefill, *device, *kv_type, *thinking;
     long max_tokens, top_k, samples, seed, batch, ctx, think_budget, threads, chunk, repeat_last;
     double temperature, top_p, min_p, repeat_penalty;
-    int raw, logprobs, ids, timings, unordered, text;
+    int raw, logprobs, ids, timings, unordered, text, no_share;
     struct cli_list stop;
 } o = {.out = "-",
        .max_tokens = 2048,
        .samples = 1,
-       .batch = 8,
        .think_budget = -1,
        .thinking = "auto",
        .top_p = 1,
@@ -43,7 +43,7 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "repeat-last", &o.repeat_last, "N", "tokens the penalty looks back on; 0 = all", 0, 1e9),
     CLI_INT(0, "samples", &o.samples, "N", "answers for each prompt", 1, 1e6),
     CLI_INT(0, "seed", &o.seed, "N", "of the draws", 0, 9e15),
-    CLI_INT(0, "batch", &o.batch, "N", "sequences in flight; changes no result", 1, 1024),
+    CLI_INT(0, "batch", &o.batch, "N", "sequences in flight; 0 = as many as pay; changes no result", 0, 1024),
     CLI_INT(0, "ctx", &o.ctx, "N", "context; 0 = the model's", 0, 1e9),
     CLI_LIST(0, "stop", &o.stop, "S", "end before this text (repeatable)"),
     CLI_STR(0, "prefill", &o.prefill, "S", "beginning of every answer"),
@@ -57,6 +57,7 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "think-budget", &o.think_budget, "N", "tokens of thinking; -1 = no limit", -1, 1e9),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
+    CLI_FLAG(0, "no-share", &o.no_share, "compute every prompt whole; changes no result"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
@@ -213,13 +214,39 @@ static void write_result(struct run *r, const struct engine_result *s)
         die(r);
 }
 
-static void generate(struct run *r)
+/* How many answers run at a time, and the KV blocks for them; a request that cannot fit ends it here,
+ * before anything is computed. */
+static struct engine_opts plan(struct run *r)
 {
-    struct engine_opts eo = {.batch = (int)(o.batch < r->n_job ? o.batch : r->n_job),
+    struct engine_opts eo = {.batch = (int)o.batch,
                              .n_ctx = r->prompts.longest,
                              .chunk = (int)o.chunk,
                              .kv_type = kn_type_by_name(o.kv_type),
-                             .unordered = o.unordered};
+                             .unordered = o.unordered,
+                             .no_share = o.no_share};
+    int *positions = cli_malloc((size_t)r->n_job * sizeof *positions);
+    struct engine_need need = {.positions = positions, .room = room_available("")};
+    for (long i = 0; i < r->n_job; i++)
+        if (!r->job[i].done)
+            positions[need.n++] =
+                engine_positions(r->job[i].p->n_ids, r->job[i].p->max_tokens, eo.n_ctx);
+    if (engine_plan(&eo, &r->m, &need, &r->e) < 0) {
+        long i = 0, at = need.misfit; /* among those that are still to be made */
+        while (at >= 0 && (r->job[i].done || at-- > 0))
+            i++;
+        err_prefix(&r->e, "%s:%ld", r->prompts.path, r->job[i].p->line);
+        die(r);
+    }
+    if (cli_verbose)
+        cli_warn("at most %d answers at a time, %d KV blocks, %zu bytes of %zu available", eo.batch,
+                 eo.n_block, need.bytes, need.room);
+    free(positions);
+    return eo;
+}
+
+static void generate(struct run *r)
+{
+    struct engine_opts eo = plan(r);
     struct cli_progress progress = {
         .what = "apr-gen", .unit = "samples", .total = (double)r->n_job};
     struct engine *g;

@@ -38,6 +38,107 @@ setup() {
     run ! cmp -s <(jq -r .text want) <(jq -r .text other)
 }
 
+# one set of bytes of a model for every way to compute it; the built-in model's paths are those of this machine
+same_everywhere() {
+    local o="--samples 8 --temperature 0.8 --top-p 0.95 --seed 7 --ids" opts dev p=four
+    head -4 "$BATS_FILE_TMPDIR/p.jsonl" | jq -c '.max_tokens = 8' >four
+    "$x" -m "$1" "$p" $o >want
+    [ "$(wc -l <want)" = 32 ]
+    while read -r opts; do
+        "$x" -m "$1" "$p" $o $opts >got
+        cmp want got || { echo "$1 $opts"; return 1; }
+    done
+    for dev in avx2 avxvnni avx512 amx neon neon_i8mm; do
+        for opts in "--batch 3 --threads 2 --no-share" "--batch 32 --threads 4"; do
+            "$x" -m "$1" "$p" $o $opts --device cpu:$dev >got || {
+                [ $? = 69 ] && continue 2 # an instruction set that this machine lacks
+                return 1
+            }
+            cmp want got || { echo "$1 $dev $opts"; return 1; }
+        done
+    done
+}
+
+@test "the same text for batch 1, 3, 8, 32, for 1, 2, 4 threads, shared or not, on every path" {
+    same_everywhere "$m" <<'EOF'
+--batch 1 --threads 4
+--batch 1 --no-share --threads 2
+--batch 3 --threads 1
+--batch 8 --threads 4
+--batch 8 --no-share --threads 1
+--batch 32 --threads 2
+--batch 32 --no-share --threads 1
+EOF
+    "$APR_BIN/apr-quant" "$m" --type q4_k_m --requantize -o k.apr
+    same_everywhere k.apr <<'EOF'
+--batch 1 --threads 1
+--batch 8 --no-share --threads 2
+EOF
+}
+
+@test "contexts up to the model's limit: the last position is used, one more is refused" {
+    limit=$("$APR_BIN/apr-info" "$m" --json | jq .hparams.max_position_embeddings)
+    # a raw prompt of one-token words up to four positions before the end
+    printf ' if%.0s' $(seq $((limit - 4))) >text
+    [ "$("$APR_BIN/apr-tok" "$m" --count text)" = $((limit - 4)) ]
+    jq -cn --rawfile t text '{prompt:$t,template:"raw",task_id:"long"}' >long
+    "$x" -m "$m" long -n 100 --no-share --chunk 100 >a
+    [ "$(jq -c '[.finish,.prompt_tokens+.tokens_generated]' a)" = "[\"context\",$limit]" ]
+    jq -c '.max_tokens = 4' "$p" >>long # beside short ones
+    "$x" -m "$m" long -n 100 --batch 4 --threads 1 >b
+    cmp <(head -1 b) a
+    printf ' if%.0s' $(seq "$limit") >text
+    run --separate-stderr -65 "$x" -m "$m" <(jq -cn --rawfile t text '{prompt:$t,template:"raw"}')
+    [[ "$stderr" == *"the prompt has $limit tokens, the context $limit positions" ]]
+}
+
+@test "a header that prompts share is computed once" {
+    header=$(printf 'Example %d: def f%d(x): return x + %d. ' $(for i in 1 2 3 4 5 6 7 8; do echo $i $i $i; done))
+    for i in 1 2 3 4 5 6 7 8; do jq -cn --arg t "$header Now $i" --arg id "$i" '{prompt:$t,task_id:$id,max_tokens:4}'; done >shots
+    "$x" -m "$m" shots -v >a 2>err
+    [[ "$(cat err)" =~ ([0-9]+)" prompt tokens of which "([0-9]+)" shared" ]]
+    all=${BASH_REMATCH[1]} shared=${BASH_REMATCH[2]}
+    # of 8 prompts 7 take the header, nearly all of a prompt, from the first
+    [ $((shared * 10)) -ge $((all * 8)) ] && [ $((shared * 8)) -le $((all * 7)) ]
+    "$x" -m "$m" shots -v --no-share >b 2>err
+    [[ "$(cat err)" == *" of which 0 shared"* ]]
+    cmp a b
+    cmp a <("$x" -m "$m" shots --batch 3)
+}
+
+@test "71: what cannot fit is refused before the start, with its line and both numbers" {
+    ldd "$x" | grep -q libasan && skip "a sanitizer needs address space of its own"
+    head -2 "$p" | jq -c '.max_tokens = 10' >two
+    jq -cn '{prompt:"hi",task_id:"big",max_tokens:2000}' >>two
+    # the limit at which the short ones fit and the long one does not
+    for kb in $(seq 100000 6000 400000); do
+        if ! (ulimit -v $kb; "$x" -m "$m" two --threads 1 --batch 1 --chunk 64 -o out >log 2>&1) && grep -q "two:3: " log; then
+            [[ "$(cat log)" =~ two:3:" the prompt and its answer need "[0-9]+" bytes of KV cache beside "[0-9]+" for a batch of 1, "[0-9]+" available" ]]
+            [ ! -e out ] && [ ! -e out.part ]
+            return 0
+        fi
+    done
+    cat log
+    return 1
+}
+
+@test "the batch follows the requests and the memory, and is said with -v" {
+    "$x" -m "$m" "$p" -v -n 2 2>err >a
+    [[ "$(cat err)" =~ "at most 6 answers at a time, "[0-9]+" KV blocks, "[0-9]+" bytes of "[0-9]+" available" ]]
+    "$x" -m "$m" "$p" -v -n 2 --batch 2 2>err | cmp - a
+    [[ "$(cat err)" == *"at most 2 answers at a time"* ]]
+    run -64 "$x" -m "$m" "$p" --batch 2000
+}
+
+@test "two at once on the same processors: both end, with the same bytes" {
+    "$x" -m "$m" "$p" --threads 2 >want
+    timeout 300 "$x" -m "$m" "$p" --threads 2 >a & one=$!
+    timeout 300 "$x" -m "$m" "$p" --threads 2 >b & two=$!
+    wait $one && wait $two
+    cmp want a && cmp want b
+    APR_PIN=0 "$x" -m "$m" "$p" | cmp - want
+}
+
 @test "a sample does not depend on what else is asked" {
     "$x" -m "$m" "$p" --temperature 1 --seed 3 >all
     tail -1 "$p" | "$x" -m "$m" - --temperature 1 --seed 3 --batch 1 >one

@@ -74,6 +74,14 @@ int main(void)
        "special tokens add no text");
     answer_end(&a);
 
+    answer_begin(&a, tok, stops, 3, -1, "ab", NULL, 0, &e);
+    ok(answer_reserve(&a, 5000) == 0 && is(&a, "ab"), "room is made, the text stays");
+    const char *p = a.text.p;
+    for (int i = 0; i < 500; i++)
+        push_bytes(&a, "0123456789");
+    ok(a.text.p == p && a.text.n == 5002, "what was reserved needs no other memory");
+    answer_end(&a);
+
     /* a tokenizer without the marks: any two tokens may stand for them here */
     answer_begin(&a, tok, NULL, 0, 2, NULL, NULL, 0, &e);
     ok(answer_forced(&a) == -1, "no marks, nothing forced");

@@ -1,5 +1,5 @@
-/* test_engine - a result depends on its request alone; ends, sharing, and no allocation in a step
- */
+/* test_engine - a result depends on its request alone: not on batch, chunk, threads, sharing or path;
+ * ends, memory counted before the start, and no allocation in a step */
 #include "engine.h"
 #include "rng.h"
 #include "tap.h"
@@ -67,7 +67,7 @@ static void make_requests(void)
     }
 }
 
-static long stepped; /* allocations inside steps that admitted nothing */
+static long stepped; /* allocations inside steps */
 
 static int run(struct engine_opts o, struct outcome *out, int *order, struct engine_stats *stats)
 {
@@ -75,18 +75,16 @@ static int run(struct engine_opts o, struct outcome *out, int *order, struct eng
     const struct engine_result *r;
     int more = 1, taken = 0;
     memset(out, 0, N * sizeof *out);
-    o.kv_type = KN_F32;
+    o.kv_type = o.kv_type ? o.kv_type : KN_F32;
     if (engine_new(&g, &m, &o, &e) < 0)
         return e.code;
     for (int i = 0; i < N; i++)
         if (engine_add(g, &requests[i], &e) < 0)
             return e.code;
     while (more > 0) {
-        int queued = engine_queued(g);
         long before = allocations;
         more = engine_step(g, &e);
-        if (engine_queued(g) == queued)
-            stepped += allocations - before;
+        stepped += allocations - before;
         while ((r = engine_result(g))) {
             struct outcome *c = &out[(struct engine_request *)r->tag - requests];
             order[taken++] = (int)((struct engine_request *)r->tag - requests);
@@ -101,6 +99,146 @@ static int run(struct engine_opts o, struct outcome *out, int *order, struct eng
     *stats = engine_stats(g);
     engine_free(g);
     return more < 0 ? more : taken == N ? 0 : -1;
+}
+
+/* Weights as Q8_0; the rows are short for K-quants. */
+static void quantized(struct tensor *t, int *n, struct hparams *h)
+{
+    static uint8_t room[4 << 20];
+    size_t used = 0;
+    (void)h;
+    for (int i = 0; i < *n; i++) {
+        if (t[i].type != KN_F32 || t[i].ndim != 2)
+            continue;
+        const size_t row = kn_row_bytes(KN_Q8_0, (size_t)t[i].dim[1]);
+        for (size_t r = 0; r < t[i].dim[0]; r++)
+            kn_quantize(KN_Q8_0, (const float *)t[i].data + r * t[i].dim[1], room + used + r * row,
+                        (size_t)t[i].dim[1]);
+        t[i].type = KN_Q8_0;
+        t[i].data = room + used;
+        t[i].bytes = row * t[i].dim[0];
+        used += t[i].bytes;
+    }
+}
+
+/* One set of results for every path, number of threads, batch, and with and without sharing. */
+static void check_paths(void)
+{
+    static const char *const paths[] = {"ref:q",      "cpu:generic", "cpu:avx2", "cpu:avxvnni",
+                                        "cpu:avx512", "cpu:amx",     "cpu:neon", "cpu:neon_i8mm"};
+    static const int threads[] = {1, 2, 4}, batches[] = {1, 3, 8, 32};
+    static struct outcome want[N], got[N];
+    const struct model other = m;
+    struct engine_stats st;
+    struct kn_dev *dev;
+    int order[N], first = 1, shared;
+    char path[] = "/tmp/test_engine_q.XXXXXX";
+    close(mkstemp(path));
+    ok(tiny_model(path, quantized, &e) == 0, "a quantized model %s", e.msg);
+    for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+        int bad = 0, runs = 0;
+        for (size_t t = 0; t < (p == 0   ? 1
+                                : p == 1 ? 2
+                                         : 3) &&
+                           kn_open(&dev, paths[p], threads[t]) == 0;
+             t++) {
+            if (model_load(&m, path, dev, KN_W_INFER, 0, &e) < 0)
+                bad = 1;
+            for (int i = 0; i < 8 && !bad; i++) {
+                if (p < 2 && i != (t ? 7 : 2)) /* the slow ones: batch 3, and 32 unshared */
+                    continue;
+                const struct engine_opts o = {
+                    .batch = batches[i / 2], .n_ctx = CTX, .chunk = 50, .no_share = i % 2};
+                bad = run(o, first ? want : got, order, &st) < 0 ||
+                      (!first && memcmp(want, got, sizeof want));
+                shared = (int)st.shared;
+                bad |= o.no_share ? shared != 0 : o.batch > 3 && shared == 0;
+                runs++;
+                if (bad)
+                    printf("# %s, %d threads, batch %d, sharing %d: differs %s\n", paths[p],
+                           threads[t], o.batch, !o.no_share, e.msg);
+                first = 0;
+            }
+            model_free(&m);
+            kn_close(dev);
+        }
+        if (runs)
+            ok(!bad,
+               "%s: the same bits in %d runs: 1 to 4 threads, batches of 1 to 32, shared or not",
+               paths[p], runs);
+        else
+            skip("%s: this machine lacks it", paths[p]);
+    }
+    m = other;
+    unlink(path);
+}
+
+/* Prompts of one header of 20 tokens, less than a block, and of one of 75. */
+static void check_headers(int header)
+{
+    static struct outcome want[N], got[N];
+    static struct engine_request saved[N];
+    struct engine_opts o = {.batch = 4, .n_ctx = CTX, .chunk = 64, .no_share = 1};
+    struct engine_stats st;
+    struct rng r = {.key = 11};
+    int order[N];
+    memcpy(saved, requests, sizeof saved);
+    for (int i = 0; i < N; i++) {
+        requests[i].n_ids = header + 10;
+        for (int k = 0; k < requests[i].n_ids; k++)
+            prompts[i][k] = i && k < header ? prompts[0][k] : (int32_t)rng_below(&r, 8000);
+    }
+    int rc = run(o, want, order, &st);
+    o.no_share = 0;
+    ok(rc == 0 && run(o, got, order, &st) == 0 && memcmp(want, got, sizeof got) == 0,
+       "a header of %d tokens: the same bits shared %s", header, e.msg);
+    ok((int)st.shared == (N - 1) * header, "it is computed once (%d positions shared)",
+       (int)st.shared);
+    memcpy(requests, saved, sizeof saved);
+    make_requests();
+}
+
+/* What fits is said before anything is allocated. */
+static void check_plan(void)
+{
+    static const int positions[] = {100, 40, 150, 10, 33};
+    struct engine_need need = {.positions = positions, .n = 5, .room = (size_t)8 << 30};
+    struct engine_opts o = {.n_ctx = CTX, .kv_type = KN_F32}, all;
+    const size_t block = (size_t)LAYERS * 2 * KV * HD * KN_TILE * sizeof(float);
+    ok(engine_positions(10, 5, 100) == 14 && engine_positions(96, 50, 100) == 99,
+       "the last token takes no position");
+    ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch == 5 && o.n_block == 4 + 2 + 5 + 1 + 2,
+       "room: all requests at once, a block for each 32 positions (%d)", o.n_block);
+    all = o;
+    const size_t whole = need.bytes, fixed = whole - (size_t)o.n_block * (whole > 0 ? block : 0);
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32, .batch = 2};
+    ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch == 2 && o.n_block == 5 + 4,
+       "two at a time: blocks for the longest two");
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32};
+    need.room = whole - 2 * block;
+    ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch == 5 && o.n_block < all.n_block &&
+           o.n_block >= 5 && need.bytes <= need.room,
+       "less room: fewer blocks (%d), within it", o.n_block);
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32};
+    need.room = fixed; /* and logits of five, twice 32 KiB each */
+    ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch < 5 && need.bytes <= need.room,
+       "still less: fewer at a time (%d)", o.batch);
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32, .batch = 5};
+    ok(engine_plan(&o, &m, &need, &e) == ERR_NOMEM, "unless their number is given");
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32, .batch = 1, .chunk = 1};
+    need.room = (size_t)8 << 30;
+    engine_plan(&o, &m, &need, &e);
+    need.room = need.bytes - 1;
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32, .batch = 1, .chunk = 1};
+    e = (struct err){0};
+    ok(engine_plan(&o, &m, &need, &e) == ERR_NOMEM && need.misfit == 2 &&
+           strstr(e.msg, "available"),
+       "one that cannot fit: the third: %s", e.msg);
+    e = (struct err){0};
+    need.n = 0;
+    need.room = (size_t)8 << 30;
+    o = (struct engine_opts){.n_ctx = CTX, .kv_type = KN_F32};
+    ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch == 1 && o.n_block == 1, "no requests");
 }
 
 /* Device ref allocates as it likes; cpu must not. */
@@ -134,6 +272,8 @@ int main(void)
         {.batch = 3, .n_ctx = CTX, .chunk = 7},
         {.batch = 8, .n_ctx = CTX, .chunk = 8},
         {.batch = 8, .n_ctx = CTX, .chunk = 100, .n_block = 5}, /* room for one long sequence */
+        {.batch = 8, .n_ctx = CTX, .chunk = 64, .no_share = 1},
+        {.batch = 32, .n_ctx = CTX},
         {.batch = 12, .n_ctx = CTX, .chunk = 64, .unordered = 1},
     };
     static struct outcome want[N], got[N];
@@ -161,13 +301,16 @@ int main(void)
     for (size_t k = 1; k < sizeof kinds / sizeof *kinds; k++) {
         rc = run(kinds[k], got, order, &st);
         ok(rc == 0 && memcmp(got, want, sizeof got) == 0,
-           "batch %d, chunk %d, %d blocks: the same bits %s", kinds[k].batch, kinds[k].chunk,
-           kinds[k].n_block, e.msg);
+           "batch %d, chunk %d, %d blocks, sharing %d: the same bits %s", kinds[k].batch,
+           kinds[k].chunk, kinds[k].n_block, !kinds[k].no_share, e.msg);
     }
     ok(st.shared >= 3 * 31 + 64, "prompt positions are shared (%d of %d)", (int)st.shared,
        (int)st.prompt);
     ok(st.steps < 60, "finished sequences are replaced at once (%d steps)", (int)st.steps);
     check_allocations(path);
+    check_headers(20);
+    check_headers(75);
+    check_plan();
 
     struct engine *g;
     struct engine_opts o = {.batch = 2, .n_ctx = 64, .kv_type = KN_F32};
@@ -177,6 +320,15 @@ int main(void)
            strstr(e.msg, "64 tokens") && strstr(e.msg, "64 positions"),
        "a prompt that fills the context is refused: %s", e.msg);
     engine_free(g);
+    o.n_block = 1;
+    q.n_ids = 40;
+    e = (struct err){0};
+    ok(engine_new(&g, &m, &o, &e) == 0 && engine_add(g, &q, &e) == ERR_NOMEM &&
+           strstr(e.msg, "bytes of KV cache"),
+       "one that does not fit the blocks: %s", e.msg);
+    engine_free(g);
+    e = (struct err){0};
+    check_paths();
     model_free(&m);
     kn_close(dev);
     unlink(path);

@@ -1,4 +1,5 @@
-/* test_kvcache - reference counts, promised and kept blocks, the oldest kept block goes first */
+/* test_kvcache - reference counts, promised and kept blocks, the oldest kept block goes first, blocks
+ * that agree in part */
 #include "kvcache.h"
 #include "tap.h"
 #include <string.h>
@@ -47,6 +48,38 @@ int main(void)
     kvcache_drop(&c, held[2]);
     ok(kvcache_take(&c) == held[3] && kvcache_take(&c) == held[0],
        "the oldest first; taking up renews");
+    kvcache_fini(&c);
+
+    /* alike: the longest agreement after the same parent, a filled one of equals */
+    int n;
+    kvcache_init(&c, 4);
+    for (int i = 0; i < 4; i++)
+        held[i] = kvcache_take(&c);
+    int32_t own[KN_TILE];
+    memcpy(own, tok[0], sizeof own);
+    own[20] = -1;
+    kvcache_enter(&c, held[0], 0, tok[0], KN_TILE);
+    kvcache_enter(&c, held[1], 0, tok[0], 10);
+    kvcache_enter(&c, held[2], one, tok[0], KN_TILE);
+    ok(kvcache_alike(&c, 0, own, KN_TILE, &n) == held[0] && n == 20, "alike up to where they part");
+    ok(kvcache_alike(&c, 0, own, 7, &n) >= 0 && n == 7, "no longer than asked");
+    kvcache_fill(&c, held[1]);
+    ok(kvcache_alike(&c, 0, own, 7, &n) == held[1] && n == 7, "of equals the filled one");
+    kvcache_fill(&c, held[0]);
+    own[0] = -1;
+    ok(kvcache_alike(&c, 0, own, KN_TILE, &n) == -1 && n == 0, "none that begins so");
+    own[0] = tok[0][0];
+    ok(kvcache_alike(&c, 1, own, KN_TILE, &n) == -1, "none after that parent");
+    kvcache_drop(&c, held[2]); /* never filled: forgotten */
+    ok(kvcache_alike(&c, one, own, KN_TILE, &n) == -1, "a broken promise is forgotten here too");
+
+    /* no more than max_kept stay, though others are free */
+    kvcache_drop(&c, held[0]);
+    kvcache_drop(&c, held[1]);
+    c.max_kept = 1;
+    ok(c.n_kept == 2 && c.n_free == 1 && kvcache_take(&c) == held[0] && c.n_kept == 1,
+       "more are kept than may be: the oldest goes before a free one");
+    ok(kvcache_take(&c) == held[2] && c.n_kept == 1, "else a free one is taken");
     kvcache_fini(&c);
     return done_testing();
 }
