@@ -10,6 +10,7 @@
 #     PEER=FILE PEER_BATCHED=FILE PEER_SIMPLE=FILE      llama.cpp's llama-bench, llama-batched-bench, llama-simple
 #     IK=FILE IK_BATCHED=FILE IK_SIMPLE=FILE            ik_llama.cpp's
 #     PEER_NOAMX=FILE PEER_AVX2=FILE IK_AVX2=FILE       llama-bench without AMX; for AVX2 alone
+#     PEER_E2E=FILE FILE MODEL.gguf THREADS 8 PROMPTS.jsonl answers prompts with llama.cpp, 8 sequences at once, greedily
 #     ROUNDS=3      each contender once a round; medians. ROUNDS_BATCHED=1: of 8 and 32 sequences, which take longest
 #     CPUS=0,1 THREADS=2     cores and threads of all contenders
 #     ROWS=REGEX    only rows whose key matches (keys are the first column)
@@ -21,22 +22,23 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 if [ -d "$here/bin" ] && [ -d "$here/lib" ]; then # a kit
-    BIN=${BIN:-$here/bin} DIR=${DIR:-$here/models}
+    BIN=${BIN:-$here/bin} DIR=${DIR:-$here/models} data=$here/data
     export LD_LIBRARY_PATH=$here/lib
 fi
+data=${data:-$top/data/models}
 BIN=${BIN:-$top/build/bin} DIR=${DIR:-$top/build/bench} DEVICE=${DEVICE:-cpu} ROWS=${ROWS:-.}
 ROUNDS=${ROUNDS:-3} ROUNDS_BATCHED=${ROUNDS_BATCHED:-1} CPUS=${CPUS:-0,1} THREADS=${THREADS:-2}
 if [ -n "${PEERS:-}" ]; then
     for v in PEER=llama/llama-bench PEER_BATCHED=llama/llama-batched-bench PEER_SIMPLE=llama/llama-simple \
         IK=ik/llama-bench IK_BATCHED=ik/llama-batched-bench IK_SIMPLE=ik/llama-simple PEER_NOAMX=llama-noamx/llama-bench \
-        PEER_AVX2=../avx2/llama/llama-bench IK_AVX2=../avx2/ik/llama-bench; do
+        PEER_E2E=llama/llama-e2e PEER_AVX2=../avx2/llama/llama-bench IK_AVX2=../avx2/ik/llama-bench; do
         name=${v%%=*} file=$PEERS/${v#*=}
         if [ -z "${!name:-}" ] && [ -x "$file" ]; then
             printf -v "$name" %s "$file"
         fi
     done
 fi
-: "${PEER:=}" "${PEER_BATCHED:=}" "${PEER_SIMPLE:=}" "${IK:=}" "${IK_BATCHED:=}" "${IK_SIMPLE:=}" "${PEER_NOAMX:=}" "${PEER_AVX2:=}" "${IK_AVX2:=}"
+: "${PEER:=}" "${PEER_BATCHED:=}" "${PEER_SIMPLE:=}" "${IK:=}" "${IK_BATCHED:=}" "${IK_SIMPLE:=}" "${PEER_NOAMX:=}" "${PEER_AVX2:=}" "${IK_AVX2:=}" "${PEER_E2E:=}"
 export OMP_THREAD_LIMIT=$THREADS # llama-simple has no option for threads
 tmp=$(mktemp -d)
 busy=
@@ -261,11 +263,23 @@ group_ttft() {
     row ttft "whole process to the first token, 1.5B Q4_K_M, s" ttft.apr llama.cpp ttft.llama '<=1'
     row ttft "whole process to the first token, 1.5B Q4_K_M, s" ttft.apr ik ttft.ik '<=1'
 }
+answers() {
+    seconds e2e.apr "$BIN/apr-gen" -m "$tmp/tiny.apr" "$tmp/prompts" --threads "$THREADS" --device "$DEVICE"
+    [ -z "$PEER_E2E" ] || seconds e2e.llama "$PEER_E2E" "$tiny" "$THREADS" 8 "$tmp/prompts"
+}
+group_e2e() {
+    local tiny=$data/tiny-coder-29m-Q8_0.gguf
+    "$BIN/gguf2apr" "$tiny" -o "$tmp/tiny.apr"
+    cp "$data/prompts.jsonl" "$tmp/prompts" 2>/dev/null || "$BIN/apr-prompt" --bench basic >"$tmp/prompts"
+    rounds "$ROUNDS" answers
+    row e2e "built-in model, $(grep -c . "$tmp/prompts") basic prompts with apr-gen, s" e2e.apr - - -
+    row e2e "built-in model, basic prompts with apr-gen, s" e2e.apr llama.cpp e2e.llama '<=0.25'
+}
 
 mkdir -p "$DIR"
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), cores $CPUS, $THREADS threads, $(date -u +%Y-%m-%d)"
 printf 'key\twhat\tours\tpeer\ttheirs\tratio\twanted\tmet\n'
-groups="15:15b 05:05b 05q8:05q8 batch:batch masked:vnni|avx2 busy:busy ttft:ttft memory:memory"
+groups="15:15b 05:05b 05q8:05q8 batch:batch masked:vnni|avx2 busy:busy ttft:ttft memory:memory e2e:e2e"
 for g in $groups; do
     keys=${g#*:}
     for k in ${keys//|/ }; do # a group runs if one of its keys is wanted

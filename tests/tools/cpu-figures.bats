@@ -12,6 +12,8 @@ setup() {
 echo "$*" >>calls; touch "${@: -1}"
 E2
     cp bin/apr-random bin/apr2gguf
+    cp bin/apr-random bin/gguf2apr
+    printf '#!/bin/bash\nprintf "{}\\n{}\\n"\n' >bin/apr-prompt
     cat >bin/apr-bench <<'E2'
 #!/bin/bash
 echo "apr-bench $*" >>calls
@@ -41,6 +43,7 @@ echo '|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t
 echo "|   128 |    128 |   $n |   2048 |    1.000 |   999.00 |    2.000 |    40.00 |    3.000 |   111.00 |"
 E2
     printf '#!/bin/bash\n' >peers/llama/llama-simple
+    printf '#!/bin/bash\ngrep -c . "$4"\nsleep 0.5\n' >peers/llama/llama-e2e
     chmod +x bin/* peers/*/*
     cp peers/llama/* peers/ik
     export BIN=$PWD/bin DIR=$PWD/models CPUS=$(taskset -cp $$ | sed 's/.*[ ,-]//') THREADS=1
@@ -64,10 +67,11 @@ E2
     PEERS=$PWD/peers ROUNDS=1 run --separate-stderr -0 "$x"
     [ -z "$stderr" ]
     [ "$(grep -c -- --shape calls)" = 3 ]
-    for k in 15b.pp 15b.tg 05b.pp 05b.tg 05q8.pp 05q8.tg batch.8 batch.32 busy busy.llama busy.ik memory ttft; do
+    for k in 15b.pp 15b.tg 05b.pp 05b.tg 05q8.pp 05q8.tg batch.8 batch.32 busy busy.llama busy.ik memory ttft e2e; do
         [[ "$output" == *$'\n'"$k"$'\t'* ]] || { echo "no $k"; return 1; }
     done
     [[ "$output" == *$'\nbatch.32\t'*$'\tllama.cpp\t40\t'* ]]
+    [[ "$output" == *$'\ne2e\tbuilt-in model, 2 basic prompts'* ]]
     ! pgrep -f 'while :; do :; done' -P $$
 }
 
