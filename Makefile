@@ -11,5 +11,6 @@ include mk/deps.mk
 include mk/build.mk
 include mk/recipe.mk
 include mk/test.mk
+include mk/bench.mk
 include mk/install.mk
 include mk/help.mk

@@ -2,6 +2,7 @@
 #include "speed.h"
 #include "forward.h"
 #include "rng.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -239,6 +240,8 @@ static int add_rows(struct speed *s, const struct speed_test *t, int reps, int a
     if (!t->n_gen)
         return 1;
     struct speed_row *r = &s->row[at[1]];
+    if ((long)reps * t->n_gen > INT_MAX)
+        return 0;
     r->n_step = reps * t->n_gen;
     r->step = calloc((size_t)r->n_step, sizeof *r->step);
     return r->step != NULL;
@@ -286,6 +289,8 @@ int speed_run(struct speed *s, const struct model *m, const struct speed_conf *c
     if (speed_ctx(t) > m->n_ctx)
         return err_set(e, ERR_USAGE, "a test of %d positions: the model has %d", speed_ctx(t),
                        m->n_ctx);
+    if (t->n_seq > SPEED_SEQS)
+        return err_set(e, ERR_USAGE, "%d sequences at once: at most %d", t->n_seq, SPEED_SEQS);
     speed_peak_reset();
     if (!add_rows(s, t, c->reps, at))
         return nomem(e);

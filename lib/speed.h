@@ -43,7 +43,9 @@ void speed_free(struct speed *s);
 int speed_list(const char *text, const char *what, int *v, int max, struct err *e);
 /* Positions that the longest sequence of a test needs. */
 int speed_ctx(const struct speed_test *t);
-/* One test; a row, with split two. ERR_USAGE if it is longer than the model's context. */
+/* One test; a row, with split two. ERR_USAGE if it is longer than the model's context, or has more than
+ * SPEED_SEQS sequences. */
+enum { SPEED_SEQS = 1024 };
 int speed_run(struct speed *s, const struct model *m, const struct speed_conf *c,
               const struct speed_test *t, struct err *e);
 /* From nothing to the first token, each time in a process of its own: rows "load" (device opened, model

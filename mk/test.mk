@@ -40,8 +40,6 @@ check-tools: all  ## bats: one contract for all tools, one file a tool
 	$(call run_bats,tests/tools)
 check-recipes: all  ## bats: plan, resume, kill, lock
 	$(call run_bats,tests/recipes)
-bench: $(filter $O/tests/kernels/bench_%,$(KTEST))  ## measure the kernels (never part of check)
-	@for b in $^; do $$b; done
 
 # lib neither prints nor exits (cli.c aside); a tool includes no tool
 check-layers:  ## the rules that the compiler cannot see
@@ -59,7 +57,7 @@ check-docs: all  ## man pages lint, name every option, and begin every file with
 	@git ls-files '*.c' '*.h' | while read -r f; do head -c 3 $$f | grep -q '^/\* ' || { echo "$$f: first line must say what it does"; exit 1; }; done
 check-format:  ## clang-format agrees
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-.PHONY: check check-unit check-kernels check-arm arm-run check-tools check-recipes check-docs check-layers check-format bench
+.PHONY: check check-unit check-kernels check-arm arm-run check-tools check-recipes check-docs check-layers check-format
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60

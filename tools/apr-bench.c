@@ -130,13 +130,18 @@ static void make_plan(struct plan *p)
         cli_usage("nothing to measure");
 }
 
+struct shown {
+    struct cli_progress p;
+    double runs;
+};
+
 static void tell(void *arg, const char *name, int rep)
 {
-    struct cli_progress *p = arg;
+    struct shown *s = arg;
     char text[80];
     snprintf(text, sizeof text, "%s %s%d", name, rep < 0 ? "warm-up " : "",
              rep < 0 ? -rep : rep + 1);
-    cli_progress(p, p->total++, text);
+    cli_progress(&s->p, s->runs++, text);
 }
 
 static void measure(struct speed *s, struct speed_head *h, const struct plan *p, const char *path,
@@ -197,7 +202,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     struct apr a;
     struct speed s = {0};
-    struct cli_progress progress = {.what = "measuring", .unit = "runs"};
+    struct shown shown = {.p = {.what = "measuring", .unit = "runs"}};
     cli_parse(&cli, &argc, &argv);
     if (argc != 1)
         cli_usage(argc ? "one model at a time" : "which model?");
@@ -212,12 +217,15 @@ int main(int argc, char **argv)
                            .kv_type = kn_type_by_name(o.kv_type),
                            .seed = (uint64_t)o.seed,
                            .tell = tell,
-                           .arg = &progress};
+                           .arg = &shown};
     struct speed_head h = {.model = json_get_str(a.meta, "name", argv[0], &e),
                            .file = a.map.n,
                            .kv_type = o.kv_type,
                            .reps = (int)o.reps};
+    int pieces = !p.train ? 0 : strcmp(p.train, "all") ? 1 : 4;
+    shown.p.total = (double)(p.n + p.ttft + pieces) * (double)(o.reps + o.warmup);
     measure(&s, &h, &p, argv[0], &c);
+    cli_progress_end(&shown.p, shown.runs, NULL);
     show(&s, &h);
     speed_free(&s);
     apr_close(&a);

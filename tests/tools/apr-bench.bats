@@ -54,6 +54,11 @@ E2
     [ "$(jq -c '[.tests[].test]' <<<"$output")" = '["tg128"]' ]
 }
 
+@test "apr bench, as aprender's users call it" {
+    run --separate-stderr -0 "$APR_BIN/apr" bench m.apr $fast --brick loss --train-rows 16 --json
+    [ "$(jq -r '.tests[].test' <<<"$output")" = loss ]
+}
+
 @test "exit codes" {
     run -64 "$x"
     run -64 "$x" m.apr m.apr
