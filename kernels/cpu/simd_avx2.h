@@ -8,6 +8,7 @@ typedef struct {
 typedef struct {
     __m256i a, b;
 } vi;
+enum { SIMD_MR = 6, SIMD_NP = 1 }; /* f32 tile: 6 rows by one vf fill 12 of 16 registers */
 
 #define VF(x, y) ((vf){x, y})
 #define VI(x, y) ((vi){x, y})

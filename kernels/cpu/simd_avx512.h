@@ -3,6 +3,7 @@
 
 typedef __m512 vf;
 typedef __m512i vi;
+enum { SIMD_MR = 12, SIMD_NP = 2 }; /* f32 tile: 12 rows by 2 vectors fill 24 of 32 registers */
 
 // one line an operation
 // clang-format off

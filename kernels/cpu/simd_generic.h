@@ -5,6 +5,7 @@ typedef struct {
 typedef struct {
     int32_t v[16];
 } vi;
+enum { SIMD_MR = 4, SIMD_NP = 1 };
 
 #define EACH for (int i = 0; i < 16; i++)
 #define VF_OP(expr)                                                                                \

@@ -7,6 +7,7 @@ typedef struct {
 typedef struct {
     int32x4_t v[4];
 } vi;
+enum { SIMD_MR = 6, SIMD_NP = 1 }; /* f32 tile: 6 rows by one vf fill 24 of 32 registers */
 
 /* the same for each of the four registers, whose number is i: a constant, so that r is no array */
 #define AT(n, expr)                                                                                \
