@@ -252,7 +252,7 @@ group_memory() {
 first_token() {
     seconds ttft.apr "$BIN/apr-gen" -m "$DIR/15b.apr" --raw -p "Hello my name is" -n 1 --threads "$THREADS" --device "$DEVICE" --text
     [ -z "$PEER_SIMPLE" ] || seconds ttft.llama "$PEER_SIMPLE" -m "$DIR/15b.gguf" -n 1 "Hello my name is"
-    [ -z "$IK_SIMPLE" ] || seconds ttft.ik "$IK_SIMPLE" -m "$DIR/15b.gguf" -n 1 -p "Hello my name is"
+    [ -z "$IK_SIMPLE" ] || seconds ttft.ik "$IK_SIMPLE" -m "$DIR/15b.gguf" -t "$THREADS" -n 1 -p "Hello my name is"
 }
 group_ttft() {
     model 15b qwen2.5-1.5b q4_k_m
