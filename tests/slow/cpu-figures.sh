@@ -209,11 +209,13 @@ group_masked() {
     model 15b qwen2.5-1.5b q4_k_m
     if grep -q avx512_vnni /proc/cpuinfo; then
         rounds "$ROUNDS" masked
+        row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512, tok/s" 15b.apr512.pp512 - - -
         row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512" 15b.apr512.pp512 llama.cpp 15b.noamx.pp512 '>=1.5'
         row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512" 15b.apr512.pp512 ik 15b.ik512.pp512 '>=1.5'
     fi
     rounds 1 masked2
     for t in pp512 tg32; do
+        row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t, tok/s" 15b.apr2.$t - - -
         row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t" 15b.apr2.$t llama.cpp 15b.llama2.$t '>=1'
         row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t" 15b.apr2.$t ik 15b.ik2.$t '>=1'
     done
