@@ -252,7 +252,7 @@ group_memory() {
     row memory "peak memory of 1.5B Q4_K_M, MiB" mem.apr ik mem.ik '<=1'
 }
 first_token() {
-    seconds ttft.apr "$BIN/apr-gen" -m "$DIR/15b.apr" --raw -p "Hello my name is" -n 1 --threads "$THREADS" --device "$DEVICE" --text
+    seconds ttft.apr "$BIN/apr-gen" -m "$DIR/15b.apr" --raw -p "Hello my name is" -n 1 --ctx 64 --batch 1 --threads "$THREADS" --device "$DEVICE" --text
     [ -z "$PEER_SIMPLE" ] || seconds ttft.llama "$PEER_SIMPLE" -m "$DIR/15b.gguf" -n 1 "Hello my name is"
     [ -z "$IK_SIMPLE" ] || seconds ttft.ik "$IK_SIMPLE" -m "$DIR/15b.gguf" -t "$THREADS" -n 1 -p "Hello my name is"
 }
