@@ -127,7 +127,7 @@ seconds() { # figure command...
 memory() { # figure command...: MiB, the most that was resident
     local f=$1 pid most=0 k
     shift
-    pinned "$@" >"$tmp/out" 2>&1 &
+    taskset -c "$CPUS" "$@" >"$tmp/out" 2>&1 & # not pinned(): its process would be a shell
     pid=$!
     while k=$(awk '/^VmHWM/ {print $2}' "/proc/$pid/status" 2>/dev/null) && [ -n "$k" ]; do
         [ "$k" -le "$most" ] || most=$k
