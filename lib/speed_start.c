@@ -1,6 +1,5 @@
 /* speed_start - from nothing to the first token, in a process of its own */
 #include "forward.h"
-#include "sampler.h"
 #include "speed.h"
 #include <errno.h>
 #include <stdlib.h>

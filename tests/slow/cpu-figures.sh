@@ -127,7 +127,7 @@ seconds() { # figure command...
 memory() { # figure command...: MiB, the most that was resident
     local f=$1 pid most=0 k
     shift
-    pinned "$@" >"$tmp/out" 2>&1 &
+    taskset -c "$CPUS" "$@" >"$tmp/out" 2>&1 & # not pinned(): its process would be a shell
     pid=$!
     while k=$(awk '/^VmHWM/ {print $2}' "/proc/$pid/status" 2>/dev/null) && [ -n "$k" ]; do
         [ "$k" -le "$most" ] || most=$k
@@ -209,11 +209,13 @@ group_masked() {
     model 15b qwen2.5-1.5b q4_k_m
     if grep -q avx512_vnni /proc/cpuinfo; then
         rounds "$ROUNDS" masked
+        row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512, tok/s" 15b.apr512.pp512 - - -
         row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512" 15b.apr512.pp512 llama.cpp 15b.noamx.pp512 '>=1.5'
         row vnni.pp "without AMX: 1.5B Q4_K_M prefill 512" 15b.apr512.pp512 ik 15b.ik512.pp512 '>=1.5'
     fi
     rounds 1 masked2
     for t in pp512 tg32; do
+        row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t, tok/s" 15b.apr2.$t - - -
         row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t" 15b.apr2.$t llama.cpp 15b.llama2.$t '>=1'
         row avx2.${t%%[0-9]*} "AVX2 only: 1.5B Q4_K_M $t" 15b.apr2.$t ik 15b.ik2.$t '>=1'
     done
@@ -250,9 +252,9 @@ group_memory() {
     row memory "peak memory of 1.5B Q4_K_M, MiB" mem.apr ik mem.ik '<=1'
 }
 first_token() {
-    seconds ttft.apr "$BIN/apr-gen" -m "$DIR/15b.apr" --raw -p "Hello my name is" -n 1 --threads "$THREADS" --device "$DEVICE" --text
+    seconds ttft.apr "$BIN/apr-gen" -m "$DIR/15b.apr" --raw -p "Hello my name is" -n 1 --ctx 64 --batch 1 --threads "$THREADS" --device "$DEVICE" --text
     [ -z "$PEER_SIMPLE" ] || seconds ttft.llama "$PEER_SIMPLE" -m "$DIR/15b.gguf" -n 1 "Hello my name is"
-    [ -z "$IK_SIMPLE" ] || seconds ttft.ik "$IK_SIMPLE" -m "$DIR/15b.gguf" -n 1 -p "Hello my name is"
+    [ -z "$IK_SIMPLE" ] || seconds ttft.ik "$IK_SIMPLE" -m "$DIR/15b.gguf" -t "$THREADS" -n 1 -p "Hello my name is"
 }
 group_ttft() {
     model 15b qwen2.5-1.5b q4_k_m

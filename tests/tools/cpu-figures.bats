@@ -21,6 +21,7 @@ n=$(grep -c ^apr-bench calls)
 for a; do [ "$b" != -o ] || exec >"$a"; b=$a; done
 echo model,file_bytes,device,threads,kv_type,test,unit,repetitions,median,mean,sd,min,max,p50_ms,p90_ms,p99_ms,max_ms,kv_bytes,peak_bytes
 for t in pp512 tg128 tg32 tg128x8 tg128x32; do echo "\"random\",1,cpu,2,f16,$t,tok/s,1,$((n * 100)),,,,,,,,,1048576,0"; done
+[[ "$*" != *mem.csv* ]] || big=$(head -c 30000000 /dev/zero | tr '\0' a)
 sleep 0.1
 E2
     cat >bin/apr-gen <<'E2'
@@ -71,6 +72,8 @@ E2
         [[ "$output" == *$'\n'"$k"$'\t'* ]] || { echo "no $k"; return 1; }
     done
     [[ "$output" == *$'\nbatch.32\t'*$'\tllama.cpp\t40\t'* ]]
+    # of the tool, not of the shell that started it: 30 MB and some, less 1 MiB of cache
+    awk -F'\t' '/^memory.*beyond/ {exit !($3 > 25 && $3 < 150)}' <<<"$output" || { grep memory <<<"$output"; return 1; }
     [[ "$output" == *$'\ne2e\tbuilt-in model, 2 basic prompts'* ]]
     ! pgrep -f 'while :; do :; done' -P $$
 }
