@@ -31,6 +31,28 @@ setup() {
     "$x" "$m" "$APR_SHARED/golden/ppl_text.txt" --json | jq -e '(.ppl/5.7770-1|fabs)<0.003 and .tokens==58112 and .chunks==113'
 }
 
+# the larger distance of the perplexities with f16 and q8_0 from that with f32, in parts per million
+kv_types() {
+    for k in f32 f16 q8_0; do "$x" "$m" "$1" --json --kv-type $k; done |
+        jq -s 'map(.ppl) | [.[1:][] / .[0] - 1 | fabs * 1e6] | max'
+}
+
+@test "KV cache in f16 and q8_0: within 0.1 % of f32, and the bits of ref:q" {
+    zcat "$top/data/bench/HumanEval.jsonl.gz" | jq -r '.prompt + .canonical_solution' | head -c 16000 >code
+    d=$(kv_types code)
+    echo "$d ppm"
+    jq -en "$d > 0 and $d < 1000"
+    for k in f16 q8_0; do
+        "$x" "$m" code --kv-type $k --ctx 48 --chunks 1 --json | jq 'del(.device)' >a
+        "$x" "$m" code --kv-type $k --ctx 48 --chunks 1 --json --device ref:q | jq 'del(.device)' >b
+        cmp a b
+    done
+    [ -n "$APR_SLOW" ] && [ -f "$APR_SHARED/golden/ppl_text.txt" ] || return 0
+    d=$(kv_types "$APR_SHARED/golden/ppl_text.txt")
+    echo "$d ppm"
+    jq -en "$d < 1000"
+}
+
 @test "exit codes" {
     run -64 "$x"
     run -64 "$x" "$m" a b
