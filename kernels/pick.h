@@ -8,7 +8,7 @@ struct kn_pick {
     const char *path; /* "avx512" ... */
     /* The largest of x(n), n > 0; NaN if one is NaN. */
     float (*max)(int n, const float *x);
-    /* The first i in [from, n) with x[i] >= t; n if there is none. */
+    /* The first i in [from, n) with x[i] >= t; n if there is none. No x is NaN. */
     int (*next)(const float *x, int from, int n, float t);
     /* w(n) = kn_exp((x - max) * scale) */
     void (*exps)(int n, const float *x, float max, float scale, float *w);

@@ -3,8 +3,16 @@
 
 #include <stddef.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
-extern const struct kn_pick pick_generic, pick_avx2, pick_avx512;
+extern const struct kn_pick pick_generic, pick_avx2, pick_avx512, pick_neon;
+
+static int is(const char *wanted, const char *path)
+{
+    return !wanted || !strcmp(wanted, path);
+}
 
 const struct kn_pick *kn_pick(const char *path)
 {
@@ -12,10 +20,13 @@ const struct kn_pick *kn_pick(const char *path)
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni") && (!path || !strcmp(path, "avx512")))
+        __builtin_cpu_supports("avx512vnni") && is(path, "avx512"))
         return &pick_avx512;
-    if (avx2 && (!path || !strcmp(path, "avx2")))
+    if (avx2 && is(path, "avx2"))
         return &pick_avx2;
+#elif defined(__aarch64__)
+    if (getauxval(AT_HWCAP) >> 20 & 1 && is(path, "neon")) /* ASIMDDP: how the file is compiled */
+        return &pick_neon;
 #endif
-    return !path || !strcmp(path, "generic") ? &pick_generic : NULL;
+    return is(path, "generic") ? &pick_generic : NULL;
 }
