@@ -32,7 +32,7 @@ struct cpu_dev { /* kn_dev.priv */
     char *tile_scratch;  /* (n_threads) tile_scratch_bytes */
     size_t tile_scratch_bytes;
     struct cpu_count *count; /* (n_threads) */
-    float *attn_scratch; /* (n_threads) attn_scratch(attn_dim); grown as caches are made */
+    float *attn_scratch;     /* (n_threads) attn_scratch(attn_dim); grown as caches are made */
     int attn_dim;
 };
 static inline struct cpu_dev *cpu_dev(const struct kn_dev *d)
