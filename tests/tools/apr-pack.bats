@@ -11,13 +11,10 @@ setup_file() {
 }
 
 setup() {
-    cd "$BATS_FILE_TMPDIR"
-    mv -f kept m.apr.packed 2>/dev/null || true
+    cd "$BATS_TEST_TMPDIR" # tests of a file run side by side: each has its own files
+    for f in m.apr p.jsonl; do ln -s "$BATS_FILE_TMPDIR/$f" .; done
+    cp "$BATS_FILE_TMPDIR/m.apr.packed" .
     cp m.apr.packed kept
-}
-
-teardown() {
-    cd "$BATS_FILE_TMPDIR" && mv -f kept m.apr.packed
 }
 
 gen() {
