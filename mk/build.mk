@@ -25,14 +25,16 @@ kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.
 toolobj := $(TOOLS:%=$O/tools/%.o)
 
 isa_generic :=
-isa_avx2    := -mavx2 -mfma -mf16c
+# gcc 12 reorders sums of integers and the places of loads, and then sixteen registers no longer hold a tile
+gcc_order   := $(if $(findstring clang,$(CC)),,-fno-tree-reassoc -fno-tree-ter)
+isa_avx2    := -mavx2 -mfma -mf16c $(gcc_order)
 isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
 isa_tile_model := -DISA=tile_model -DISA_generic
 isa_tile_amx   := -DISA=tile_amx -DISA_avx512 -DTILE_amx $(isa_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 isa_avxvnni := $(isa_avx2) -mavxvnni
 # gcc's first scheduling pass moves loads so far ahead that the sums of a tile no longer fit the registers
-isa_neon    := -march=armv8.2-a+dotprod -fno-schedule-insns
-isa_neon_i8mm := -march=armv8.2-a+dotprod+i8mm -fno-schedule-insns
+isa_neon    := -march=armv8.2-a+dotprod $(if $(findstring clang,$(CC)),,-fno-schedule-insns)
+isa_neon_i8mm := $(subst +dotprod,+dotprod+i8mm,$(isa_neon))
 
 # what the sandbox's Python loads: never with sanitizers, which the stock interpreter could not hold
 ZYGSRC  := $(wildcard lib/zygote/*.c)

@@ -28,7 +28,7 @@ struct mmq_act32 { /* 32 values, x = d * q */
 struct mmq_act256 { /* 256 values */
     float d;
     int16_t sum32[8];  /* of 32 values each */
-    int32_t sum16[16]; /* of 16 */
+    int16_t sum16[16]; /* of 16 */
     int8_t q[256];
 };
 

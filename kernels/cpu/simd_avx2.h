@@ -172,6 +172,30 @@ INLINE vi vi_dot_s8_init(int32_t sum)
     return vi_zero();
 }
 #endif
+#if !defined(ISA_avxvnni)
+/* Short sums: pairs of int16, a few byte products each.  Widened by a factor, which is the same in both
+ * halves of a lane. */
+enum { SIMD_SHORT = 1 };
+INLINE vi vs_dot(vi p, vi w, vi a)
+{
+    return VI(_mm256_add_epi16(p.a, _mm256_maddubs_epi16(w.a, a.a)),
+              _mm256_add_epi16(p.b, _mm256_maddubs_epi16(w.b, a.b)));
+}
+INLINE vi vs_scaled(vi s, vi x, vi y) { return vi_add(s, VI2(_mm256_madd_epi16)); }
+INLINE vi vs_join(vi s, vi p) { return vs_scaled(s, p, vi_set1(0x10001)); }
+INLINE vi vs_factor_u8(const uint8_t *p)
+{
+    vi x = vi_load_u8(p);
+    return vi_or(x, vi_sll(x, 16));
+}
+INLINE vi vs_factor_s8(const int8_t *p)
+{
+    vi x = vi_load_s8(p);
+    return vi_or(vi_and(x, vi_set1(0xffff)), vi_sll(x, 16));
+}
+/* an even x in both halves together */
+INLINE vi vs_begin(int32_t x) { return vi_set1((int32_t)((uint32_t)(x / 2 & 0xffff) * 0x10001u)); }
+#endif
 /* acc + the two products of int16 */
 INLINE vi vi_dot_s16(vi acc, vi x, vi y) { return vi_add(acc, VI2(_mm256_madd_epi16)); }
 /* 16 vectors to their 16 folds */

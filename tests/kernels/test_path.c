@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { MAX_M = 64, N = 40, MAX_K = 2560 };
+enum { MAX_M = 64, N = 40, MAX_K = 8704 };
 
 /* whose code runs the quantized and the float products of cpu:NAME */
 static const struct path {
@@ -154,41 +154,53 @@ static void test_counters(struct kn_dev *d, const struct path *p)
     ok(floating, "%s: float products are run by path %s alone", d->name, p->floating);
 }
 
-/* bits of ref:q for all types, rows and threads */
-static void test_bits(const struct path *p, int quick)
+/* how many pairs of rows and devices differ from the first rows of ref:q's product */
+static int differing(struct kn_dev *q, struct kn_dev *const *d, int n_dev, int type, int k,
+                     const int *ms, int n_m)
 {
-    static const int all_threads[] = {1, 2, 3, 4, 5, 6, 7, 8}, few_threads[] = {1, 3, 8};
-    char name[32];
+    struct operands o;
+    int bad = 0;
+    make_input(type, k);
+    place(q, type, k, &o);
+    product(&o, MAX_M, want);
+    drop(&o);
+    for (int i = 0; i < n_dev; i++) {
+        place(d[i], type, k, &o);
+        for (int j = 0; j < n_m; j++) {
+            memset(got, 0x7f, sizeof got);
+            product(&o, ms[j], got);
+            if (memcmp(got, want, (size_t)ms[j] * N * sizeof *got) == 0)
+                continue;
+            printf("# %s, %d threads, %s, k = %d: %d rows differ\n", d[i]->name, d[i]->n_threads,
+                   kn_type_info(type)->name, k, ms[j]);
+            bad++;
+        }
+        drop(&o);
+    }
+    return bad;
+}
+
+/* bits of ref:q for all types, rows and threads */
+static void test_bits(const char *name, int quick)
+{
+    static const int threads[2][8] = {{1, 2, 3, 4, 5, 6, 7, 8}, {1, 3, 8}};
+    static const int few[] = {1, 3, 6, 64}, quick_rows[] = {1, 2, 3, 4, 5, 7, 15, 38, 64};
+    int all[MAX_M];
     struct kn_dev *q, *d[8];
     const int n_dev = quick ? 3 : 8;
-    snprintf(name, sizeof name, "cpu:%s", p->name);
+    for (int m = 0; m < MAX_M; m++)
+        all[m] = m + 1;
     must(kn_open(&q, "ref:q", 1), "ref:q");
     for (int i = 0; i < n_dev; i++)
-        must(kn_open(&d[i], name, quick ? few_threads[i] : all_threads[i]), name);
+        must(kn_open(&d[i], name, threads[quick][i]), name);
     for (size_t t = 0; t < sizeof quant_types / sizeof *quant_types; t++) {
         const int type = quant_types[t], len = kn_type_info(type)->block_len;
-        const int k = len == 32 ? 20 * len : 10 * len; /* lanes of 3 and 2, of 2 and 1 blocks */
-        struct operands o;
-        int bad = 0, n = 0;
-        make_input(type, k);
-        place(q, type, k, &o);
-        product(&o, MAX_M, want);
-        drop(&o);
-        for (int i = 0; i < n_dev; i++) {
-            place(d[i], type, k, &o);
-            for (int m = 1; m <= MAX_M; m += quick && m >= 9 ? 11 : 1, n++) {
-                memset(got, 0x7f, sizeof got);
-                product(&o, m, got);
-                const int differ = memcmp(got, want, (size_t)m * N * sizeof *got) != 0;
-                if (differ && !bad)
-                    printf("# %s, %d threads, %s: %d rows differ\n", name, d[i]->n_threads,
-                           kn_type_info(type)->name, m);
-                bad += differ;
-            }
-            drop(&o);
-        }
-        ok(bad == 0, "%s %s: bits of ref:q, %d pairs of rows (1 to 64) and threads (1 to 8)", name,
-           kn_type_info(type)->name, n);
+        /* lanes of 3 and 2, of 2 and 1 blocks; then lanes longer than what is widened at once */
+        int bad = differing(q, d, n_dev, type, len == 32 ? 20 * len : 10 * len,
+                            quick ? quick_rows : all, quick ? 9 : MAX_M);
+        bad += differing(q, d, 1, type, MAX_K, few, quick ? 3 : 4);
+        ok(bad == 0, "%s %s: bits of ref:q for %s rows and 1 to 8 threads", name,
+           kn_type_info(type)->name, quick ? "some numbers of" : "1 to 64");
     }
     for (int i = 0; i < n_dev; i++)
         kn_close(d[i]);
@@ -212,7 +224,7 @@ int main(int argc, char **argv)
         ok(strcmp(d->name, name) == 0, "%s opens under its name", name);
         test_counters(d, &paths[i]);
         kn_close(d);
-        test_bits(&paths[i], quick);
+        test_bits(name, quick);
         n_run++;
     }
     ok(n_run >= 1, "%d of %d paths run here", n_run, (int)N_PATH);
