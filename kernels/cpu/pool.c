@@ -57,10 +57,11 @@ static void wake_all(struct pool *p)
     syscall(SYS_futex, &p->gen, FUTEX_WAKE_PRIVATE, POOL_MAX_THREADS, NULL, NULL, 0);
 }
 
-/* Whoever goes to sleep counts himself first and looks at the ticket after: one of both is seen. */
+/* Whoever goes to sleep counts himself first and looks at the ticket after: one of both is seen.  An
+ * exchange, as QEMU lets the load overtake an aarch64 store-release, and a wake-up was lost. */
 static void publish(struct pool *p, uint64_t t)
 {
-    atomic_store(&p->ticket, t);
+    atomic_exchange(&p->ticket, t);
     if (atomic_load(&p->sleepers))
         wake_all(p);
 }
