@@ -45,12 +45,30 @@
 /* Short sums: where a byte product gives int16 (AVX2), a few are added before they are widened.
  * Elsewhere a short sum is an ordinary one. */
 enum { SIMD_SHORT = 0 };
-INLINE vi vs_begin(int32_t x) { return vi_set1(x); }
-INLINE vi vs_dot(vi p, vi w, vi a) { return vi_dot_u7(p, w, a); }
-INLINE vi vs_scaled(vi s, vi p, vi f) { return vi_add(s, vi_mul(p, f)); }
-INLINE vi vs_join(vi s, vi p) { return vi_add(s, p); }
-INLINE vi vs_factor_u8(const uint8_t *p) { return vi_load_u8(p); }
-INLINE vi vs_factor_s8(const int8_t *p) { return vi_load_s8(p); }
+INLINE vi vs_begin(int32_t x)
+{
+    return vi_set1(x);
+}
+INLINE vi vs_dot(vi p, vi w, vi a)
+{
+    return vi_dot_u7(p, w, a);
+}
+INLINE vi vs_scaled(vi s, vi p, vi f)
+{
+    return vi_add(s, vi_mul(p, f));
+}
+INLINE vi vs_join(vi s, vi p)
+{
+    return vi_add(s, p);
+}
+INLINE vi vs_factor_u8(const uint8_t *p)
+{
+    return vi_load_u8(p);
+}
+INLINE vi vs_factor_s8(const int8_t *p)
+{
+    return vi_load_s8(p);
+}
 #endif
 
 /* kn_exp of poly.h, line by line */
