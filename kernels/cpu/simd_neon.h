@@ -178,3 +178,12 @@ INLINE float32x4_t fold4(const vf *v)
 }
 /* 16 vectors to their 16 folds */
 INLINE vf vf_fold16(const vf *v) { VF_OP(fold4(v + 4 * i)); }
+// clang-format on
+#undef AT
+#undef OP
+#undef VF_OP
+#undef VI_OP
+#undef F32
+#undef S32
+#undef S8
+#undef U32
