@@ -16,7 +16,7 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
     t->order = malloc((size_t)d->n * sizeof *t->order);
     if (!t->order)
         return err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
-    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, e);
+    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
     if (rc)
         trainer_free(t);
     return rc;
