@@ -3,6 +3,13 @@
 #include "train.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+const char *const backward_parts[BACKWARD_N_PART] = {
+#define X(id, name) name,
+    BACKWARD_PARTS(X)
+#undef X
+};
 
 /* ---- memory: every array is carved out of one allocation ---- */
 
@@ -49,12 +56,21 @@ static void carve_slot(struct carve *c, struct backward_acts *s, const struct hp
             s->z[i] = take(c, n, (size_t)l->c.rank);
 }
 
+/* Rows whose logits exist at once: many enough that the head's weight is read seldom, 16 MB where that is
+ * more than 256. */
+static int head_rows(const struct hparams *h)
+{
+    int n = (4 << 20) / h->n_vocab;
+    return n < 256 ? 256 : n > 1024 ? 1024 : n;
+}
+
 static void carve_all(struct backward *b, struct carve *c, const struct hparams *h,
                       const struct lora *l)
 {
     size_t n = (size_t)b->max_rows, e = (size_t)h->n_embd, ff = (size_t)h->n_ff;
     size_t q = (size_t)h->n_head * (size_t)h->head_dim;
     size_t kv = (size_t)h->n_head_kv * (size_t)h->head_dim, wide = ff > q ? ff : q;
+    b->head_rows = head_rows(h);
     struct kn_at *ints[] = {&b->ids, &b->doc, &b->label, &b->pick};
     for (int i = 0; i < 4; i++)
         *ints[i] = take(c, n, 1);
@@ -74,7 +90,7 @@ static void carve_all(struct backward *b, struct carve *c, const struct hparams 
     b->hn = take(c, n, e);
     b->rstd = take(c, n, 1);
     b->loss = take(c, n, 1);
-    b->logits = take(c, BACKWARD_HEAD, (size_t)h->n_vocab);
+    b->logits = take(c, (size_t)b->head_rows, (size_t)h->n_vocab);
 }
 
 static int arrays(struct backward *b, int n_layer, int max_rows, int recompute)
@@ -131,11 +147,20 @@ void backward_free(struct backward *b)
 
 /* ---- the four groups of a layer, described once for forward and backward ---- */
 
-/* Calls stop at the first error: `rc` carries it through a layer. */
-#define DO(call)                                                                                   \
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Calls stop at the first error: `rc` carries it through a layer.  The time is counted for `part`. */
+#define DO(part, call)                                                                             \
     do {                                                                                           \
+        double begin = now();                                                                      \
         if (b->rc == 0)                                                                            \
             b->rc = (call);                                                                        \
+        b->b->seconds[BACKWARD_##part] += now() - begin;                                           \
     } while (0)
 
 struct pass {
@@ -235,13 +260,13 @@ static struct kn_group down(const struct pass *b, int i, const struct backward_a
 
 /* ---- a layer ---- */
 
-static void forward(struct pass *b, struct kn_group g)
+static int forward(const struct pass *b, struct kn_group g)
 {
-    DO(kn_group(b->d, &g, b->n, b->flags));
+    return kn_group(b->d, &g, b->n, b->flags);
 }
-static void backward(struct pass *b, struct kn_group g, struct kn_at dx)
+static int backward(const struct pass *b, struct kn_group g, struct kn_at dx)
 {
-    DO(kn_group_bwd(b->d, &g, dx, b->n, b->flags));
+    return kn_group_bwd(b->d, &g, dx, b->n, b->flags);
 }
 
 static void layer_forward(struct pass *b, int i, const struct backward_acts *s)
@@ -249,20 +274,21 @@ static void layer_forward(struct pass *b, int i, const struct backward_acts *s)
     const struct kn_attn *a = &b->b->m->layer[i].attn;
     struct kn_at doc = b->b->doc;
     int n = b->n, hd = a->head_dim;
-    forward(b, qkv(b, i, s));
+    DO(QKV, forward(b, qkv(b, i, s)));
     if (a->q_norm.buf) {
-        DO(kn_norm(b->d, s->q, s->rstdq, s->q_raw, a->q_norm, a->eps, n * a->n_head, hd));
-        DO(kn_norm(b->d, s->k, s->rstdk, s->k_raw, a->k_norm, a->eps, n * a->n_head_kv, hd));
+        DO(QKV, kn_norm(b->d, s->q, s->rstdq, s->q_raw, a->q_norm, a->eps, n * a->n_head, hd));
+        DO(QKV, kn_norm(b->d, s->k, s->rstdk, s->k_raw, a->k_norm, a->eps, n * a->n_head_kv, hd));
     }
     if (a->rope_dim) {
-        DO(kn_rope_doc(b->d, s->q, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, 1));
-        DO(kn_rope_doc(b->d, s->k, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim, a->rope_pairs,
-                       1));
+        DO(ROPE,
+           kn_rope_doc(b->d, s->q, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, 1));
+        DO(ROPE, kn_rope_doc(b->d, s->k, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim,
+                             a->rope_pairs, 1));
     }
-    DO(kn_attn_doc(b->d, s->att, s->lse, s->q, s->k, s->v, doc, a, n, b->flags));
-    forward(b, attn_out(b, i, s));
-    forward(b, gate_up(b, i, s));
-    forward(b, down(b, i, s));
+    DO(ATTN, kn_attn_doc(b->d, s->att, s->lse, s->q, s->k, s->v, doc, a, n, b->flags));
+    DO(OUT, forward(b, attn_out(b, i, s)));
+    DO(FFN_IN, forward(b, gate_up(b, i, s)));
+    DO(FFN_OUT, forward(b, down(b, i, s)));
 }
 
 /* dx: gradient of the layer's output on entry, of its input on return.  The embedding is frozen, so
@@ -273,22 +299,24 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
     struct kn_at dx = b->b->dx, dff = b->b->dff, doc = b->b->doc, none = {0};
     struct kn_at dq = b->b->dq, dk = b->b->dk, dv = b->b->dv;
     int n = b->n, hd = a->head_dim;
-    backward(b, down(b, i, s), none);
-    backward(b, gate_up(b, i, s), dx);
-    backward(b, attn_out(b, i, s), dff);
-    DO(kn_attn_doc_bwd(b->d, dq, dk, dv, dff, s->att, s->lse, s->q, s->k, s->v, doc, a, n,
-                       b->flags));
+    DO(FFN_OUT_BWD, backward(b, down(b, i, s), none));
+    DO(FFN_IN_BWD, backward(b, gate_up(b, i, s), dx));
+    DO(OUT_BWD, backward(b, attn_out(b, i, s), dff));
+    DO(ATTN_BWD, kn_attn_doc_bwd(b->d, dq, dk, dv, dff, s->att, s->lse, s->q, s->k, s->v, doc, a, n,
+                                 b->flags));
     if (a->rope_dim) {
-        DO(kn_rope_doc(b->d, dq, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, -1));
-        DO(kn_rope_doc(b->d, dk, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim, a->rope_pairs,
-                       -1));
+        DO(ROPE,
+           kn_rope_doc(b->d, dq, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, -1));
+        DO(ROPE, kn_rope_doc(b->d, dk, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim,
+                             a->rope_pairs, -1));
     }
     if (a->q_norm.buf) {
-        DO(kn_norm_bwd(b->d, s->q, none, dq, s->q_raw, a->q_norm, s->rstdq, n * a->n_head, hd, 0));
-        DO(kn_norm_bwd(b->d, s->k, none, dk, s->k_raw, a->k_norm, s->rstdk, n * a->n_head_kv, hd,
-                       0));
+        DO(QKV_BWD,
+           kn_norm_bwd(b->d, s->q, none, dq, s->q_raw, a->q_norm, s->rstdq, n * a->n_head, hd, 0));
+        DO(QKV_BWD, kn_norm_bwd(b->d, s->k, none, dk, s->k_raw, a->k_norm, s->rstdk,
+                                n * a->n_head_kv, hd, 0));
     }
-    backward(b, qkv(b, i, s), i ? dx : none);
+    DO(QKV_BWD, backward(b, qkv(b, i, s), i ? dx : none));
 }
 
 /* ---- the head: rows with a label alone, a slice at a time ---- */
@@ -298,29 +326,30 @@ static void head(struct pass *b, int n_pick, float scale, int grad, double *loss
     const struct model *m = b->b->m;
     struct kn_at hx = b->b->hx, hn = b->b->hn, none = {0};
     int e = m->h.n_embd;
-    DO(kn_write(b->d, b->b->label, b->b->host, (size_t)n_pick * sizeof(int32_t)));
-    DO(kn_write(b->d, b->b->pick, b->b->host + b->b->max_rows, (size_t)n_pick * sizeof(int32_t)));
-    DO(kn_rows_get(b->d, hx, b->b->x[m->h.n_layer], b->b->pick, n_pick, e));
-    DO(kn_norm(b->d, hn, b->b->rstd, hx, m->out_norm, (float)m->h.rms_eps, n_pick, e));
-    for (int i = 0; i < n_pick; i += BACKWARD_HEAD) {
-        int n = n_pick - i < BACKWARD_HEAD ? n_pick - i : BACKWARD_HEAD;
+    DO(HEAD, kn_write(b->d, b->b->label, b->b->host, (size_t)n_pick * sizeof(int32_t)));
+    DO(HEAD,
+       kn_write(b->d, b->b->pick, b->b->host + b->b->max_rows, (size_t)n_pick * sizeof(int32_t)));
+    DO(HEAD, kn_rows_get(b->d, hx, b->b->x[m->h.n_layer], b->b->pick, n_pick, e));
+    DO(HEAD, kn_norm(b->d, hn, b->b->rstd, hx, m->out_norm, (float)m->h.rms_eps, n_pick, e));
+    for (int i = 0; i < n_pick; i += b->b->head_rows) {
+        int n = n_pick - i < b->b->head_rows ? n_pick - i : b->b->head_rows;
         struct kn_at rows = floats(hn, (size_t)i * (size_t)e);
         struct kn_group g = {.k = e, .n_lin = 1, .x = rows};
         g.lin[0] = (struct kn_lin){.w = m->head, .y = b->b->logits, .dy = b->b->logits};
-        DO(kn_group(b->d, &g, n, b->flags));
-        DO(kn_xent(b->d, floats(b->b->loss, (size_t)i), b->b->logits,
-                   floats(b->b->label, (size_t)i), scale, n, m->h.n_vocab, grad));
+        DO(HEAD, kn_group(b->d, &g, n, b->flags));
+        DO(LOSS, kn_xent(b->d, floats(b->b->loss, (size_t)i), b->b->logits,
+                         floats(b->b->label, (size_t)i), scale, n, m->h.n_vocab, grad));
         if (grad) /* the slice of hn has served: its gradient takes its place */
-            DO(kn_group_bwd(b->d, &g, rows, n, b->flags));
+            DO(HEAD, kn_group_bwd(b->d, &g, rows, n, b->flags));
     }
-    DO(kn_read(b->d, b->b->host_loss, b->b->loss, (size_t)n_pick * sizeof(float)));
+    DO(HEAD, kn_read(b->d, b->b->host_loss, b->b->loss, (size_t)n_pick * sizeof(float)));
     for (int i = 0; b->rc == 0 && i < n_pick; i++)
         *loss += b->b->host_loss[i];
     if (!grad)
         return;
-    DO(kn_norm_bwd(b->d, hx, none, hn, hx, m->out_norm, b->b->rstd, n_pick, e, 0));
-    DO(kn_fill(b->d, b->b->dx, 0, (size_t)b->n * (size_t)e));
-    DO(kn_rows_put(b->d, b->b->dx, hx, b->b->pick, n_pick, e));
+    DO(HEAD, kn_norm_bwd(b->d, hx, none, hn, hx, m->out_norm, b->b->rstd, n_pick, e, 0));
+    DO(HEAD, kn_fill(b->d, b->b->dx, 0, (size_t)b->n * (size_t)e));
+    DO(HEAD, kn_rows_put(b->d, b->b->dx, hx, b->b->pick, n_pick, e));
 }
 
 int backward_run(struct backward *bw, const int32_t *ids, const int32_t *doc, const int32_t *label,
@@ -338,9 +367,9 @@ int backward_run(struct backward *bw, const int32_t *ids, const int32_t *doc, co
         }
     if (n == 0 || n_pick == 0)
         return 0;
-    DO(kn_write(b->d, bw->ids, ids, (size_t)n * sizeof *ids));
-    DO(kn_write(b->d, bw->doc, doc, (size_t)n * sizeof *doc));
-    DO(kn_embed_ids(b->d, bw->x[0], bw->m->embd, bw->ids, n));
+    DO(EMBED, kn_write(b->d, bw->ids, ids, (size_t)n * sizeof *ids));
+    DO(EMBED, kn_write(b->d, bw->doc, doc, (size_t)n * sizeof *doc));
+    DO(EMBED, kn_embed_ids(b->d, bw->x[0], bw->m->embd, bw->ids, n));
     for (int i = 0; i < n_layer; i++)
         layer_forward(b, i, &bw->slot[i % bw->n_slot]);
     head(b, n_pick, scale, grad, loss);

@@ -19,22 +19,47 @@ struct backward_acts {                       /* of one layer; (rows, ...) */
     struct kn_at gate, up, act;              /* n_ff; act not if mixed */
     struct kn_at z[LORA_WHICH];              /* rank: the adapters' A x */
 };
+/* Where the time of a pass goes: of the seconds per part, what returns with its work done. */
+#define BACKWARD_PARTS(X)                                                                          \
+    X(EMBED, "embedding")                                                                          \
+    X(QKV, "q, k, v")                                                                              \
+    X(ROPE, "RoPE")                                                                                \
+    X(ATTN, "attention")                                                                           \
+    X(OUT, "o")                                                                                    \
+    X(FFN_IN, "gate, up")                                                                          \
+    X(FFN_OUT, "down")                                                                             \
+    X(HEAD, "head")                                                                                \
+    X(LOSS, "loss")                                                                                \
+    X(OUT_BWD, "o, backward")                                                                      \
+    X(ATTN_BWD, "attention, backward")                                                             \
+    X(QKV_BWD, "q, k, v, backward")                                                                \
+    X(FFN_IN_BWD, "gate, up, backward")                                                            \
+    X(FFN_OUT_BWD, "down, backward")
+enum backward_part {
+#define X(id, name) BACKWARD_##id,
+    BACKWARD_PARTS(X)
+#undef X
+        BACKWARD_N_PART
+};
+extern const char *const backward_parts[BACKWARD_N_PART];
+
 struct backward {
     const struct model *m;
     struct lora *l;
     int max_rows, n_slot, mixed;        /* n_slot 1: recompute */
+    int head_rows;                      /* of a slice of the head */
     struct kn_at mem;                   /* the allocation behind everything */
     struct kn_at ids, doc, label, pick; /* (max_rows) int32 */
     struct kn_at *x;            /* (n_layer + 1) of (max_rows, n_embd): the residual stream */
     struct backward_acts *slot; /* (n_slot) */
     struct kn_at dx, dh, dq, dk, dv, dff, dz, wide; /* gradients and scratch */
     struct kn_at hx, hn, rstd, logits,
-        loss;             /* the head: picked rows; logits (BACKWARD_HEAD, n_vocab) */
+        loss;             /* the head: picked rows; logits (head_rows, n_vocab) */
     uint64_t dropout_key; /* of this pass; set by the caller when dropout > 0 */
     int32_t *host;        /* (max_rows) labels picked, then their rows */
     float *host_loss;
+    double seconds[BACKWARD_N_PART];
 };
-enum { BACKWARD_HEAD = 256 }; /* rows of a slice of the head */
 
 size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute,
                       int mixed);

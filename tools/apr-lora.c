@@ -167,17 +167,35 @@ static int step_metric(struct run *r, const struct trainer_step *s, struct err *
     return metric(r, e);
 }
 
+/* With --verbose: where the time went. */
+static void parts(const struct run *r, double seconds, double tokens)
+{
+    const struct backward *b = &r->trainer.back;
+    double left = seconds;
+    if (!cli_verbose || tokens <= 0)
+        return;
+    for (int i = 0; i <= BACKWARD_N_PART; i++) {
+        double s = i < BACKWARD_N_PART ? b->seconds[i] : left;
+        left -= s;
+        cli_warn("%6.2f s %5.1f %% %6.2f us a token  %s", s, 100 * s / seconds, 1e6 * s / tokens,
+                 i < BACKWARD_N_PART ? backward_parts[i] : "optimizer, data and the rest");
+    }
+    cli_warn("%.0f tokens in %.2f s, %.0f tokens/s", tokens, seconds, tokens / seconds);
+}
+
 static int train(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
     struct cli_progress progress = {.what = "apr-lora", .unit = "tokens"};
     struct trainer_step s;
-    double tokens = 0;
+    double tokens = 0, seconds = 0;
     int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0;
     char now[80];
     for (long i = r->step + 1; rc == 0 && i <= t->total; i++) {
+        double begin = cli_now();
         if ((rc = trainer_run(t, i, &s, e)) || (rc = step_metric(r, &s, e)))
             break;
+        seconds += cli_now() - begin;
         tokens += (double)s.tokens;
         progress.total = tokens / (double)(i - r->step) * (double)(t->total - r->step);
         snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", i, t->total, s.loss);
@@ -188,6 +206,8 @@ static int train(struct run *r, struct err *e)
             rc = ckpt_save(r->ckpt, r->key, &r->lora, i, e);
     }
     cli_progress_end(&progress, tokens, NULL);
+    if (rc == 0)
+        parts(r, seconds, tokens);
     return rc;
 }
 

@@ -83,6 +83,4 @@ int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                    int m, int n, int k, int flags);
-int cpu_train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids,
-                    int m);
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 const struct train_isa *train_isa(const struct kn_dev *d)
 {
@@ -42,7 +43,11 @@ float *train_scratch(enum train_slot slot, size_t n)
     if (slots[slot].n < n) {
         free(slots[slot].p);
         slots[slot].n = 0;
-        slots[slot].p = aligned_alloc(64, (n + 15) / 16 * 64);
+        size_t bytes = (n + 15) / 16 * 64, page = 2 << 20;
+        if (bytes < page)
+            slots[slot].p = aligned_alloc(64, bytes);
+        else if ((slots[slot].p = aligned_alloc(page, (bytes + page - 1) / page * page)))
+            madvise(slots[slot].p, bytes, MADV_HUGEPAGE); /* a wish */
         if (slots[slot].p)
             slots[slot].n = n;
     }
@@ -60,9 +65,8 @@ struct rows {
     float k, c[10];
     uint64_t seed, counter;
     size_t all; /* elements, where rows are slices of SLICE */
-    const struct kn_attn *attn;
+    const struct kn_weight *w;
     int n_head, head_dim, rope_dim, pairs, sign;
-    int failed;
 };
 enum { SLICE = 4096 };
 
@@ -278,6 +282,21 @@ static void put_rows(const struct rows *r, int from, int to)
                (size_t)r->n * sizeof *r->y);
 }
 
+static void embed_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        train_weight(r->w, r->id[i], 0, r->n, r->y + (size_t)i * (size_t)r->n);
+}
+
+static int train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w,
+                       struct kn_at ids, int m)
+{
+    struct rows r = {.fn = embed_rows, .m = m, .n = w->k, .w = w};
+    r.y = cpu_f32(y);
+    r.id = train_i32(ids);
+    return rows_run(d, &r, 16);
+}
+
 static int train_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
                           int n)
 {
@@ -438,7 +457,7 @@ const struct kn_train_ops kn_cpu_train = {
     .attn_bwd = train_attn_bwd,
     .swiglu_bwd = train_swiglu_bwd,
     .xent = train_xent,
-    .embed = cpu_train_embed,
+    .embed = train_embed,
     .fill = train_fill,
     .axpy = train_axpy,
     .dropout = train_dropout,

@@ -372,18 +372,35 @@ struct columns {
     int from, cols, dy;
 };
 
+static const float *columns_at(const struct group16 *j, const struct columns *c, int row,
+                               size_t *ld)
+{
+    const struct kn_group *g = j->g;
+    *ld = (size_t)(c->dy ? c->l->n : g->k);
+    size_t at = (size_t)row * *ld + (size_t)c->from;
+    if (c->dy)
+        return at_f32(c->l->l->dy, at);
+    return g->input == KN_IN_SWIGLU ? j->dh + at /* input_bwd left h there */ : at_f32(g->x, at);
+}
+
+/* Columns are a few lines of every row, which no processor fetches ahead by itself. */
+static void fetch_rows(const struct group16 *j, const struct columns *c, int row, int n)
+{
+    size_t ld;
+    const float *x = columns_at(j, c, row, &ld);
+    for (int i = 0; i < n; i++, x += ld)
+        for (int q = 0; q < c->cols; q += 16)
+            __builtin_prefetch(x + q, 0, 2);
+}
+
 static const float *column_rows(const struct group16 *j, const struct columns *c, int row, int n,
                                 float *tmp, size_t *ld)
 {
     const struct kn_group *g = j->g;
-    size_t k = (size_t)(c->dy ? c->l->n : g->k), at = (size_t)row * k + (size_t)c->from;
-    const float *x = c->dy                      ? at_f32(c->l->l->dy, at)
-                     : g->input == KN_IN_SWIGLU ? j->dh + at /* input_bwd left h there */
-                                                : at_f32(g->x, at);
-    *ld = k;
+    const float *x = columns_at(j, c, row, ld);
     if (c->dy || (g->input != KN_IN_NORM && !c->l))
         return x;
-    for (int i = 0; i < n; i++, x += k) {
+    for (int i = 0; i < n; i++, x += *ld) {
         float *to = tmp + (size_t)i * COLS;
         if (g->input == KN_IN_NORM)
             j->rows->scale(to, x, at_f32(g->norm, (size_t)c->from),
@@ -405,6 +422,8 @@ static void columns_product(const struct group16 *j, const struct columns *c, co
         for (int t = 0; t < kt; t++) {
             size_t ld;
             int rows = least(32, n - 32 * t);
+            if (t + 1 < kt)
+                fetch_rows(j, c, row + 32 * t + 32, least(32, n - 32 * t - 32));
             const float *x = column_rows(j, c, row + 32 * t, rows, tmp, &ld);
             for (int q = 0; q < c->cols; q += 16)
                 j->isa->pairs(b + ((size_t)(q / 16) * (size_t)kt + (size_t)t) * T16, x + q, ld,

@@ -314,14 +314,3 @@ int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_a
     }
     return train_gemm_run(d, &g);
 }
-
-int cpu_train_embed(struct kn_dev *d, struct kn_at y_at, const struct kn_weight *w,
-                    struct kn_at ids_at, int m)
-{
-    (void)d;
-    float *y = cpu_f32(y_at);
-    const int32_t *ids = train_i32(ids_at);
-    for (int i = 0; i < m; i++)
-        train_weight(w, ids[i], 0, w->k, y + (size_t)i * w->k);
-    return 0;
-}

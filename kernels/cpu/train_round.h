@@ -5,6 +5,12 @@
 /* bf16 in the upper half of each lane, zeros below */
 INLINE vi round16(vf x)
 {
+#ifdef ISA_avx512
+    vi u = vf_bits(x), up = vi_add(vi_and(vi_srl(u, 16), vi_set1(1)), vi_set1(0x7fff));
+    vi r = vi_add(u, up);
+    r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), u, vi_set1(0x400000));
+    return vi_and(r, vi_set1((int32_t)0xffff0000));
+#else
     vi u = vf_bits(x), up = vi_add(vi_and(vi_srl(u, 16), vi_set1(1)), vi_set1(0x7fff));
     /* NaN: nothing is added, or it could become infinity or zero, and it is made quiet */
     vi a = vi_and(u, vi_set1(0x7fffffff));
@@ -12,6 +18,7 @@ INLINE vi round16(vf x)
     up = vi_and(up, vi_sub(nan, vi_set1(1)));
     u = vi_or(vi_add(u, up), vi_sll(nan, 22));
     return vi_and(u, vi_set1((int32_t)0xffff0000));
+#endif
 }
 
 /* the sixteen upper halves */

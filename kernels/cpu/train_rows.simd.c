@@ -89,16 +89,36 @@ static void axpy(float *y, const float *x, float alpha, size_t n)
         y[i] = fmaf(alpha, x[i], y[i]);
 }
 
+static vf root(vf x)
+{
+#if defined ISA_avx512
+    return _mm512_sqrt_ps(x);
+#elif defined ISA_avx2
+    return (vf){_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)};
+#else
+    float lane[16];
+    vf_store(lane, x);
+    for (int i = 0; i < 16; i++)
+        lane[i] = sqrtf(lane[i]);
+    return vf_load(lane);
+#endif
+}
+
 /* c: lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, lr * decay, gradient scale, 1 / (1 - beta1^t),
  * 1 / (1 - beta2^t) */
 static void adamw(float *w, const float *g, float *m, float *v, size_t n, const float *c)
 {
-    for (size_t i = 0; i < n; i++) {
-        float gi = g[i] * c[7];
-        m[i] = fmaf(c[1], m[i], c[2] * gi);
-        v[i] = fmaf(c[3], v[i], c[4] * gi * gi);
-        float step = m[i] * c[8] / (sqrtf(v[i] * c[9]) + c[5]);
-        w[i] = w[i] - c[6] * w[i] - c[0] * step;
+    for (size_t i = 0; i < n; i += 16) {
+        int k = n - i < 16 ? (int)(n - i) : 16;
+        vf gi = vf_mul(vf_load_n(g + i, k), vf_set1(c[7])), wi = vf_load_n(w + i, k);
+        vf mi = vf_fma(vf_set1(c[1]), vf_load_n(m + i, k), vf_mul(vf_set1(c[2]), gi));
+        vf va = vf_fma(vf_set1(c[3]), vf_load_n(v + i, k), vf_mul(vf_mul(vf_set1(c[4]), gi), gi));
+        vf d = vf_add(root(vf_mul(va, vf_set1(c[9]))), vf_set1(c[5]));
+        vf step = vf_div(vf_mul(mi, vf_set1(c[8])), d);
+        vf_store_n(m + i, mi, k);
+        vf_store_n(v + i, va, k);
+        wi = vf_sub(wi, vf_mul(vf_set1(c[6]), wi));
+        vf_store_n(w + i, vf_sub(wi, vf_mul(vf_set1(c[0]), step)), k);
     }
 }
 
