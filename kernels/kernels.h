@@ -122,6 +122,9 @@ enum {
     KN_W_INFER = 1, /* used by kn_matmul and the fused calls */
     KN_W_TRAIN = 2, /* used by train.h: products in f32 with the dequantized weight */
     KN_W_FLOAT = 4, /* kn_matmul too uses R2 with the dequantized weight */
+    KN_W_MIXED =
+        8, /* with KN_W_TRAIN: kept in bf16, 4 bytes a value, for KN_MIXED of train.h; the results
+                       are the same without, the work more */
 };
 
 /* What a backend fills in.  Members marked (opt) may be NULL: the kn_ call of the same name then does
@@ -215,7 +218,8 @@ struct kn_kv {
     int n_layer, n_block, n_head_kv, head_dim, type;
 };
 
-/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx"; n_threads 0 = all cores.
+/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx"; n_threads 0 = all
+ * cores.  "cpu:amx-model" is AMX's arithmetic in plain C, for tests.
  * A path that this machine cannot run is KN_EDEVICE, never another path in its place. */
 int kn_open(struct kn_dev **d, const char *name, int n_threads);
 void kn_close(struct kn_dev *d);

@@ -1,4 +1,4 @@
-/* train.c - the calls of train.h: to the device's table, or KN_EUNSUP where it has none */
+/* train.c - the calls of train.h: to the device's table, composed of others, or KN_EUNSUP */
 #include "train.h"
 
 #define CALL(op, ...)                                                                              \
@@ -36,6 +36,91 @@ int kn_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
     return err ? err : kn_gemm(d, dx, dz, a, 1, m, w->k, r, KN_ADD);
 }
 
+/* ---- a group of small calls, in f32 ---- */
+
+static struct kn_at input(struct kn_dev *d, const struct kn_group *g, int m, int *rc)
+{
+    if (g->input == KN_IN_NORM)
+        *rc = kn_norm(d, g->h, g->rstd, g->x, g->norm, g->eps, m, g->k);
+    else if (g->input == KN_IN_SWIGLU)
+        *rc = kn_swiglu(d, g->h, g->x, g->up, m, g->k);
+    else
+        *rc = 0;
+    return g->input == KN_IN_PLAIN ? g->x : g->h;
+}
+
+/* The adapter's own input; the same draws forward and backward. */
+static struct kn_at dropped(struct kn_dev *d, const struct kn_group *g, const struct kn_lin *l,
+                            struct kn_at h, int m, int *rc)
+{
+    if (g->dropout <= 0)
+        return h;
+    if (!*rc)
+        *rc = kn_dropout(d, g->dropped, h, g->dropout, g->seed, l->draws, (size_t)m * (size_t)g->k);
+    return g->dropped;
+}
+
+static int lin_f32(struct kn_dev *d, const struct kn_group *g, const struct kn_lin *l,
+                   struct kn_at h, int m)
+{
+    int rc = 0, n = l->w->n;
+    if (l->a.buf) {
+        struct kn_at in = dropped(d, g, l, h, m, &rc);
+        rc = rc ? rc : kn_gemm(d, l->z, in, l->a, 1, m, g->r, g->k, KN_TB);
+        rc = rc ? rc : kn_linear_lora(d, l->y, h, l->w, l->bias, l->z, l->b, g->alpha, g->r, m, 0);
+    } else
+        rc = kn_linear(d, l->y, h, l->w, l->bias, m, 0);
+    return rc || !l->res.buf ? rc : kn_axpy(d, l->y, l->res, 1, (size_t)m * (size_t)n);
+}
+
+int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags)
+{
+    if (flags & KN_MIXED)
+        return CALL(group, d, g, m);
+    int rc;
+    struct kn_at h = input(d, g, m, &rc);
+    for (int i = 0; !rc && i < g->n_lin; i++)
+        rc = lin_f32(d, g, &g->lin[i], h, m);
+    return rc;
+}
+
+/* dz = alpha dy b;  db += alpha dy^T z;  da += dz^T h;  dh (= or +=) dy w + dz a */
+static int lin_bwd_f32(struct kn_dev *d, const struct kn_group *g, const struct kn_lin *l,
+                       struct kn_at h, struct kn_at dh, int m, int flags)
+{
+    int rc = 0, r = g->r, n = l->w->n, k = g->k;
+    if (!l->a.buf)
+        return dh.buf ? kn_linear_bwd(d, dh, l->dy, l->w, m, flags) : 0;
+    struct kn_at in = dropped(d, g, l, h, m, &rc);
+    rc = rc ? rc : kn_gemm(d, g->dz, l->dy, l->b, g->alpha, m, r, n, 0);
+    rc = rc ? rc : kn_gemm(d, l->db, l->dy, l->z, g->alpha, n, r, m, KN_TA | KN_ADD);
+    rc = rc ? rc : kn_gemm(d, l->da, g->dz, in, 1, r, k, m, KN_TA | KN_ADD);
+    if (rc || !dh.buf)
+        return rc;
+    if (g->dropout <= 0)
+        return kn_linear_lora_bwd(d, dh, l->dy, l->w, g->dz, l->a, r, m, flags);
+    rc = kn_linear_bwd(d, dh, l->dy, l->w, m, flags);
+    rc = rc ? rc : kn_gemm(d, g->dropped, g->dz, l->a, 1, m, k, r, 0);
+    dropped(d, g, l, g->dropped, m, &rc);
+    return rc ? rc : kn_axpy(d, dh, g->dropped, 1, (size_t)m * (size_t)k);
+}
+
+int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags)
+{
+    if (flags & KN_MIXED)
+        return CALL(group_bwd, d, g, dx, m);
+    int rc = 0, wanted = dx.buf || g->input == KN_IN_SWIGLU;
+    struct kn_at h = g->input == KN_IN_PLAIN ? g->x : g->h, none = {0};
+    struct kn_at dh = !wanted ? none : g->input == KN_IN_PLAIN ? dx : g->dh;
+    for (int i = 0; !rc && i < g->n_lin; i++)
+        rc = lin_bwd_f32(d, g, &g->lin[i], h, dh, m, i ? KN_ADD : 0);
+    if (rc || !wanted || g->input == KN_IN_PLAIN)
+        return rc;
+    if (g->input == KN_IN_SWIGLU)
+        return kn_swiglu_bwd(d, g->x, g->up, dh, g->x, g->up, (size_t)m * (size_t)g->k);
+    return kn_norm_bwd(d, dx, none, dh, g->x, g->norm, g->rstd, m, g->k, KN_ADD);
+}
+
 int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m,
             int n, int k, int flags)
 {
@@ -61,17 +146,17 @@ int kn_rope_doc(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_
 }
 
 int kn_attn_doc(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q, struct kn_at k,
-                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t)
+                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t, int flags)
 {
-    return CALL(attn, d, y, lse, q, k, v, doc, a, t);
+    return CALL(attn, d, y, lse, q, k, v, doc, a, t, flags);
 }
 
 int kn_attn_doc_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
                     struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
                     struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
-                    int t)
+                    int t, int flags)
 {
-    return CALL(attn_bwd, d, dq, dk, dv, dy, y, lse, q, k, v, doc, a, t);
+    return CALL(attn_bwd, d, dq, dk, dv, dy, y, lse, q, k, v, doc, a, t, flags);
 }
 
 int kn_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,

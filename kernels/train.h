@@ -3,12 +3,62 @@
  * All activations and gradients f32.  T rows are packed documents: doc[t] is the first row of t's
  * document, so row t attends to rows doc[t]..t and its position is t - doc[t].  dx calls write
  * (dx = ...) unless KN_ADD is given.  Products follow R2 of kernels.h whatever the weight's type, so
- * that losses and gradients do not depend on threads.  Weights are made with KN_W_TRAIN. */
+ * that losses and gradients do not depend on threads.  Weights are made with KN_W_TRAIN.
+ *
+ * KN_MIXED asks a group of layers or attention for products of bf16 operands summed in f32, in the one
+ * order that AMX's TDPBF16PS has, so that all paths of the cpu give the same bits:
+ *  T1  Operands are rounded to bf16 (half to even).  k is cut in chunks of 32, the last filled up with
+ *      zeros.  A chunk is two chains of fma from 0, one over its even k, one over its odd k, ascending;
+ *      then sum = sum + (even + odd), from 0, chunks ascending.  Denormals count as zero, as operands and
+ *      as results.  Source: Intel 64 and IA-32 SDM volume 2, TDPBF16PS.
+ *  T2  A layer: z = h a^T; y = one sum over the chunks of h w^T, then those of z (alpha b)^T; then
+ *      + bias, then + res.
+ *      Backward: dz = dy (alpha b); the gradient of h is one sum over the group's layers in order, of each
+ *      the chunks of dy w, then those of dz a.  da += dz^T h and db += alpha (dy^T z), sums over all m rows
+ *      in chunks of 32.  alpha b is rounded as a product; silu(g) is g (1 / (1 + exp(-g))).
+ *      With dropout the adapter has its own h, and (dz a) is a sum of its own, dropped, then added.
+ *  T3  Attention: queries in tiles of 32 rows from the document's first; s = (scale q) k^T; m = max s;
+ *      p = exp(s - m); y = (p v) / sum p, the sum in R3's order, of unrounded p.  Backward: p = exp(s - lse),
+ *      ds = p (dy v^T - dy . y); dv += p^T dy and dk += ds^T (scale q) tile by tile, heads ascending;
+ *      dq = scale (ds k). */
 #ifndef KN_TRAIN_H
 #define KN_TRAIN_H
 #include "kernels.h"
 
-enum { KN_TA = 2, KN_TB = 4 }; /* gemm flags: A or B transposed (KN_ADD as in kernels.h) */
+enum {
+    KN_TA = 2, /* gemm: A or B transposed (KN_ADD as in kernels.h) */
+    KN_TB = 4,
+    KN_MIXED = 8, /* groups and attention: T1 to T3 in place of R2 */
+};
+
+/* A group: linear layers on one input, each with its adapter.  With KN_MIXED, h and dropped may be absent.
+ * Forward, of each layer: y = h w^T + alpha (h' a^T) b^T + bias + res, z = h' a^T is kept; h' is h, or h
+ * with dropout.  Backward: da, db are added to; h's gradient goes on to the group's input. */
+enum kn_input {
+    KN_IN_PLAIN,  /* h = x; the backward writes dx */
+    KN_IN_NORM,   /* h = rms_norm(x), rstd kept; the backward adds to dx */
+    KN_IN_SWIGLU, /* h = silu(x) up; the backward turns x and up into their gradients */
+};
+struct kn_lin {
+    const struct kn_weight *w; /* (n, k) */
+    struct kn_at bias, res;    /* (n), (m, n) or absent; res may not be y */
+    struct kn_at y, dy;        /* (m, n) */
+    struct kn_at a, b, z;      /* (r, k), (n, r), (m, r); a absent: no adapter */
+    struct kn_at da, db;       /* like a, b */
+    uint64_t draws;            /* counter of the first draw of its dropout */
+};
+enum { KN_GROUP = 3 }; /* layers of a group at most: q, k, v */
+struct kn_group {
+    enum kn_input input;
+    int k, r, n_lin; /* columns of x; rank; layers */
+    struct kn_lin lin[KN_GROUP];
+    struct kn_at x, up;      /* (m, k) */
+    struct kn_at norm, rstd; /* (k), (m) */
+    float eps, alpha, dropout;
+    uint64_t seed;           /* of dropout */
+    struct kn_at h, dropped; /* (m, k) scratch; h lasts until the backward */
+    struct kn_at dh, dz;     /* (m, k), (m, r) scratch of the backward */
+};
 
 struct kn_adamw;
 struct kn_train_ops {
@@ -21,7 +71,9 @@ struct kn_train_ops {
                        int flags); /* (opt) */
     int (*linear_lora_bwd)(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
                            const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r, int m,
-                           int flags); /* (opt) */
+                           int flags);                               /* (opt) */
+    int (*group)(struct kn_dev *d, const struct kn_group *g, int m); /* with KN_MIXED */
+    int (*group_bwd)(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
     int (*gemm)(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                 int m, int n, int k, int flags);
     int (*norm)(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x, struct kn_at w,
@@ -31,11 +83,11 @@ struct kn_train_ops {
     int (*rope)(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_at doc, int t,
                 int n_head, int head_dim, int rope_dim, int pairs, int sign);
     int (*attn)(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q, struct kn_at k,
-                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t);
+                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t, int flags);
     int (*attn_bwd)(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
                     struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
                     struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
-                    int t);
+                    int t, int flags);
     int (*swiglu_bwd)(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
                       struct kn_at gate, struct kn_at up, size_t n);
     int (*xent)(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_at label,
@@ -69,6 +121,10 @@ int kn_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x, const struc
 int kn_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
                        const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r, int m,
                        int flags);
+/* Forward and backward of a group; dx absent: nobody below wants it.  Without KN_MIXED a composition of the
+ * calls above and below. KN_EUNSUP if a device has no bf16. */
+int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags);
+int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags);
 /* c(m, n) = alpha * op(a)(m, k) op(b)(k, n), or c += with KN_ADD.  KN_TA: a is stored (k, m); KN_TB:
  * b is stored (n, k). */
 int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m,
@@ -85,11 +141,11 @@ int kn_rope_doc(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_
 /* y, q (t, n_head, hd); k, v (t, n_head_kv, hd); lse(t, n_head) = log sum exp of the scaled scores.
  * The backward writes dq, dk, dv. */
 int kn_attn_doc(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q, struct kn_at k,
-                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t);
+                struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t, int flags);
 int kn_attn_doc_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
                     struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
                     struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
-                    int t);
+                    int t, int flags);
 /* y = silu(gate) * up is kn_swiglu; here its two gradients; dgate may be gate, dup may be up. */
 int kn_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
                   struct kn_at gate, struct kn_at up, size_t n);

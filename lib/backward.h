@@ -4,41 +4,67 @@
  * The base is frozen; gradients of the adapters are added to lora->g.  The head runs on the rows
  * that have a label, a slice at a time, so the logits of a batch never exist at once.  Per layer
  * the activations are kept, or with `recompute` the layer's input alone, and the layer runs again
- * in the backward. */
+ * in the backward.  With `mixed`, products have bf16 operands and f32 sums (KN_MIXED of train.h). */
 #ifndef BACKWARD_H
 #define BACKWARD_H
 #include "lora.h"
 #include "model.h"
 
 struct backward_acts {                       /* of one layer; (rows, ...) */
-    struct kn_at h1, rstd1;                  /* n_embd, 1: norm before attention */
+    struct kn_at h1, rstd1;                  /* n_embd, 1: norm before attention; h1 not if mixed */
     struct kn_at q_raw, k_raw, rstdq, rstdk; /* before QK-norm (absent without) */
     struct kn_at q, k, v;                    /* n_head*hd, n_head_kv*hd x2 */
     struct kn_at att, lse;                   /* n_head*hd, n_head */
-    struct kn_at mid, h2, rstd2;             /* n_embd, n_embd, 1 */
-    struct kn_at gate, up, act;              /* n_ff */
+    struct kn_at mid, h2, rstd2;             /* n_embd, n_embd (not if mixed), 1 */
+    struct kn_at gate, up, act;              /* n_ff; act not if mixed */
     struct kn_at z[LORA_WHICH];              /* rank: the adapters' A x */
 };
+/* Where the time of a pass goes: of the seconds per part, what returns with its work done. */
+#define BACKWARD_PARTS(X)                                                                          \
+    X(EMBED, "embedding")                                                                          \
+    X(QKV, "q, k, v")                                                                              \
+    X(ROPE, "RoPE")                                                                                \
+    X(ATTN, "attention")                                                                           \
+    X(OUT, "o")                                                                                    \
+    X(FFN_IN, "gate, up")                                                                          \
+    X(FFN_OUT, "down")                                                                             \
+    X(HEAD, "head")                                                                                \
+    X(LOSS, "loss")                                                                                \
+    X(OUT_BWD, "o, backward")                                                                      \
+    X(ATTN_BWD, "attention, backward")                                                             \
+    X(QKV_BWD, "q, k, v, backward")                                                                \
+    X(FFN_IN_BWD, "gate, up, backward")                                                            \
+    X(FFN_OUT_BWD, "down, backward")
+enum backward_part {
+#define X(id, name) BACKWARD_##id,
+    BACKWARD_PARTS(X)
+#undef X
+        BACKWARD_N_PART
+};
+extern const char *const backward_parts[BACKWARD_N_PART];
+
 struct backward {
     const struct model *m;
     struct lora *l;
-    int max_rows, n_slot;               /* n_slot 1: recompute */
+    int max_rows, n_slot, mixed;        /* n_slot 1: recompute */
+    int head_rows;                      /* of a slice of the head */
     struct kn_at mem;                   /* the allocation behind everything */
     struct kn_at ids, doc, label, pick; /* (max_rows) int32 */
     struct kn_at *x;            /* (n_layer + 1) of (max_rows, n_embd): the residual stream */
     struct backward_acts *slot; /* (n_slot) */
     struct kn_at dx, dh, dq, dk, dv, dff, dz, wide; /* gradients and scratch */
     struct kn_at hx, hn, rstd, logits,
-        loss;             /* the head: picked rows; logits (BACKWARD_HEAD, n_vocab) */
+        loss;             /* the head: picked rows; logits (head_rows, n_vocab) */
     uint64_t dropout_key; /* of this pass; set by the caller when dropout > 0 */
     int32_t *host;        /* (max_rows) labels picked, then their rows */
     float *host_loss;
+    double seconds[BACKWARD_N_PART];
 };
-enum { BACKWARD_HEAD = 256 }; /* rows of a slice of the head */
 
-size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute);
+size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute,
+                      int mixed);
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
-                 int recompute, struct err *e);
+                 int recompute, int mixed, struct err *e);
 void backward_free(struct backward *b);
 /* One pass over n rows: ids, doc (first row of t's document), label (-1 = no loss).  *loss += the
  * sum of -log p(label) in double; with grad, scale * dLoss/dadapter is added to lora->g.  lora may

@@ -16,7 +16,7 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
     t->order = malloc((size_t)d->n * sizeof *t->order);
     if (!t->order)
         return err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
-    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, e);
+    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
     if (rc)
         trainer_free(t);
     return rc;
@@ -93,6 +93,8 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
     double dropout = t->lora->c.dropout, sum = 0;
     long rows = 0;
     int rc = all ? 0 : err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
+    double seconds[BACKWARD_N_PART]; /* of training alone */
+    memcpy(seconds, t->back.seconds, sizeof seconds);
     for (int i = 0; all && i < d->n; i++)
         all[i] = (uint32_t)i;
     *loss_tokens = 0;
@@ -102,6 +104,7 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
         rc = pass(t, d, all + i, d->n - i < SLICE ? d->n - i : SLICE, 0, 0, &sum, &rows,
                   loss_tokens, e);
     t->lora->c.dropout = dropout;
+    memcpy(t->back.seconds, seconds, sizeof seconds);
     *loss = sum / (double)*loss_tokens;
     free(all);
     return rc;

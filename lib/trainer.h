@@ -11,7 +11,7 @@
 #include "optim.h"
 
 struct trainer_conf {
-    int batch, accum, epochs, max_rows, recompute;
+    int batch, accum, epochs, max_rows, recompute, mixed; /* mixed: see backward.h */
     uint64_t seed;
     double max_loss; /* a step's loss above it is divergence; 0 = only NaN and infinity are */
 };

@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 static struct {
-    const char *data, *val, *out, *targets, *schedule, *metrics, *device;
+    const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack;
     double alpha, dropout, lr, warmup, weight_decay, clip, max_loss;
     int rslora, recompute;
 } o = {.targets = "all",
        .schedule = "cosine",
        .device = "cpu",
+       .precision = "f32",
        .rank = 16,
        .epochs = 1,
        .batch = 8,
@@ -61,7 +62,8 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "max-loss", &o.max_loss, "F", "a step's loss above it is an error; 0 = any is fine", 0, 1e9),
     CLI_INT(0, "pack", &o.pack, "N", "rows of a pass: memory against speed", 1, 1 << 20),
     CLI_FLAG(0, "recompute", &o.recompute, "keep one layer's activations and run layers twice"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of products; sums are f32"),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:amx, cpu:avx512, cpu:avx2, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -105,11 +107,12 @@ static int run_key(struct run *r, const char *base, struct err *e)
         return err_set(e, ERR_NOMEM, "%s", base);
     hash_sha256_add(&h, meta, strlen(meta));
     free(meta);
-    snprintf(text, sizeof text,
-             "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld",
-             r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
-             r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
-             o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack);
+    snprintf(
+        text, sizeof text,
+        "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld %s",
+        r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
+        r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule, o.weight_decay,
+        o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision);
     hash_sha256_add(&h, text, strlen(text));
     add_samples(&h, &r->data);
     add_samples(&h, &r->val);
@@ -164,17 +167,35 @@ static int step_metric(struct run *r, const struct trainer_step *s, struct err *
     return metric(r, e);
 }
 
+/* With --verbose: where the time went. */
+static void parts(const struct run *r, double seconds, double tokens)
+{
+    const struct backward *b = &r->trainer.back;
+    double left = seconds;
+    if (!cli_verbose || tokens <= 0)
+        return;
+    for (int i = 0; i <= BACKWARD_N_PART; i++) {
+        double s = i < BACKWARD_N_PART ? b->seconds[i] : left;
+        left -= s;
+        cli_warn("%6.2f s %5.1f %% %6.2f us a token  %s", s, 100 * s / seconds, 1e6 * s / tokens,
+                 i < BACKWARD_N_PART ? backward_parts[i] : "optimizer, data and the rest");
+    }
+    cli_warn("%.0f tokens in %.2f s, %.0f tokens/s", tokens, seconds, tokens / seconds);
+}
+
 static int train(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
     struct cli_progress progress = {.what = "apr-lora", .unit = "tokens"};
     struct trainer_step s;
-    double tokens = 0;
+    double tokens = 0, seconds = 0;
     int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0;
     char now[80];
     for (long i = r->step + 1; rc == 0 && i <= t->total; i++) {
+        double begin = cli_now();
         if ((rc = trainer_run(t, i, &s, e)) || (rc = step_metric(r, &s, e)))
             break;
+        seconds += cli_now() - begin;
         tokens += (double)s.tokens;
         progress.total = tokens / (double)(i - r->step) * (double)(t->total - r->step);
         snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", i, t->total, s.loss);
@@ -185,6 +206,8 @@ static int train(struct run *r, struct err *e)
             rc = ckpt_save(r->ckpt, r->key, &r->lora, i, e);
     }
     cli_progress_end(&progress, tokens, NULL);
+    if (rc == 0)
+        parts(r, seconds, tokens);
     return rc;
 }
 
@@ -207,12 +230,31 @@ static int resume(struct run *r, struct err *e)
     return 0;
 }
 
+/* For bf16 the weights are kept in both layouts that products want, if that takes at most half of the memory;
+ * else they are packed at every use, to the same bits. */
+static int weight_flags(const char *base, int mixed)
+{
+    struct apr a;
+    struct err e = {0};
+    size_t n = 0;
+    if (!mixed || apr_open(&a, base, &e))
+        return KN_W_TRAIN; /* model_load will say what is wrong */
+    for (int i = 0; i < a.n_tensor; i++)
+        if (a.tensor[i].ndim == 2)
+            n += a.tensor[i].dim[0] * a.tensor[i].dim[1];
+    apr_close(&a);
+    int fits = !model_room(base, 2 * 4 * n, &e);
+    if (!fits)
+        cli_warn("too little memory to keep the weights in bf16: slower");
+    return KN_W_TRAIN | (fits ? KN_W_MIXED : 0);
+}
+
 static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
 {
     struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
     struct optim opt = OPTIM_DEFAULT;
     long rows = o.pack > o.max_seq_len ? o.pack : o.max_seq_len;
-    int rc;
+    int rc, mixed = strcmp(o.precision, "bf16") == 0;
     c.rslora = o.rslora;
     opt.lr = o.lr;
     opt.warmup = o.warmup;
@@ -220,7 +262,7 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     opt.clip = o.clip;
     optim_schedule(o.schedule, &opt.schedule);
     if ((rc = lora_targets(o.targets, &c.targets, e)) ||
-        (rc = model_load(&r->model, base, dev, KN_W_TRAIN, 0, e)))
+        (rc = model_load(&r->model, base, dev, weight_flags(base, mixed), 0, e)))
         return rc;
     const struct model *m = &r->model;
     int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
@@ -230,12 +272,13 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     if (r->data.truncated || r->data.left_out)
         cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
                  r->data.truncated, len, r->data.left_out);
-    if ((rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)) ||
-        (rc =
-             model_room("activations", backward_bytes(&m->h, &r->lora, (int)rows, o.recompute), e)))
+    if ((rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)))
         return rc;
-    struct trainer_conf t = {(int)o.batch, (int)o.accum,     (int)o.epochs, (int)rows,
-                             o.recompute,  (uint64_t)o.seed, o.max_loss};
+    size_t bytes = backward_bytes(&m->h, &r->lora, (int)rows, o.recompute, mixed);
+    if ((rc = model_room("activations", bytes, e)))
+        return rc;
+    struct trainer_conf t = {(int)o.batch, (int)o.accum, (int)o.epochs,    (int)rows,
+                             o.recompute,  mixed,        (uint64_t)o.seed, o.max_loss};
     if ((rc = trainer_new(&r->trainer, &t, &opt, m, &r->lora, &r->data, e)))
         return rc;
     if (o.max_steps && o.max_steps < r->trainer.total)

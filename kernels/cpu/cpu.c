@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -81,14 +82,19 @@ static const struct path {
     {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model},
 };
 
+enum { LARGE_PAGE = 2 << 20 }; /* bytes of a large page */
+
 static void *zeroed(size_t bytes)
 {
-    if (bytes > SIZE_MAX - 64)
+    if (bytes > SIZE_MAX - LARGE_PAGE)
         return NULL;
-    size_t whole = (bytes / 64 + 1) * 64;
-    void *p = aligned_alloc(64, whole);
+    const size_t page = bytes < LARGE_PAGE ? 64 : LARGE_PAGE; /* training reads columns of many rows */
+    size_t whole = (bytes / page + 1) * page;
+    void *p = aligned_alloc(page, whole);
+    if (p && page == LARGE_PAGE)
+        madvise(p, whole, MADV_HUGEPAGE); /* a wish */
     if (p)
-        memset(p, 0, whole);
+        memset(p, 0, (bytes / 64 + 1) * 64);
     return p;
 }
 

@@ -56,7 +56,9 @@ struct cpu_weight {
     int packed_type;  /* of packed: a quantized type, or a float type where products follow R2 */
     const uint8_t *packed; /* panels of 16 rows; NULL without KN_W_INFER and KN_W_FLOAT */
     size_t panel_bytes;
-    struct slab *slab; /* that holds packed; NULL: it is the caller's */
+    struct slab *slab;  /* that holds packed; NULL: it is the caller's */
+    uint16_t *tiles[2]; /* with KN_W_MIXED: bf16 tiles for forward and backward (train_bf16.h) */
+    struct slab *tiles_slab[2];
 };
 /* 32 or 256 if products quantize the activations, 0 for R2 */
 static inline int cpu_act_block(const struct cpu_weight *w)

@@ -3,6 +3,7 @@
 #ifndef CPU_TRAIN_H
 #define CPU_TRAIN_H
 #include "cpu/cpu.h"
+#include "cpu/train_bf16.h"
 #include "cpu/train_gemm.h"
 #include "train.h"
 
@@ -20,19 +21,21 @@ struct train_isa {
     const struct train_gemm_isa *gemm;
     const struct train_attn_isa *attn;
     const struct train_rows_isa *rows;
+    const struct train16_isa *b16;
+    train16_product *product; /* b16's, or AMX's */
 };
 const struct train_isa *train_isa(const struct kn_dev *d);
-/* At least n floats of scratch that live as long as the process; NULL if out of memory. Slot 0
- * holds panels of A, 1 panels of B, 2 the threads' own memory. */
-float *train_scratch(int slot, size_t n);
-
-/* Attention of one document and one KV head; see train_attn.simd.c. */
-struct attn_job {
-    const float *q, *k, *v, *dy, *y;
-    float *out, *lse, *dq, *dk, *dv;
-    const struct kn_attn *a;
-    int from, to, kv_head; /* rows of the document */
+/* At least n floats of scratch that live as long as the process; NULL if out of memory. */
+enum train_slot {
+    TRAIN_A, /* panels of f32 products */
+    TRAIN_B,
+    TRAIN_OWN,    /* of each thread */
+    TRAIN_SHARED, /* tiles of a group */
+    TRAIN_SLOTS
 };
+float *train_scratch(enum train_slot slot, size_t n);
+
+/* Attention in f32; see train_attn.simd.c. */
 struct train_attn_isa {
     size_t (*scratch)(int head_dim, int len); /* floats */
     void (*forward)(const struct attn_job *j, float *scratch);
@@ -50,6 +53,15 @@ struct train_rows_isa {
                        size_t n);
     float (*xent)(float *z, int label, float scale, int n, int want_grad);
     void (*axpy)(float *y, const float *x, float alpha, size_t n);
+    void (*rope)(float *x, const float *cs, int n_head, int head_dim, int rope_dim, int pairs,
+                 int sign);
+    /* y += bias, then += x; either may be NULL */
+    void (*add)(float *y, const float *bias, const float *x, int n);
+    /* y = x r w, as norm does */
+    void (*scale)(float *y, const float *x, const float *w, float r, int n);
+    /* silu as g (1 / (1 + exp(-g))): h = silu(g) u; and its gradients in place of g, u, and h of dh */
+    void (*swiglu)(float *h, const float *g, const float *u, size_t n);
+    void (*swiglu_bwd_h)(float *g, float *u, float *dh, size_t n);
     void (*adamw)(float *w, const float *g, float *m, float *v, size_t n, const float *c);
 };
 extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512,
@@ -65,8 +77,10 @@ int cpu_train_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x,
 int cpu_train_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
                               const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r,
                               int m, int flags);
+/* bf16 tiles of a weight's rows, both ways */
+int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w);
+int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
+int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                    int m, int n, int k, int flags);
-int cpu_train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids,
-                    int m);
 #endif

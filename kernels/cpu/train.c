@@ -4,38 +4,50 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 const struct train_isa *train_isa(const struct kn_dev *d)
 {
-    static const struct train_isa generic = {&train_gemm_generic, &train_attn_generic,
-                                             &train_rows_generic};
+#define BUILD(isa, product)                                                                        \
+    {                                                                                              \
+        &train_gemm_##isa, &train_attn_##isa, &train_rows_##isa, &train16_##isa, product           \
+    }
+    static const struct {
+        const char *name;
+        struct train_isa isa;
+    } builds[] = {
 #ifdef __x86_64__
-    static const struct train_isa avx2 = {&train_gemm_avx2, &train_attn_avx2, &train_rows_avx2};
-    static const struct train_isa avx512 = {&train_gemm_avx512, &train_attn_avx512,
-                                            &train_rows_avx512};
-    if (strstr(d->name, "avx512"))
-        return &avx512;
-    if (strstr(d->name, "avx")) /* avx2, avxvnni */
-        return &avx2;
+        {"cpu:amx", BUILD(avx512, train16_product_tile_amx)},
+        {"cpu:avx512", BUILD(avx512, train16_product_avx512)},
+        {"cpu:avxvnni", BUILD(avx2, train16_product_avx2)},
+        {"cpu:avx2", BUILD(avx2, train16_product_avx2)},
 #elif defined(__aarch64__)
-    static const struct train_isa neon = {&train_gemm_neon, &train_attn_neon, &train_rows_neon};
-    if (strstr(d->name, "neon"))
-        return &neon;
+        {"cpu:neon_i8mm", BUILD(neon, train16_product_neon)},
+        {"cpu:neon", BUILD(neon, train16_product_neon)},
 #endif
-    (void)d;
-    return &generic;
+        {"cpu:amx-model", BUILD(generic, train16_product_tile_model)},
+        {"cpu:generic", BUILD(generic, train16_product_generic)},
+    };
+    size_t n = sizeof builds / sizeof *builds, i = 0;
+    while (i + 1 < n && strcmp(d->name, builds[i].name))
+        i++;
+    return &builds[i].isa;
 }
 
-float *train_scratch(int slot, size_t n)
+float *train_scratch(enum train_slot slot, size_t n)
 {
     static _Thread_local struct {
         float *p;
         size_t n;
-    } slots[4];
+    } slots[TRAIN_SLOTS];
     if (slots[slot].n < n) {
         free(slots[slot].p);
         slots[slot].n = 0;
-        slots[slot].p = aligned_alloc(64, (n + 15) / 16 * 64);
+        size_t bytes = (n + 15) / 16 * 64, page = 2 << 20;
+        if (bytes < page)
+            slots[slot].p = aligned_alloc(64, bytes);
+        else if ((slots[slot].p = aligned_alloc(page, (bytes + page - 1) / page * page)))
+            madvise(slots[slot].p, bytes, MADV_HUGEPAGE); /* a wish */
         if (slots[slot].p)
             slots[slot].n = n;
     }
@@ -53,9 +65,8 @@ struct rows {
     float k, c[10];
     uint64_t seed, counter;
     size_t all; /* elements, where rows are slices of SLICE */
-    const struct kn_attn *attn;
+    const struct kn_weight *w;
     int n_head, head_dim, rope_dim, pairs, sign;
-    int failed;
 };
 enum { SLICE = 4096 };
 
@@ -150,18 +161,10 @@ static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, st
 
 static void rope_rows(const struct rows *r, int from, int to)
 {
-    int half = r->rope_dim / 2;
-    for (int i = from; i < to; i++) {
-        const float *cs = r->x + (size_t)(i - r->id[i]) * r->rope_dim;
-        float *x = r->y + (size_t)i * r->n_head * r->head_dim;
-        for (int h = 0; h < r->n_head; h++, x += r->head_dim)
-            for (int k = 0; k < half; k++) {
-                float *u = r->pairs ? x + 2 * k : x + k, *v = r->pairs ? u + 1 : u + half;
-                float c = cs[k], s = (float)r->sign * cs[half + k], a = *u, b = *v;
-                *u = a * c - b * s;
-                *v = b * c + a * s;
-            }
-    }
+    for (int i = from; i < to; i++)
+        r->isa->rope(r->y + (size_t)i * (size_t)r->n_head * (size_t)r->head_dim,
+                     r->x + (size_t)(i - r->id[i]) * (size_t)r->rope_dim, r->n_head, r->head_dim,
+                     r->rope_dim, r->pairs, r->sign);
 }
 
 static int train_rope(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_at doc, int t,
@@ -279,6 +282,21 @@ static void put_rows(const struct rows *r, int from, int to)
                (size_t)r->n * sizeof *r->y);
 }
 
+static void embed_rows(const struct rows *r, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        train_weight(r->w, r->id[i], 0, r->n, r->y + (size_t)i * (size_t)r->n);
+}
+
+static int train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w,
+                       struct kn_at ids, int m)
+{
+    struct rows r = {.fn = embed_rows, .m = m, .n = w->k, .w = w};
+    r.y = cpu_f32(y);
+    r.id = train_i32(ids);
+    return rows_run(d, &r, 16);
+}
+
 static int train_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
                           int n)
 {
@@ -339,32 +357,35 @@ static int train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct 
     return rows_run(d, &r, 1);
 }
 
-/* Attention: one chunk is one document and one KV head. */
+/* Attention: one chunk is one document and one KV head, in f32 or in bf16. */
 struct docs {
-    const struct train_attn_isa *isa;
+    const struct train_isa *isa;
     struct attn_job job;
     const int32_t *start; /* first row of each document, then t */
-    float *own;
+    char *own;
     size_t own_size;
-    int n_head_kv, backward;
+    int n_head_kv, backward, mixed;
 };
 
 static void docs_chunk(void *ctx, int phase, int chunk, int thread)
 {
     const struct docs *x = ctx;
     struct attn_job j = x->job;
-    float *own = x->own + (size_t)thread * x->own_size;
+    char *own = x->own + (size_t)thread * x->own_size;
     (void)phase;
     j.from = x->start[chunk / x->n_head_kv];
     j.to = x->start[chunk / x->n_head_kv + 1];
     j.kv_head = chunk % x->n_head_kv;
-    (x->backward ? x->isa->backward : x->isa->forward)(&j, own);
+    if (x->mixed)
+        (x->backward ? x->isa->b16->attn_bwd : x->isa->b16->attn)(&j, x->isa->product, own);
+    else
+        (x->backward ? x->isa->attn->backward : x->isa->attn->forward)(&j, (float *)(void *)own);
 }
 
 static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
 {
     int32_t *start = malloc(((size_t)t + 1) * sizeof *start);
-    int n = 0, longest = 0;
+    int n = 0, longest = 0, hd = x->job.a->head_dim;
     if (!start)
         return KN_ENOMEM;
     for (int i = 0; i < t; i++)
@@ -373,11 +394,13 @@ static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
     start[n] = t;
     for (int i = 0; i < n; i++)
         longest = start[i + 1] - start[i] > longest ? start[i + 1] - start[i] : longest;
-    x->isa = train_isa(d)->attn;
+    x->isa = train_isa(d);
     x->start = start;
     x->n_head_kv = x->job.a->n_head_kv;
-    x->own_size = (x->isa->scratch(x->job.a->head_dim, longest) + 15) / 16 * 16;
-    x->own = train_scratch(2, x->own_size * (size_t)d->n_threads);
+    size_t bytes = x->mixed ? x->isa->b16->attn_scratch(hd, longest)
+                            : x->isa->attn->scratch(hd, longest) * sizeof(float);
+    x->own_size = (bytes + 63) / 64 * 64;
+    x->own = (char *)train_scratch(TRAIN_OWN, x->own_size / sizeof(float) * (size_t)d->n_threads);
     int n_chunk = n * x->n_head_kv;
     if (x->own)
         pool_run(cpu_dev(d)->pool, docs_chunk, x, &n_chunk, 1);
@@ -387,21 +410,22 @@ static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
 
 static int train_attn(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q,
                       struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
-                      int t)
+                      int t, int flags)
 {
     struct docs x = {.job = {.q = cpu_f32(q),
                              .k = cpu_f32(k),
                              .v = cpu_f32(v),
                              .out = cpu_f32(y),
                              .lse = cpu_f32(lse),
-                             .a = a}};
+                             .a = a},
+                     .mixed = flags & KN_MIXED};
     return docs_run(d, &x, train_i32(doc), t);
 }
 
 static int train_attn_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
                           struct kn_at dy, struct kn_at y, struct kn_at lse, struct kn_at q,
                           struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a,
-                          int t)
+                          int t, int flags)
 {
     struct docs x = {.job = {.q = cpu_f32(q),
                              .k = cpu_f32(k),
@@ -413,7 +437,8 @@ static int train_attn_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, st
                              .dk = cpu_f32(dk),
                              .dv = cpu_f32(dv),
                              .a = a},
-                     .backward = 1};
+                     .backward = 1,
+                     .mixed = flags & KN_MIXED};
     return docs_run(d, &x, train_i32(doc), t);
 }
 
@@ -422,6 +447,8 @@ const struct kn_train_ops kn_cpu_train = {
     .linear_bwd = cpu_train_linear_bwd,
     .linear_lora = cpu_train_linear_lora,
     .linear_lora_bwd = cpu_train_linear_lora_bwd,
+    .group = cpu_train_group,
+    .group_bwd = cpu_train_group_bwd,
     .gemm = cpu_train_gemm,
     .norm = train_norm,
     .norm_bwd = train_norm_bwd,
@@ -430,7 +457,7 @@ const struct kn_train_ops kn_cpu_train = {
     .attn_bwd = train_attn_bwd,
     .swiglu_bwd = train_swiglu_bwd,
     .xent = train_xent,
-    .embed = cpu_train_embed,
+    .embed = train_embed,
     .fill = train_fill,
     .axpy = train_axpy,
     .dropout = train_dropout,

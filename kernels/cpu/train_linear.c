@@ -190,9 +190,9 @@ static int train_gemm_run(struct kn_dev *d, struct train_gemm *g)
     /* a thread packs 16 rows of k or one of n, then sums a block */
     size_t rows = 16 * (size_t)k, sum = (size_t)isa->row_panels * isa->mr * g->col_panels * g->nr;
     g->own_size = (rows > sum ? rows : sum) + (size_t)max_n;
-    g->own = train_scratch(2, g->own_size * (size_t)d->n_threads);
-    float *edge = train_scratch(0, (size_t)isa->mr * k);
-    float *pb = train_scratch(1, (size_t)j_panels * g->nr * k);
+    g->own = train_scratch(TRAIN_OWN, g->own_size * (size_t)d->n_threads);
+    float *edge = train_scratch(TRAIN_A, (size_t)isa->mr * k);
+    float *pb = train_scratch(TRAIN_B, (size_t)j_panels * g->nr * k);
     if (!g->own || !edge || !pb)
         return KN_ENOMEM;
     g->p[0].edge = edge;
@@ -313,15 +313,4 @@ int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_a
         g.swapped = 1;
     }
     return train_gemm_run(d, &g);
-}
-
-int cpu_train_embed(struct kn_dev *d, struct kn_at y_at, const struct kn_weight *w,
-                    struct kn_at ids_at, int m)
-{
-    (void)d;
-    float *y = cpu_f32(y_at);
-    const int32_t *ids = train_i32(ids_at);
-    for (int i = 0; i < m; i++)
-        train_weight(w, ids[i], 0, w->k, y + (size_t)i * w->k);
-    return 0;
 }

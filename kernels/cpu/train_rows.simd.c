@@ -89,17 +89,104 @@ static void axpy(float *y, const float *x, float alpha, size_t n)
         y[i] = fmaf(alpha, x[i], y[i]);
 }
 
+static vf root(vf x)
+{
+#if defined ISA_avx512
+    return _mm512_sqrt_ps(x);
+#elif defined ISA_avx2
+    return (vf){_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)};
+#else
+    float lane[16];
+    vf_store(lane, x);
+    for (int i = 0; i < 16; i++)
+        lane[i] = sqrtf(lane[i]);
+    return vf_load(lane);
+#endif
+}
+
 /* c: lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, lr * decay, gradient scale, 1 / (1 - beta1^t),
  * 1 / (1 - beta2^t) */
 static void adamw(float *w, const float *g, float *m, float *v, size_t n, const float *c)
 {
-    for (size_t i = 0; i < n; i++) {
-        float gi = g[i] * c[7];
-        m[i] = fmaf(c[1], m[i], c[2] * gi);
-        v[i] = fmaf(c[3], v[i], c[4] * gi * gi);
-        float step = m[i] * c[8] / (sqrtf(v[i] * c[9]) + c[5]);
-        w[i] = w[i] - c[6] * w[i] - c[0] * step;
+    for (size_t i = 0; i < n; i += 16) {
+        int k = n - i < 16 ? (int)(n - i) : 16;
+        vf gi = vf_mul(vf_load_n(g + i, k), vf_set1(c[7])), wi = vf_load_n(w + i, k);
+        vf mi = vf_fma(vf_set1(c[1]), vf_load_n(m + i, k), vf_mul(vf_set1(c[2]), gi));
+        vf va = vf_fma(vf_set1(c[3]), vf_load_n(v + i, k), vf_mul(vf_mul(vf_set1(c[4]), gi), gi));
+        vf d = vf_add(root(vf_mul(va, vf_set1(c[9]))), vf_set1(c[5]));
+        vf step = vf_div(vf_mul(mi, vf_set1(c[8])), d);
+        vf_store_n(m + i, mi, k);
+        vf_store_n(v + i, va, k);
+        wi = vf_sub(wi, vf_mul(vf_set1(c[6]), wi));
+        vf_store_n(w + i, vf_sub(wi, vf_mul(vf_set1(c[0]), step)), k);
     }
 }
 
-const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent, axpy, adamw};
+/* cs: cosines, then sines, of one position; no fma, as kn_rope */
+static void rope(float *x, const float *cs, int n_head, int head_dim, int rope_dim, int pairs,
+                 int sign)
+{
+    int half = rope_dim / 2;
+    for (int h = 0; h < n_head; h++, x += head_dim) {
+        int k = 0;
+        for (; !pairs && k + 16 <= half; k += 16) {
+            vf c = vf_load(cs + k), s = vf_mul(vf_set1((float)sign), vf_load(cs + half + k));
+            vf a = vf_load(x + k), b = vf_load(x + half + k);
+            vf_store(x + k, vf_sub(vf_mul(a, c), vf_mul(b, s)));
+            vf_store(x + half + k, vf_add(vf_mul(b, c), vf_mul(a, s)));
+        }
+        for (; k < half; k++) {
+            float *u = pairs ? x + 2 * k : x + k, *v = pairs ? u + 1 : u + half;
+            float c = cs[k], s = (float)sign * cs[half + k], a = *u, b = *v;
+            *u = a * c - b * s;
+            *v = b * c + a * s;
+        }
+    }
+}
+
+static void add(float *y, const float *bias, const float *x, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        vf v = vf_load_n(y + i, n - i);
+        if (bias)
+            v = vf_add(v, vf_load_n(bias + i, n - i));
+        if (x)
+            v = vf_add(v, vf_load_n(x + i, n - i));
+        vf_store_n(y + i, v, n - i);
+    }
+}
+
+static void scale(float *y, const float *x, const float *w, float r, int n)
+{
+    for (int i = 0; i < n; i += 16)
+        vf_store_n(y + i,
+                   vf_mul(vf_mul(vf_load_n(x + i, n - i), vf_set1(r)), vf_load_n(w + i, n - i)),
+                   n - i);
+}
+
+static void swiglu(float *h, const float *g, const float *u, size_t n)
+{
+    vf one = vf_set1(1);
+    for (size_t i = 0; i < n; i += 16) {
+        int m = n - i < 16 ? (int)(n - i) : 16;
+        vf gv = vf_load_n(g + i, m), s = vf_div(one, vf_add(one, vf_exp(vf_neg(gv))));
+        vf_store_n(h + i, vf_mul(vf_mul(gv, s), vf_load_n(u + i, m)), m);
+    }
+}
+
+static void swiglu_bwd_h(float *g, float *u, float *dh, size_t n)
+{
+    vf one = vf_set1(1);
+    for (size_t i = 0; i < n; i += 16) {
+        int m = n - i < 16 ? (int)(n - i) : 16;
+        vf gv = vf_load_n(g + i, m), d = vf_load_n(dh + i, m), uv = vf_load_n(u + i, m);
+        vf s = vf_div(one, vf_add(one, vf_exp(vf_neg(gv)))), silu = vf_mul(gv, s);
+        vf slope = vf_fma(silu, vf_sub(one, s), s); /* s (1 + g (1 - s)) */
+        vf_store_n(g + i, vf_mul(vf_mul(d, uv), slope), m);
+        vf_store_n(u + i, vf_mul(d, silu), m);
+        vf_store_n(dh + i, vf_mul(silu, uv), m);
+    }
+}
+
+const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent,         axpy, rope,
+                                              add,  scale,    swiglu,     swiglu_bwd_h, adamw};

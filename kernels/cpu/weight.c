@@ -1,13 +1,17 @@
 /* weight.c - weights of the CPU device: repacked into panels, or taken as a file holds them */
 #include "cpu.h"
+#include "cpu_train.h"
 
 #include <stdlib.h>
 
 void cpu_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
+    struct cpu_weight *c = (struct cpu_weight *)w;
     (void)d;
-    slab_drop(((struct cpu_weight *)w)->slab);
-    free(w);
+    slab_drop(c->slab);
+    slab_drop(c->tiles_slab[0]);
+    slab_drop(c->tiles_slab[1]);
+    free(c);
 }
 
 struct packing {
@@ -77,6 +81,10 @@ int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, i
         pool_run(c->pool, pack_chunk, &p, &p.n_chunk, 1);
     }
     *out = &w->w;
+    if (flags & KN_W_MIXED && cpu_train_tiles(d, w)) {
+        cpu_weight_free(d, &w->w);
+        return KN_ENOMEM;
+    }
     return KN_OK;
 }
 

@@ -38,9 +38,13 @@ int ref_train_adamw(struct kn_dev *d, struct kn_at w_at, struct kn_at g_at, stru
                     struct kn_at v_at, size_t n, const struct kn_adamw *h);
 int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, struct kn_at q_at,
                    struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
-                   const struct kn_attn *a, int t);
+                   const struct kn_attn *a, int t, int flags);
 int ref_train_attn_bwd(struct kn_dev *d, struct kn_at dq_at, struct kn_at dk_at, struct kn_at dv_at,
                        struct kn_at dy_at, struct kn_at y_at, struct kn_at lse_at,
                        struct kn_at q_at, struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
-                       const struct kn_attn *a, int t);
+                       const struct kn_attn *a, int t, int flags);
+/* x as an operand of KN_MIXED */
+double ref_bf16(float x);
+int ref_train_group(struct kn_dev *d, const struct kn_group *g, int m);
+int ref_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 #endif

@@ -4,6 +4,8 @@
 const struct kn_train_ops kn_ref_train = {
     .linear = ref_train_linear,
     .linear_bwd = ref_train_linear_bwd,
+    .group = ref_train_group,
+    .group_bwd = ref_train_group_bwd,
     .gemm = ref_train_gemm,
     .norm = ref_train_norm,
     .norm_bwd = ref_train_norm_bwd,

@@ -1,22 +1,30 @@
 /* train_attn - causal attention inside packed documents, forward and backward, row by row
  *
+ * With KN_MIXED the operands of products are rounded to bf16: scale q, k, v, dy, p, ds.
  * p_j = exp(scale q . k_j - lse), y = sum p_j v_j.  Backward: dv_j += p_j dy;
  * ds_j = p_j (dy . v_j - dy . y);  dq += scale ds_j k_j;  dk_j += scale ds_j q. */
 #include "ref/ref_train.h"
 #include <math.h>
 #include <stdlib.h>
 
-static double dot(const float *a, const float *b, int n)
+/* An operand of a product */
+static double op(double x, int flags)
+{
+    return flags & KN_MIXED ? ref_bf16((float)x) : x;
+}
+
+/* (times a) . b */
+static double dot(const float *a, const float *b, int n, float times, int flags)
 {
     double s = 0;
     for (int i = 0; i < n; i++)
-        s += (double)a[i] * b[i];
+        s += op((double)times * a[i], flags) * op(b[i], flags);
     return s;
 }
 
 int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, struct kn_at q_at,
                    struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
-                   const struct kn_attn *a, int t)
+                   const struct kn_attn *a, int t, int flags)
 {
     float *y = ref_f32(d, y_at), *lse = ref_f32(d, lse_at);
     const float *q = ref_f32(d, q_at), *k = ref_f32(d, k_at), *v = ref_f32(d, v_at);
@@ -31,7 +39,7 @@ int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, str
             size_t row = (size_t)i * a->n_head + h, at = (size_t)(h / group) * hd;
             double max = -INFINITY, sum = 0;
             for (int j = doc[i]; j <= i; j++) {
-                s[j] = a->scale * dot(q + row * hd, k + j * kv + at, hd);
+                s[j] = dot(q + row * hd, k + j * kv + at, hd, a->scale, flags);
                 max = s[j] > max ? s[j] : max;
             }
             for (int c = 0; c < hd; c++)
@@ -40,7 +48,7 @@ int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, str
                 double p = exp(s[j] - max);
                 sum += p;
                 for (int c = 0; c < hd; c++)
-                    o[c] += p * v[j * kv + at + c];
+                    o[c] += op(p, flags) * op(v[j * kv + at + c], flags);
             }
             for (int c = 0; c < hd; c++)
                 y[row * hd + c] = (float)(o[c] / sum);
@@ -53,7 +61,7 @@ int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, str
 int ref_train_attn_bwd(struct kn_dev *d, struct kn_at dq_at, struct kn_at dk_at, struct kn_at dv_at,
                        struct kn_at dy_at, struct kn_at y_at, struct kn_at lse_at,
                        struct kn_at q_at, struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
-                       const struct kn_attn *a, int t)
+                       const struct kn_attn *a, int t, int flags)
 {
     float *dq = ref_f32(d, dq_at), *dk = ref_f32(d, dk_at), *dv = ref_f32(d, dv_at);
     const float *dy = ref_f32(d, dy_at), *y = ref_f32(d, y_at), *lse = ref_f32(d, lse_at);
@@ -68,17 +76,17 @@ int ref_train_attn_bwd(struct kn_dev *d, struct kn_at dq_at, struct kn_at dk_at,
         for (int h = 0; h < a->n_head; h++) {
             size_t row = (size_t)i * a->n_head + h, at = (size_t)(h / group) * hd;
             const float *qi = q + row * hd, *gi = dy + row * hd;
-            double gy = dot(gi, y + row * hd, hd);
+            double gy = dot(gi, y + row * hd, hd, 1, 0);
             for (int c = 0; c < hd; c++)
                 sq[c] = 0;
             for (int j = doc[i]; j <= i; j++) {
                 size_t o = j * kv + at;
-                double p = exp(a->scale * dot(qi, k + o, hd) - lse[row]);
-                double ds = a->scale * p * (dot(gi, v + o, hd) - gy);
+                double p = exp(dot(qi, k + o, hd, a->scale, flags) - lse[row]);
+                double ds = p * (dot(gi, v + o, hd, 1, flags) - gy);
                 for (int c = 0; c < hd; c++) {
-                    sv[o + c] += p * gi[c];
-                    sq[c] += ds * k[o + c];
-                    sk[o + c] += ds * qi[c];
+                    sv[o + c] += op(p, flags) * op(gi[c], flags);
+                    sq[c] += a->scale * op(ds, flags) * op(k[o + c], flags);
+                    sk[o + c] += op(ds, flags) * op((double)a->scale * qi[c], flags);
                 }
             }
             for (int c = 0; c < hd; c++)

@@ -37,6 +37,34 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     run -1 cmp -s a/adapter_model.safetensors b/adapter_model.safetensors
 }
 
+@test "bf16: the same bytes on every path and for any number of threads, losses within 1 % of f32" {
+    opts=(--data d.jsonl --lr 1e-2 --batch 4 --epochs 2)
+    "$x" -q m.apr "${opts[@]}" -o f --metrics f.jsonl
+    "$x" -q m.apr "${opts[@]}" -o a --precision bf16 --metrics a.jsonl
+    run -1 cmp -s f/adapter_model.safetensors a/adapter_model.safetensors
+    [ "$(losses f.jsonl | wc -l)" = 20 ]
+    jq -se --slurpfile z a.jsonl '[., $z] | transpose | all((.[0].loss - .[1].loss | fabs) < 0.01 * .[0].loss)' f.jsonl
+    for o in "--threads 1" "--threads 3 --recompute" "--device cpu:generic" "--device cpu:avx2" "--device cpu:avx512" "--device cpu:amx" "--device cpu:amx-model"; do
+        # shellcheck disable=SC2086
+        run --separate-stderr "$x" -q m.apr "${opts[@]}" -o b --precision bf16 $o
+        [ "$status" = 69 ] && [[ "$o" == *avx* || "$o" == *amx ]] && continue # not a path of this machine
+        [ "$status" = 0 ]
+        cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    done
+}
+
+@test "a checkpoint of another precision is passed over" {
+    "$x" -q m.apr --data d.jsonl -o a --batch 2 --save-every 2 &
+    pid=$!
+    while [ ! -e a.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
+    kill -9 $pid || true
+    wait $pid || true
+    if [ -e a.ckpt ]; then
+        run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a --batch 2 --save-every 2 --precision bf16
+        [[ "$stderr" != *"going on"* ]]
+    fi
+}
+
 @test "a batch of 8 is 8 batches of 1, in a short last step too; packing changes rounding alone" {
     "$x" -q m.apr --data d.jsonl -o a --batch 12 --metrics a.jsonl
     "$x" -q m.apr --data d.jsonl -o b --batch 1 --accum 12 --metrics b.jsonl

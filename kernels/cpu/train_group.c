@@ -1,0 +1,616 @@
+/* train_group - a group of linear layers with adapters in bf16 tiles (T1, T2 of train.h), forward and back
+ *
+ * Three phases of one job.  The factors (and weights that are not kept as tiles) become tiles of B.  Then
+ * blocks of rows, each by one thread from the input's transformation to what follows the products, while
+ * the rows are in its cache.  In the backward then the factors' gradients, 64 columns at a time. */
+#include "cpu/cpu_train.h"
+#include "philox.h"
+#include <string.h>
+
+enum { COLS = 64, TOKENS = 512 }; /* of a task of the third phase: columns, rows packed at once */
+enum {
+    BLOCK_BYTES = 768 << 10
+}; /* of packed input of a block: it shares the L2 cache with weights */
+enum { LEAST_ROWS = 64, MOST_ROWS = 320 };
+
+struct lin16 {
+    const struct kn_lin *l;
+    const uint16_t *w;  /* tiles of B of the weight, either way */
+    uint16_t *pack;     /* where they are to be made first, or NULL */
+    uint16_t *a, *b;    /* of the factors, either way */
+    uint16_t *zt, *dzt; /* backward: tiles of A of z^T and dz^T */
+    int n, kt, adapter; /* outputs; tiles along them; has an adapter */
+};
+struct group16 {
+    const struct kn_group *g;
+    const struct train16_isa *isa;
+    const struct train_rows_isa *rows;
+    train16_product *product;
+    struct lin16 lin[KN_GROUP];
+    int m, backward, wanted;
+    int kt, rt, rn, tt;          /* tiles along k; along r as k, as columns; along all rows */
+    int block, n_block;          /* rows of a block */
+    int first[3 * KN_GROUP + 1]; /* first chunk of each packing job */
+    struct lin16 *ad[KN_GROUP];  /* those with an adapter */
+    int n_ad;
+    int n_da, n_db[KN_GROUP]; /* tasks of the third phase */
+    float *dx, *dh;
+    char *own;
+    size_t own_bytes, own_a, own_a2, own_tile, own_f, own_f2; /* places in a thread's scratch */
+};
+
+static int tiles(int n)
+{
+    return train16_up(n, T16_K) / T16_K;
+}
+static int panels(int n)
+{
+    return train16_up(n, T16_N) / T16_N;
+}
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+static float *at_f32(struct kn_at a, size_t i)
+{
+    float *p = cpu_f32(a);
+    return p ? p + i : NULL;
+}
+
+/* ---- tiles of B ---- */
+
+/* Sixteen rows of a weight as a panel of columns: y = x w^T. own: 16 k floats, k values. */
+static void pack_forward(const struct train16_isa *isa, const struct kn_weight *w, int panel,
+                         float *own, uint16_t *to)
+{
+    int n = least(16, w->n - 16 * panel), kt = tiles(w->k);
+    uint16_t *a = (uint16_t *)(void *)(own + 16 * (size_t)w->k);
+    for (int i = 0; i < n; i++)
+        train_weight(w, 16 * panel + i, 0, w->k, own + (size_t)i * (size_t)w->k);
+    isa->rows(a, own, (size_t)w->k, n, w->k, 1);
+    isa->turn(to + (size_t)panel * (size_t)kt * T16, a, kt);
+}
+
+/* Thirty-two rows of a weight as a tile of every panel: dx = dy w. own: 32 k floats. */
+static void pack_backward(const struct train16_isa *isa, const struct kn_weight *w, int tile,
+                          float *own, uint16_t *to)
+{
+    int n = least(32, w->n - 32 * tile), kt = tiles(w->n);
+    for (int i = 0; i < n; i++)
+        train_weight(w, 32 * tile + i, 0, w->k, own + (size_t)i * (size_t)w->k);
+    for (int j = 0; j < panels(w->k); j++)
+        isa->pairs(to + ((size_t)j * (size_t)kt + (size_t)tile) * T16, own + 16 * j, (size_t)w->k,
+                   n, least(16, w->k - 16 * j), 1);
+}
+
+static size_t weight_values(const struct kn_weight *w, int backward)
+{
+    size_t rows = (size_t)(backward ? panels(w->k) : panels(w->n));
+    return rows * (size_t)(backward ? tiles(w->n) : tiles(w->k)) * T16;
+}
+
+struct packing16 {
+    const struct train16_isa *isa;
+    const struct kn_weight *w;
+    uint16_t *to[2];
+    float *own;
+};
+
+static void pack_weight(void *ctx, int phase, int chunk, int thread)
+{
+    const struct packing16 *p = ctx;
+    float *own = p->own + (size_t)thread * 32 * (size_t)train16_up(p->w->k, T16_K);
+    (phase ? pack_backward : pack_forward)(p->isa, p->w, chunk, own, p->to[phase]);
+}
+
+/* kn_weight_new's part with KN_W_MIXED */
+int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w)
+{
+    struct packing16 p = {.isa = train_isa(d)->b16, .w = &w->w};
+    int n_chunk[2] = {panels(w->w.n), tiles(w->w.n)};
+    p.own = train_scratch(TRAIN_OWN, 32 * (size_t)train16_up(w->w.k, T16_K) * (size_t)d->n_threads);
+    for (int i = 0; i < 2; i++) {
+        w->tiles[i] = slab_take(&cpu_dev(d)->slab, weight_values(&w->w, i) * sizeof(uint16_t),
+                                &w->tiles_slab[i]);
+        p.to[i] = w->tiles[i];
+    }
+    if (!p.own || !w->tiles[0] || !w->tiles[1])
+        return KN_ENOMEM;
+    pool_run(cpu_dev(d)->pool, pack_weight, &p, n_chunk, 2);
+    return 0;
+}
+
+/* a (r, k) and b (n, r) as B of z = h a^T and z b^T */
+static void factors_forward(const struct group16 *j, const struct lin16 *l, int which,
+                            uint16_t *own)
+{
+    const struct kn_group *g = j->g;
+    const float *a = cpu_f32(l->l->a), *b = cpu_f32(l->l->b);
+    size_t k = (size_t)g->k, r = (size_t)g->r;
+    for (int p = 0; which == 0 && p < j->rn; p++) {
+        j->isa->rows(own, a + 16 * (size_t)p * k, k, g->r - 16 * p, g->k, 1);
+        j->isa->turn(l->a + (size_t)p * (size_t)j->kt * T16, own, j->kt);
+    }
+    for (int p = 0; which == 1 && p < panels(l->n); p++) {
+        j->isa->rows(own, b + 16 * (size_t)p * r, r, l->n - 16 * p, g->r, g->alpha);
+        j->isa->turn(l->b + (size_t)p * (size_t)j->rt * T16, own, j->rt);
+    }
+}
+
+/* a and b as B of dz a and dz = dy (alpha b) */
+static void factors_backward(const struct group16 *j, const struct lin16 *l, int which)
+{
+    const struct kn_group *g = j->g;
+    const float *a = cpu_f32(l->l->a), *b = cpu_f32(l->l->b);
+    size_t k = (size_t)g->k, r = (size_t)g->r;
+    for (int p = 0; which == 0 && p < panels(g->k); p++)
+        for (int t = 0; t < j->rt; t++)
+            j->isa->pairs(l->a + (size_t)(p * j->rt + t) * T16, a + 32 * (size_t)t * k + 16 * p, k,
+                          g->r - 32 * t, least(16, g->k - 16 * p), 1);
+    for (int p = 0; which == 1 && p < j->rn; p++)
+        for (int t = 0; t < l->kt; t++)
+            j->isa->pairs(l->b + ((size_t)p * (size_t)l->kt + (size_t)t) * T16,
+                          b + 32 * (size_t)t * r + 16 * p, r, l->n - 32 * t,
+                          least(16, g->r - 16 * p), g->alpha);
+}
+
+/* First phase: of each layer a, b, and its weight in panels or tiles. */
+static void pack_chunk(const struct group16 *j, int chunk, char *own)
+{
+    int job = 0;
+    while (chunk >= j->first[job + 1])
+        job++;
+    const struct lin16 *l = &j->lin[job / 3];
+    if (job % 3 == 2)
+        (j->backward ? pack_backward : pack_forward)(j->isa, l->l->w, chunk - j->first[job],
+                                                     (float *)(void *)own, l->pack);
+    else if (j->backward)
+        factors_backward(j, l, job % 3);
+    else
+        factors_forward(j, l, job % 3, (uint16_t *)(void *)own);
+}
+
+/* ---- blocks of rows ---- */
+
+/* C of `rows` by n values at c: whole tiles in place, what is left by way of `edge`. */
+static void out(const struct group16 *j, struct train16 p, int rows, int n, float *c, size_t ldc,
+                float *edge)
+{
+    int mt = rows / 16, nt = n / 16, odd_n = n % 16, odd_m = rows % 16, add = p.add;
+    struct train16 whole = p, right = p, bottom = p;
+    whole.c = c, whole.ldc = ldc, whole.mt = mt, whole.nt = nt;
+    if (mt && nt)
+        j->product(&whole);
+    right.c = edge, right.ldc = 16, right.mt = panels(rows), right.nt = 1;
+    bottom.c = edge, bottom.ldc = 16 * (size_t)nt, bottom.mt = 1, bottom.nt = nt;
+    for (int s = 0; s < p.n_seg; s++) {
+        right.seg[s].b += (size_t)nt * p.seg[s].ldb;
+        bottom.seg[s].a += (size_t)mt * p.seg[s].lda;
+    }
+    float *at = c + 16 * (size_t)nt;
+    for (int i = 0; odd_n && add && i < rows; i++)
+        memcpy(edge + 16 * (size_t)i, at + (size_t)i * ldc, (size_t)odd_n * sizeof *c);
+    if (odd_n)
+        j->product(&right);
+    for (int i = 0; odd_n && i < rows; i++)
+        memcpy(at + (size_t)i * ldc, edge + 16 * (size_t)i, (size_t)odd_n * sizeof *c);
+    if (!odd_m || !nt)
+        return;
+    at = c + 16 * (size_t)mt * ldc;
+    for (int i = 0; add && i < odd_m; i++)
+        memcpy(edge + (size_t)i * bottom.ldc, at + (size_t)i * ldc, bottom.ldc * sizeof *c);
+    j->product(&bottom);
+    for (int i = 0; i < odd_m; i++)
+        memcpy(at + (size_t)i * ldc, edge + (size_t)i * bottom.ldc, bottom.ldc * sizeof *c);
+}
+
+/* n rows of h from row `row` on: where they are, or made in tmp (16, k) */
+static const float *input_rows(const struct group16 *j, int row, int n, float *tmp)
+{
+    const struct kn_group *g = j->g;
+    size_t k = (size_t)g->k;
+    const float *x = at_f32(g->x, (size_t)row * k), *up = at_f32(g->up, (size_t)row * k);
+    if (g->input == KN_IN_PLAIN)
+        return x;
+    for (int i = 0; i < n; i++, tmp += k, x += k, up += k)
+        if (g->input == KN_IN_NORM)
+            j->rows->norm(tmp, at_f32(g->rstd, (size_t)(row + i)), x, cpu_f32(g->norm), g->eps,
+                          g->k);
+        else
+            j->rows->swiglu(tmp, x, up, k);
+    return tmp - (size_t)n * k;
+}
+
+/* y = x with dropout, values from..from + n of row `row` */
+static void drop(const struct kn_group *g, const struct kn_lin *l, int row, int from, int n,
+                 const float *x, float *y)
+{
+    uint64_t at = l->draws + (uint64_t)row * (uint64_t)g->k + (uint64_t)from;
+    float keep = 1 / (1 - g->dropout);
+    for (int i = 0; i < n; i++)
+        y[i] = kn_philox_f32(g->seed, at + (uint64_t)i) >= g->dropout ? x[i] * keep : 0;
+}
+
+/* The rows of h as tiles of A; with layer l, its own dropped h. */
+static void input_tiles(const struct group16 *j, const struct lin16 *l, int row, int n, uint16_t *a,
+                        float *tmp)
+{
+    const struct kn_group *g = j->g;
+    size_t k = (size_t)g->k;
+    for (int i = 0; i < n; i += 16, a += (size_t)j->kt * T16) {
+        int rows = least(16, n - i);
+        const float *x = input_rows(j, row + i, rows, tmp);
+        for (int q = 0; l && q < rows; q++)
+            drop(g, l->l, row + i + q, 0, g->k, x + (size_t)q * k, tmp + (size_t)q * k);
+        j->isa->rows(a, l ? tmp : x, k, rows, g->k, 1);
+    }
+}
+
+/* f(n, r) rounded as tiles of A (n, r) */
+static void narrow_tiles(const struct group16 *j, const float *f, size_t ld, int n, uint16_t *a)
+{
+    for (int i = 0; i < n; i += 16)
+        j->isa->rows(a + (size_t)(i / 16) * (size_t)j->rt * T16, f + (size_t)i * ld, ld,
+                     least(16, n - i), j->g->r, 1);
+}
+
+static void forward_block(const struct group16 *j, int row, int n, char *own)
+{
+    const struct kn_group *g = j->g;
+    uint16_t *a = (uint16_t *)(void *)(own + j->own_a),
+             *za = (uint16_t *)(void *)(own + j->own_tile);
+    uint16_t *a2 = (uint16_t *)(void *)(own + j->own_a2);
+    float *f = (float *)(void *)(own + j->own_f), *f2 = (float *)(void *)(own + j->own_f2);
+    const size_t lda = (size_t)j->kt * T16, ldr = (size_t)j->rt * T16;
+    input_tiles(j, NULL, row, n, a, f2);
+    for (int i = 0; i < g->n_lin; i++) {
+        const struct lin16 *l = &j->lin[i];
+        struct train16 p = {.seg = {{a, l->w, lda, lda, j->kt}, {za, l->b, ldr, ldr, j->rt}}};
+        p.n_seg = 1 + l->adapter;
+        if (l->adapter) {
+            struct train16 z = {.seg = {{a, l->a, lda, lda, j->kt}}, .n_seg = 1};
+            float *to = at_f32(l->l->z, (size_t)row * (size_t)g->r);
+            if (g->dropout > 0) {
+                input_tiles(j, l, row, n, a2, f2);
+                z.seg[0].a = a2;
+            }
+            out(j, z, n, g->r, to, (size_t)g->r, f);
+            narrow_tiles(j, to, (size_t)g->r, n, za);
+        }
+        size_t at = (size_t)row * (size_t)l->n;
+        float *y = at_f32(l->l->y, at), *res = at_f32(l->l->res, at), *bias = cpu_f32(l->l->bias);
+        out(j, p, n, l->n, y, (size_t)l->n, f);
+        for (int q = 0; (bias || res) && q < n; q++)
+            j->rows->add(y + (size_t)q * (size_t)l->n, bias,
+                         res ? res + (size_t)q * (size_t)l->n : NULL, l->n);
+    }
+}
+
+/* f(n, r) from row `row` on as tiles of A transposed: 16 of r by 32 rows */
+static void token_tiles(const struct group16 *j, const float *f, int row, int n, uint16_t *to,
+                        uint16_t *tmp)
+{
+    int r = j->g->r;
+    for (int p = 0; p < j->rn; p++)
+        for (int t = 0; t < n; t += 32) {
+            j->isa->pairs(tmp, f + (size_t)t * (size_t)r + 16 * p, (size_t)r, least(32, n - t),
+                          least(16, r - 16 * p), 1);
+            j->isa->turn(to + ((size_t)p * (size_t)j->tt + (size_t)((row + t) / 32)) * T16, tmp, 1);
+        }
+}
+
+/* dh += dz a with dropout, a sum of its own */
+static void dropped_bwd(const struct group16 *j, const struct lin16 *l, const uint16_t *za, int row,
+                        int n, float *f, float *f2)
+{
+    const struct kn_group *g = j->g;
+    size_t ldr = (size_t)j->rt * T16, k = (size_t)g->k;
+    struct train16 p = {.seg = {{za, l->a, ldr, ldr, j->rt}}, .n_seg = 1};
+    out(j, p, n, g->k, f2, k, f);
+    for (int i = 0; i < n; i++, f2 += k) {
+        drop(g, l->l, row + i, 0, g->k, f2, f2);
+        j->rows->add(j->dh + (size_t)(row + i) * k, NULL, f2, g->k);
+    }
+}
+
+/* From h's gradient to the input's. */
+static void input_bwd(const struct group16 *j, int row, int n)
+{
+    const struct kn_group *g = j->g;
+    size_t k = (size_t)g->k, at = (size_t)row * k;
+    float *x = at_f32(g->x, at), *up = at_f32(g->up, at), *dh = j->dh + at;
+    if (g->input == KN_IN_SWIGLU)
+        for (int i = 0; i < n; i++, x += k, up += k, dh += k)
+            j->rows->swiglu_bwd_h(x, up, dh, k); /* dh becomes h, for da */
+    else if (g->input == KN_IN_NORM)
+        for (int i = 0; i < n; i++, x += k, dh += k)
+            j->rows->norm_bwd(j->dx + at + (size_t)i * k, dh, x, cpu_f32(g->norm),
+                              *at_f32(g->rstd, (size_t)(row + i)), g->k, 1);
+}
+
+static void backward_block(const struct group16 *j, int row, int n, char *own)
+{
+    const struct kn_group *g = j->g;
+    uint16_t *a = (uint16_t *)(void *)(own + j->own_a),
+             *za = (uint16_t *)(void *)(own + j->own_tile);
+    uint16_t *tmp = (uint16_t *)(void *)(own + j->own_a2);
+    float *f = (float *)(void *)(own + j->own_f), *f2 = (float *)(void *)(own + j->own_f2),
+          *dz = f2;
+    const size_t ldr = (size_t)j->rt * T16;
+    for (int i = 0; i < g->n_lin; i++) {
+        const struct lin16 *l = &j->lin[i];
+        const size_t lda = (size_t)l->kt * T16, width = (size_t)l->n;
+        const float *dy = at_f32(l->l->dy, (size_t)row * width);
+        for (int q = 0; q < n; q += 16)
+            j->isa->rows(a + (size_t)(q / 16) * lda, dy + (size_t)q * width, width,
+                         least(16, n - q), l->n, 1);
+        if (l->adapter) {
+            struct train16 z = {.seg = {{a, l->b, lda, lda, l->kt}}, .n_seg = 1};
+            out(j, z, n, g->r, dz, (size_t)g->r, f);
+            narrow_tiles(j, dz, (size_t)g->r, n, za);
+            token_tiles(j, dz, row, n, l->dzt, tmp);
+            token_tiles(j, at_f32(l->l->z, (size_t)row * (size_t)g->r), row, n, l->zt, tmp);
+        }
+        if (!j->wanted)
+            continue;
+        struct train16 p = {.seg = {{a, l->w, lda, lda, l->kt}, {za, l->a, ldr, ldr, j->rt}}};
+        p.n_seg = 1 + (l->adapter && g->dropout <= 0);
+        p.add = i > 0;
+        out(j, p, n, g->k, j->dh + (size_t)row * (size_t)g->k, (size_t)g->k, f);
+        if (l->adapter && g->dropout > 0)
+            dropped_bwd(j, l, za, row, n, f, f2);
+    }
+    if (j->wanted)
+        input_bwd(j, row, n);
+}
+
+/* ---- the factors' gradients ---- */
+
+/* c(16 mt, COLS) = a(16 mt, all rows) x: x(i, from .. from + cols), made by `get` 32 rows at a time */
+struct columns {
+    const struct lin16 *l; /* whose dy or dropout */
+    int from, cols, dy;
+};
+
+static const float *columns_at(const struct group16 *j, const struct columns *c, int row,
+                               size_t *ld)
+{
+    const struct kn_group *g = j->g;
+    *ld = (size_t)(c->dy ? c->l->n : g->k);
+    size_t at = (size_t)row * *ld + (size_t)c->from;
+    if (c->dy)
+        return at_f32(c->l->l->dy, at);
+    return g->input == KN_IN_SWIGLU ? j->dh + at /* input_bwd left h there */ : at_f32(g->x, at);
+}
+
+/* Columns are a few lines of every row, which no processor fetches ahead by itself. */
+static void fetch_rows(const struct group16 *j, const struct columns *c, int row, int n)
+{
+    size_t ld;
+    const float *x = columns_at(j, c, row, &ld);
+    for (int i = 0; i < n; i++, x += ld)
+        for (int q = 0; q < c->cols; q += 16)
+            __builtin_prefetch(x + q, 0, 2);
+}
+
+static const float *column_rows(const struct group16 *j, const struct columns *c, int row, int n,
+                                float *tmp, size_t *ld)
+{
+    const struct kn_group *g = j->g;
+    const float *x = columns_at(j, c, row, ld);
+    if (c->dy || (g->input != KN_IN_NORM && !c->l))
+        return x;
+    for (int i = 0; i < n; i++, x += *ld) {
+        float *to = tmp + (size_t)i * COLS;
+        if (g->input == KN_IN_NORM)
+            j->rows->scale(to, x, at_f32(g->norm, (size_t)c->from),
+                           *at_f32(g->rstd, (size_t)(row + i)), c->cols);
+        if (c->l)
+            drop(g, c->l->l, row + i, c->from, c->cols, g->input == KN_IN_NORM ? to : x, to);
+    }
+    *ld = COLS;
+    return tmp;
+}
+
+static void columns_product(const struct group16 *j, const struct columns *c, const uint16_t *a,
+                            int mt, float *sum, char *own)
+{
+    uint16_t *b = (uint16_t *)(void *)own;
+    float *tmp = (float *)(void *)(own + TOKENS * COLS * sizeof *b);
+    for (int row = 0; row < j->m; row += TOKENS) {
+        int n = least(TOKENS, j->m - row), kt = tiles(n);
+        for (int t = 0; t < kt; t++) {
+            size_t ld;
+            int rows = least(32, n - 32 * t);
+            if (t + 1 < kt)
+                fetch_rows(j, c, row + 32 * t + 32, least(32, n - 32 * t - 32));
+            const float *x = column_rows(j, c, row + 32 * t, rows, tmp, &ld);
+            for (int q = 0; q < c->cols; q += 16)
+                j->isa->pairs(b + ((size_t)(q / 16) * (size_t)kt + (size_t)t) * T16, x + q, ld,
+                              rows, least(16, c->cols - q), 1);
+        }
+        struct train16 p = {
+            .seg = {{a + (size_t)(row / 32) * T16, b, (size_t)j->tt * T16, (size_t)kt * T16, kt}},
+            .n_seg = 1,
+            .mt = mt,
+            .nt = panels(c->cols),
+            .c = sum,
+            .ldc = COLS,
+            .add = row > 0};
+        j->product(&p);
+    }
+}
+
+/* c: what columns_product summed for the layers ad[first..]; its rows are r of each */
+static void gradient_chunk(const struct group16 *j, int chunk, char *own)
+{
+    const struct kn_group *g = j->g;
+    const int groups = (g->k + COLS - 1) / COLS, shared = g->dropout <= 0;
+    float *sum =
+        (float *)(void *)(own + TOKENS * COLS * sizeof(uint16_t) + 32 * COLS * sizeof *sum);
+    if (chunk < j->n_da) { /* of all layers at once, or of one with its own dropout */
+        int first = shared ? 0 : chunk / groups, n = shared ? j->n_ad : 1;
+        struct columns c = {shared ? NULL : j->ad[first], chunk % groups * COLS, 0, 0};
+        c.cols = least(COLS, g->k - c.from);
+        columns_product(j, &c, j->ad[first]->dzt, n * j->rn, sum, own);
+        for (int i = 0; i < n; i++)
+            for (int r = 0; r < g->r; r++)
+                j->rows->axpy(
+                    at_f32(j->ad[first + i]->l->da, (size_t)r * (size_t)g->k + (size_t)c.from),
+                    sum + (size_t)(i * j->rn * 16 + r) * COLS, 1, (size_t)c.cols);
+        return;
+    }
+    chunk -= j->n_da;
+    int i = 0;
+    for (; chunk >= j->n_db[i]; i++)
+        chunk -= j->n_db[i];
+    struct columns c = {j->ad[i], chunk * COLS, 0, 1};
+    c.cols = least(COLS, c.l->n - c.from);
+    columns_product(j, &c, c.l->zt, j->rn, sum, own);
+    float *db = at_f32(c.l->l->db, (size_t)c.from * (size_t)g->r);
+    for (int n = 0; n < c.cols; n++)
+        for (int r = 0; r < g->r; r++)
+            db[n * g->r + r] += g->alpha * sum[r * COLS + n];
+}
+
+/* ---- the job ---- */
+
+static void run_chunk(void *ctx, int phase, int chunk, int thread)
+{
+    const struct group16 *j = ctx;
+    char *own = j->own + (size_t)thread * j->own_bytes;
+    if (phase == 0)
+        pack_chunk(j, chunk, own);
+    else if (phase == 2)
+        gradient_chunk(j, chunk, own);
+    else {
+        int row = chunk * j->block, n = least(j->block, j->m - row);
+        (j->backward ? backward_block : forward_block)(j, row, n, own);
+    }
+}
+
+static size_t lines(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+static size_t more(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Rows of a block: few enough for the cache, the blocks about equal and a multiple of the threads. */
+static void cut(struct group16 *j, int widest, int n_threads)
+{
+    int most = BLOCK_BYTES / (int)(train16_up(widest, T16_K) * (int)sizeof(uint16_t));
+    most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
+    int n = (j->m + most - 1) / most;
+    n = (n + n_threads - 1) / n_threads * n_threads;
+    j->block = train16_up((j->m + n - 1) / n, 32);
+    j->block = j->block < LEAST_ROWS ? LEAST_ROWS : j->block;
+    j->n_block = (j->m + j->block - 1) / j->block;
+}
+
+/* Places in a thread's scratch, for all three phases. widest: of what is packed, in any matrix */
+static void places(struct group16 *j, int widest, int most)
+{
+    const struct kn_group *g = j->g;
+    size_t rows = (size_t)j->block, k = (size_t)train16_up(g->k, T16_K), half = sizeof(uint16_t);
+    size_t edge = more(16 * rows, 16 * (size_t)train16_up(most, 16)) * sizeof(float);
+    size_t wide = rows * (size_t)train16_up(widest, T16_K) * half, f2 = 16 * k;
+    if (j->backward)
+        f2 = rows * (size_t)(g->dropout > 0 && g->k > g->r ? g->k : g->r);
+    j->own_a = 0;
+    j->own_a2 = lines(wide);
+    j->own_tile = j->own_a2 + (j->backward ? T16 * half : lines(rows * k * half));
+    j->own_f = j->own_tile + lines(rows * (size_t)j->rt * T16_K * half);
+    j->own_f2 = j->own_f + lines(edge);
+    size_t blocks = j->own_f2 + lines(f2 * sizeof(float));
+    size_t packing = more(32 * k * sizeof(float), (size_t)j->rt * T16 * half);
+    size_t third = TOKENS * COLS * half + 32 * COLS * sizeof(float) +
+                   16 * (size_t)(j->rn * KN_GROUP) * COLS * sizeof(float);
+    j->own_bytes = lines(more(blocks, more(packing, third)));
+}
+
+/* Tiles that all threads share: of the factors, of weights that are not kept, of z and dz. */
+static int shared_tiles(struct group16 *j)
+{
+    uint16_t *p = NULL;
+    for (int count = 1; count >= 0; count--) {
+        size_t used = 0;
+        uint16_t *dz = p;
+        for (int i = 0; i < j->n_ad; i++) /* dz of all layers in a row: da is one product */
+            j->ad[i]->dzt = dz + (size_t)(i * j->rn) * (size_t)j->tt * T16;
+        used += (size_t)(j->n_ad * j->rn) * (size_t)j->tt * T16;
+        for (int i = 0; i < j->g->n_lin; i++) {
+            struct lin16 *l = &j->lin[i];
+            size_t in = (size_t)(j->backward ? panels(j->g->k) * j->rt : j->rn * j->kt);
+            size_t to = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
+            l->a = p + used, used += l->adapter * in * T16;
+            l->b = p + used, used += l->adapter * to * T16;
+            l->zt = p + used, used += (size_t)(l->adapter * j->rn) * (size_t)j->tt * T16;
+            if (!l->w || l->pack)
+                l->pack = p + used, l->w = l->pack, used += weight_values(l->l->w, j->backward);
+        }
+        if (count && !(p = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, used / 2 + 1)))
+            return KN_ENOMEM;
+    }
+    return 0;
+}
+
+static int group_run(struct kn_dev *d, const struct kn_group *g, int m, int backward,
+                     struct kn_at dx)
+{
+    const struct train_isa *isa = train_isa(d);
+    struct group16 j = {.g = g, .isa = isa->b16, .rows = isa->rows, .m = m, .backward = backward};
+    int widest = g->k, most = g->k, n_chunk[3] = {0, 0, 0}, r = 0;
+    j.product = isa->product;
+    j.dx = cpu_f32(dx);
+    j.dh = g->input == KN_IN_PLAIN ? j.dx : cpu_f32(g->dh);
+    j.wanted = g->input == KN_IN_SWIGLU || j.dx;
+    j.tt = backward ? tiles(m) : 0;
+    for (int i = 0; i < g->n_lin; i++) {
+        const struct kn_lin *l = &g->lin[i];
+        const struct cpu_weight *w = (const struct cpu_weight *)(const void *)l->w;
+        j.lin[i] =
+            (struct lin16){.l = l, .w = w->tiles[backward], .n = l->w->n, .kt = tiles(l->w->n)};
+        most = l->w->n > most ? l->w->n : most;
+        widest = backward ? most : g->k;
+        if ((j.lin[i].adapter = l->a.buf != NULL))
+            j.ad[j.n_ad++] = &j.lin[i], r = g->r;
+    }
+    j.kt = tiles(g->k), j.rt = tiles(r), j.rn = panels(r);
+    cut(&j, widest, d->n_threads);
+    places(&j, widest, most);
+    if (shared_tiles(&j) || !(j.own = (char *)train_scratch(
+                                  TRAIN_OWN, j.own_bytes * (size_t)d->n_threads / sizeof(float))))
+        return KN_ENOMEM;
+    for (int i = 0; i < g->n_lin; i++) {
+        int pack = j.lin[i].pack && (!backward || j.wanted), n = j.lin[i].n;
+        const int chunks[3] = {j.lin[i].adapter, j.lin[i].adapter,
+                               !pack      ? 0
+                               : backward ? tiles(n)
+                                          : panels(n)};
+        for (int q = 0; q < 3; q++)
+            j.first[3 * i + q + 1] = n_chunk[0] += chunks[q];
+    }
+    n_chunk[1] = j.n_block;
+    if (backward && j.n_ad) {
+        j.n_da = (g->k + COLS - 1) / COLS * (g->dropout > 0 ? j.n_ad : 1);
+        n_chunk[2] = j.n_da;
+        for (int i = 0; i < j.n_ad; i++)
+            n_chunk[2] += j.n_db[i] = (j.ad[i]->n + COLS - 1) / COLS;
+    }
+    pool_run(cpu_dev(d)->pool, run_chunk, &j, n_chunk, 3);
+    return 0;
+}
+
+int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m)
+{
+    struct kn_at none = {0};
+    return group_run(d, g, m, 0, none);
+}
+
+int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m)
+{
+    return group_run(d, g, m, 1, dx);
+}
