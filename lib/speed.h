@@ -29,6 +29,7 @@ struct speed_conf {
     int reps, warmup; /* measured and not measured runs of each test */
     int chunk;        /* rows of a step of a prompt */
     int kv_type;      /* KN_F32, KN_F16 ... */
+    int mixed; /* training with bf16 operands (backward.h); the model is loaded with KN_W_MIXED */
     uint64_t seed;
     void (*tell)(void *arg, const char *name, int rep); /* before each run; may be NULL */
     void *arg;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    LOSS_ROWS = BACKWARD_HEAD,
+    LOSS_ROWS = 256,
     FAST = 100
 }; /* FAST: calls of a repetition that are too short for a clock */
 
@@ -44,8 +44,8 @@ static int bench_new(struct bench *b, const struct model *m, const struct speed_
     b->o.schedule = OPTIM_CONSTANT;
     if ((rc = lora_targets("all", &lc.targets, e)) < 0 ||
         (rc = lora_new(&b->l, &lc, h, m->dev, c->seed, e)) < 0 ||
-        (rc = model_room("training", backward_bytes(h, &b->l, rows, 0), e)) < 0 ||
-        (rc = backward_new(&b->b, m, &b->l, rows, 0, e)) < 0)
+        (rc = model_room("training", backward_bytes(h, &b->l, rows, 0, c->mixed), e)) < 0 ||
+        (rc = backward_new(&b->b, m, &b->l, rows, 0, c->mixed, e)) < 0)
         return rc;
     if ((rc = kn_alloc(m->dev, (size_t)h->n_embd * sizeof(float), &b->x)) < 0 ||
         (rc = kn_alloc(m->dev, SPEED_RANK * sizeof(float), &b->z)) < 0 ||

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *gen, *batch, *batch_size, *brick, *device, *kv_type, *out;
+    const char *prompt, *gen, *batch, *batch_size, *brick, *precision, *device, *kv_type, *out;
     struct cli_list both;
     long reps, warmup, chunk, threads, train_rows, seed;
     int ttft, all, json, csv, md;
@@ -18,6 +18,7 @@ static struct {
        .warmup = 1,
        .chunk = 512,
        .train_rows = 512,
+       .precision = "f32",
        .device = "cpu",
        .kv_type = "f16",
        .out = "-"};
@@ -36,8 +37,9 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "warmup", &o.warmup, "N", "runs before that are not measured", 0, 1000),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step of a prompt", 1, 65536),
     CLI_INT(0, "train-rows", &o.train_rows, "N", "tokens of a training step", 1, 65536),
+    CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of a training step's products"),
     CLI_INT(0, "seed", &o.seed, "N", "of the tokens", 0, 9e15),
-    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16", "numbers of the KV cache"),
+    CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
@@ -170,7 +172,8 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
         model_free(&m); /* before training's kind of weights takes memory */
     }
     if (p->train) {
-        if (model_load(&m, path, dev, KN_W_TRAIN, (int)o.train_rows, &e) < 0 ||
+        if (model_load(&m, path, dev, KN_W_TRAIN | (c->mixed ? KN_W_MIXED : 0), (int)o.train_rows,
+                       &e) < 0 ||
             speed_train(s, &m, c, p->train, (int)o.train_rows, &e) < 0)
             cli_die(&e);
         model_free(&m);
@@ -215,6 +218,7 @@ int main(int argc, char **argv)
                            .warmup = (int)o.warmup,
                            .chunk = (int)o.chunk,
                            .kv_type = kn_type_by_name(o.kv_type),
+                           .mixed = strcmp(o.precision, "bf16") == 0,
                            .seed = (uint64_t)o.seed,
                            .tell = tell,
                            .arg = &shown};

@@ -88,7 +88,8 @@ static void *zeroed(size_t bytes)
 {
     if (bytes > SIZE_MAX - LARGE_PAGE)
         return NULL;
-    const size_t page = bytes < LARGE_PAGE ? 64 : LARGE_PAGE; /* training reads columns of many rows */
+    const size_t page =
+        bytes < LARGE_PAGE ? 64 : LARGE_PAGE; /* training reads columns of many rows */
     size_t whole = (bytes / page + 1) * page;
     void *p = aligned_alloc(page, whole);
     if (p && page == LARGE_PAGE)
