@@ -38,44 +38,6 @@ setup() {
     run ! cmp -s <(jq -r .text want) <(jq -r .text other)
 }
 
-# one set of bytes of a model for every way to compute it; the built-in model's paths are those of this machine
-same_everywhere() {
-    local o="--samples 8 --temperature 0.8 --top-p 0.95 --seed 7 --ids" opts dev p=four
-    head -4 "$BATS_FILE_TMPDIR/p.jsonl" | jq -c '.max_tokens = 8' >four
-    "$x" -m "$1" "$p" $o >want
-    [ "$(wc -l <want)" = 32 ]
-    while read -r opts; do
-        "$x" -m "$1" "$p" $o $opts >got
-        cmp want got || { echo "$1 $opts"; return 1; }
-    done
-    for dev in avx2 avxvnni avx512 amx neon neon_i8mm; do
-        for opts in "--batch 3 --threads 2 --no-share" "--batch 32 --threads 4"; do
-            "$x" -m "$1" "$p" $o $opts --device cpu:$dev >got || {
-                [ $? = 69 ] && continue 2 # an instruction set that this machine lacks
-                return 1
-            }
-            cmp want got || { echo "$1 $dev $opts"; return 1; }
-        done
-    done
-}
-
-@test "the same text for batch 1, 3, 8, 32, for 1, 2, 4 threads, shared or not, on every path" {
-    same_everywhere "$m" <<'EOF'
---batch 1 --threads 4
---batch 1 --no-share --threads 2
---batch 3 --threads 1
---batch 8 --threads 4
---batch 8 --no-share --threads 1
---batch 32 --threads 2
---batch 32 --no-share --threads 1
-EOF
-    "$APR_BIN/apr-quant" "$m" --type q4_k_m --requantize -o k.apr
-    same_everywhere k.apr <<'EOF'
---batch 1 --threads 1
---batch 8 --no-share --threads 2
-EOF
-}
-
 @test "contexts up to the model's limit: the last position is used, one more is refused" {
     limit=$("$APR_BIN/apr-info" "$m" --json | jq .hparams.max_position_embeddings)
     # a raw prompt of one-token words up to four positions before the end
