@@ -292,7 +292,9 @@ int main(void)
         golden(cases[i][0], apr, dir, "cpu", 1, 2);
     }
     builtin(0);
+#ifndef __SANITIZE_ADDRESS__ /* minutes there; apr-lora.bats trains a small model in bf16 under it */
     builtin(1);
+#endif
     snprintf(cmd, sizeof cmd, "rm -r %s", tmp);
     return done_testing() | system(cmd);
 }
