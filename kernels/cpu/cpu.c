@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -67,35 +66,28 @@ static const struct path {
     const struct gemm_isa *gemm;
     const struct rows_isa *rows;
     const struct mmq_tiles *tiles;
+    const struct train_isa *train;
 } paths[] = {
 /* best first; runs: 0 = not on this machine, negative = only if asked for by name */
 #if defined(__x86_64__)
-    {"amx", has_amx, &mmq_avx512, &gemm_avx512, &rows_avx512, &mmq_tile_amx},
-    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL},
-    {"avxvnni", has_avxvnni, &mmq_avxvnni, &gemm_avx2, &rows_avx2, NULL},
-    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL},
+    {"amx", has_amx, &mmq_avx512, &gemm_avx512, &rows_avx512, &mmq_tile_amx, &train_amx},
+    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL, &train_avx512},
+    {"avxvnni", has_avxvnni, &mmq_avxvnni, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
+    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
 #elif defined(__aarch64__)
-    {"neon_i8mm", has_neon_i8mm, &mmq_neon_i8mm, &gemm_neon, &rows_neon, NULL},
-    {"neon", has_neon, &mmq_neon, &gemm_neon, &rows_neon, NULL},
+    {"neon_i8mm", has_neon_i8mm, &mmq_neon_i8mm, &gemm_neon, &rows_neon, NULL, &train_neon},
+    {"neon", has_neon, &mmq_neon, &gemm_neon, &rows_neon, NULL, &train_neon},
 #endif
-    {"generic", always, &mmq_generic, &gemm_generic, &rows_generic, NULL},
-    {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model},
+    {"generic", always, &mmq_generic, &gemm_generic, &rows_generic, NULL, &train_generic},
+    {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model,
+     &train_amx_model},
 };
-
-enum { LARGE_PAGE = 2 << 20 }; /* bytes of a large page */
 
 static void *zeroed(size_t bytes)
 {
-    if (bytes > SIZE_MAX - LARGE_PAGE)
-        return NULL;
-    const size_t page =
-        bytes < LARGE_PAGE ? 64 : LARGE_PAGE; /* training reads columns of many rows */
-    size_t whole = (bytes / page + 1) * page;
-    void *p = aligned_alloc(page, whole);
-    if (p && page == LARGE_PAGE)
-        madvise(p, whole, MADV_HUGEPAGE); /* a wish */
+    void *p = large_alloc(bytes);
     if (p)
-        memset(p, 0, (bytes / 64 + 1) * 64);
+        memset(p, 0, bytes);
     return p;
 }
 
@@ -124,7 +116,7 @@ static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
     struct cpu_dev *c = d->priv = calloc(1, sizeof *c);
     if (!c)
         return KN_ENOMEM;
-    c->mmq = p->mmq, c->tiles = p->tiles, c->gemm = p->gemm, c->rows = p->rows;
+    c->mmq = p->mmq, c->tiles = p->tiles, c->gemm = p->gemm, c->rows = p->rows, c->train = p->train;
     c->max_rows = 64;
     if ((c->pool = pool_new(n_threads))) {
         c->gemm_scratch = aligned_alloc(64, gemm_scratch_bytes() * (size_t)pool_threads(c->pool));

@@ -22,6 +22,7 @@ struct cpu_dev { /* kn_dev.priv */
     const struct mmq_tiles *tiles; /* for products of many rows; NULL on paths without tiles */
     const struct gemm_isa *gemm;
     const struct rows_isa *rows;
+    const struct train_isa *train; /* cpu_train.h */
     /* quantized activations of one step, in both block sizes; grown as weights and batches are made
      */
     char *act[2];

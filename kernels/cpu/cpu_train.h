@@ -24,7 +24,12 @@ struct train_isa {
     const struct train16_isa *b16;
     train16_product *product; /* b16's, or AMX's */
 };
-const struct train_isa *train_isa(const struct kn_dev *d);
+extern const struct train_isa train_generic, train_avx2, train_avx512, train_amx, train_neon,
+    train_amx_model;
+static inline const struct train_isa *train_isa(const struct kn_dev *d)
+{
+    return cpu_dev(d)->train;
+}
 /* At least n floats of scratch that live as long as the process; NULL if out of memory. */
 enum train_slot {
     TRAIN_A, /* panels of f32 products */
@@ -49,8 +54,9 @@ struct train_rows_isa {
     void (*norm)(float *y, float *rstd, const float *x, const float *w, float eps, int n);
     void (*norm_bwd)(float *dx, const float *dy, const float *x, const float *w, float r, int n,
                      int add);
-    void (*swiglu_bwd)(float *dg, float *du, const float *dy, const float *g, const float *u,
-                       size_t n);
+    /* silu as g (1 / (1 + exp(-g))); h = silu(g) u may be NULL; dg, du, h may be g, u, dy */
+    void (*swiglu_bwd)(float *dg, float *du, float *h, const float *dy, const float *g,
+                       const float *u, size_t n);
     float (*xent)(float *z, int label, float scale, int n, int want_grad);
     void (*axpy)(float *y, const float *x, float alpha, size_t n);
     void (*rope)(float *x, const float *cs, int n_head, int head_dim, int rope_dim, int pairs,
@@ -59,9 +65,8 @@ struct train_rows_isa {
     void (*add)(float *y, const float *bias, const float *x, int n);
     /* y = x r w, as norm does */
     void (*scale)(float *y, const float *x, const float *w, float r, int n);
-    /* silu as g (1 / (1 + exp(-g))): h = silu(g) u; and its gradients in place of g, u, and h of dh */
+    /* h = silu(g) u, silu as in swiglu_bwd */
     void (*swiglu)(float *h, const float *g, const float *u, size_t n);
-    void (*swiglu_bwd_h)(float *g, float *u, float *dh, size_t n);
     void (*adamw)(float *w, const float *g, float *m, float *v, size_t n, const float *c);
 };
 extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512,
@@ -77,6 +82,8 @@ int cpu_train_linear_lora(struct kn_dev *d, struct kn_at y, struct kn_at x,
 int cpu_train_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
                               const struct kn_weight *w, struct kn_at dz, struct kn_at a, int r,
                               int m, int flags);
+/* n draws of dropout from `counter` on: y = x / (1 - p) or 0; y may be x */
+void train_drop(float *y, const float *x, float p, uint64_t seed, uint64_t counter, size_t n);
 /* bf16 tiles of a weight's rows, both ways */
 int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w);
 int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);

@@ -178,34 +178,20 @@ INLINE void panel256(int type, int R, int nb, const uint8_t *q, const char *act,
         vf_store(y + (size_t)r * y_ld, fold_lanes(&lane[0][r], ROWS256));
 }
 
-#define ROWS(f, R)                                                                                 \
-    for (; m >= (R); m -= (R), act += (R)*ld, y += (R)*y_ld)                                       \
-        f(type, R, nb, q, act, ld, y, y_ld);
+/* as many steps of R rows as m has, if R rows go over a panel at once */
+#define ROWS(f, most, R)                                                                           \
+    for (; (most) >= (R) && m >= (R); m -= (R), act += (R)*ld, y += (R)*y_ld)                      \
+        f(type, (most) >= (R) ? (R) : 1, nb, q, act, ld, y, y_ld);
 
 INLINE void rows32(int type, int m, int nb, const uint8_t *q, const char *act, size_t ld, float *y,
-                   size_t y_ld)
+                   size_t y_ld){ROWS(panel32, ROWS32, 8) ROWS(panel32, ROWS32, 4)
+                                    ROWS(panel32, ROWS32, 2) ROWS(panel32, ROWS32, 1)} INLINE
+    void rows256(int type, int m, int nb, const uint8_t *q, const char *act, size_t ld, float *y,
+                 size_t y_ld)
 {
-    if (ROWS32 > 4) {
-        ROWS(panel32, ROWS32 > 4 ? 8 : 1)
-    }
-    if (ROWS32 > 2) {
-        ROWS(panel32, ROWS32 > 2 ? 4 : 1)
-    }
-    if (ROWS32 > 1) {
-        ROWS(panel32, ROWS32 > 1 ? 2 : 1)
-    }
-    ROWS(panel32, 1)
-}
-INLINE void rows256(int type, int m, int nb, const uint8_t *q, const char *act, size_t ld, float *y,
-                    size_t y_ld)
-{
-    if (ROWS256 > 2) {
-        ROWS(panel256, ROWS256 > 2 ? 4 : 1)
-    }
-    if (ROWS256 > 1) {
-        ROWS(panel256, ROWS256 > 1 ? 2 : 1)
-    }
-    ROWS(panel256, 1)
+    ROWS(panel256, ROWS256, 4)
+    ROWS(panel256, ROWS256, 2)
+    ROWS(panel256, ROWS256, 1)
 }
 #undef ROWS
 #endif

@@ -1,4 +1,4 @@
-/* slab.c - memory of weights: large pages shared by many weights */
+/* slab.c - memory in large pages: of weights, many in one, and of other large arrays */
 #include "slab.h"
 
 #include <stdint.h>
@@ -6,6 +6,18 @@
 #include <sys/mman.h>
 
 enum { PAGE = 2 << 20, SLAB = 16 << 20 }; /* what a slab does not use is never touched */
+
+void *large_alloc(size_t bytes)
+{
+    const size_t page = bytes < PAGE ? 64 : PAGE;
+    if (bytes > SIZE_MAX - page)
+        return NULL;
+    bytes = (bytes + page - 1) / page * page;
+    void *p = aligned_alloc(page, bytes ? bytes : page);
+    if (p && page == PAGE)
+        madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it all works, slower */
+    return p;
+}
 
 void slab_drop(struct slab *s)
 {
@@ -18,14 +30,13 @@ void slab_drop(struct slab *s)
 static struct slab *slab_new(size_t bytes)
 {
     struct slab *s = calloc(1, sizeof *s);
-    size_t size = bytes < SLAB ? SLAB : (bytes + PAGE - 1) / PAGE * PAGE;
-    if (!s || !(s->p = aligned_alloc(PAGE, size))) {
+    size_t size = bytes < SLAB ? SLAB : bytes;
+    if (!s || !(s->p = large_alloc(size))) {
         free(s);
         return NULL;
     }
     s->size = size;
     s->n_held = 1;
-    madvise(s->p, size, MADV_HUGEPAGE); /* a wish: without it all works, slower */
     return s;
 }
 

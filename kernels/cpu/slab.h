@@ -1,4 +1,4 @@
-/* slab.h - memory of weights: large pages shared by many weights
+/* slab.h - memory in large pages: of weights, many in one, and of other large arrays
  *
  * A product reads its weight in one line; with 4 KiB pages the processor's prefetch stops at every
  * page and decode loses a sixth of the bandwidth.  Weights are smaller than a 2 MiB page, so they
@@ -6,6 +6,10 @@
 #ifndef SLAB_H
 #define SLAB_H
 #include <stddef.h>
+
+/* At least `bytes`, aligned to 64, from 2 MiB on in large pages where the system has them; free() it.  NULL =
+ * out of memory. */
+void *large_alloc(size_t bytes);
 
 struct slab {
     char *p;

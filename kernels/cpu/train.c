@@ -4,35 +4,20 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-const struct train_isa *train_isa(const struct kn_dev *d)
-{
 #define BUILD(isa, product)                                                                        \
     {                                                                                              \
         &train_gemm_##isa, &train_attn_##isa, &train_rows_##isa, &train16_##isa, product           \
     }
-    static const struct {
-        const char *name;
-        struct train_isa isa;
-    } builds[] = {
-#ifdef __x86_64__
-        {"cpu:amx", BUILD(avx512, train16_product_tile_amx)},
-        {"cpu:avx512", BUILD(avx512, train16_product_avx512)},
-        {"cpu:avxvnni", BUILD(avx2, train16_product_avx2)},
-        {"cpu:avx2", BUILD(avx2, train16_product_avx2)},
+const struct train_isa train_generic = BUILD(generic, train16_product_generic);
+const struct train_isa train_amx_model = BUILD(generic, train16_product_tile_model);
+#if defined(__x86_64__)
+const struct train_isa train_amx = BUILD(avx512, train16_product_tile_amx);
+const struct train_isa train_avx512 = BUILD(avx512, train16_product_avx512);
+const struct train_isa train_avx2 = BUILD(avx2, train16_product_avx2);
 #elif defined(__aarch64__)
-        {"cpu:neon_i8mm", BUILD(neon, train16_product_neon)},
-        {"cpu:neon", BUILD(neon, train16_product_neon)},
+const struct train_isa train_neon = BUILD(neon, train16_product_neon);
 #endif
-        {"cpu:amx-model", BUILD(generic, train16_product_tile_model)},
-        {"cpu:generic", BUILD(generic, train16_product_generic)},
-    };
-    size_t n = sizeof builds / sizeof *builds, i = 0;
-    while (i + 1 < n && strcmp(d->name, builds[i].name))
-        i++;
-    return &builds[i].isa;
-}
 
 float *train_scratch(enum train_slot slot, size_t n)
 {
@@ -43,11 +28,7 @@ float *train_scratch(enum train_slot slot, size_t n)
     if (slots[slot].n < n) {
         free(slots[slot].p);
         slots[slot].n = 0;
-        size_t bytes = (n + 15) / 16 * 64, page = 2 << 20;
-        if (bytes < page)
-            slots[slot].p = aligned_alloc(64, bytes);
-        else if ((slots[slot].p = aligned_alloc(page, (bytes + page - 1) / page * page)))
-            madvise(slots[slot].p, bytes, MADV_HUGEPAGE); /* a wish */
+        slots[slot].p = n > SIZE_MAX / sizeof(float) ? NULL : large_alloc(n * sizeof(float));
         if (slots[slot].p)
             slots[slot].n = n;
     }
@@ -183,7 +164,7 @@ static int train_rope(struct kn_dev *d, struct kn_at x, struct kn_at table, stru
 static void swiglu_bwd_rows(const struct rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
-    r->isa->swiglu_bwd(r->y + at, r->y2 + at, r->x + at, r->x2 + at, r->x3 + at, n);
+    r->isa->swiglu_bwd(r->y + at, r->y2 + at, NULL, r->x + at, r->x2 + at, r->x3 + at, n);
 }
 
 static int train_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
@@ -250,17 +231,23 @@ static int train_fill(struct kn_dev *d, struct kn_at y, float value, size_t n)
     return rows_run(d, &r, 1);
 }
 
+void train_drop(float *y, const float *x, float p, uint64_t seed, uint64_t counter, size_t n)
+{
+    const float keep = 1 / (1 - p);
+    for (size_t i = 0; i < n; i++)
+        y[i] = kn_philox_f32(seed, counter + i) >= p ? x[i] * keep : 0;
+}
+
 static void dropout_rows(const struct rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
-    for (size_t i = at; i < at + n; i++)
-        r->y[i] = kn_philox_f32(r->seed, r->counter + i) >= r->k ? r->x[i] * r->c[0] : 0;
+    train_drop(r->y + at, r->x + at, r->k, r->seed, r->counter + at, n);
 }
 
 static int train_dropout(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
                          uint64_t counter, size_t n)
 {
-    struct rows r = {.fn = dropout_rows, .m = slices(n), .all = n, .k = p, .c = {1 / (1 - p)}};
+    struct rows r = {.fn = dropout_rows, .m = slices(n), .all = n, .k = p};
     r.seed = seed;
     r.counter = counter;
     r.y = cpu_f32(y);

@@ -4,7 +4,6 @@
  * blocks of rows, each by one thread from the input's transformation to what follows the products, while
  * the rows are in its cache.  In the backward then the factors' gradients, 64 columns at a time. */
 #include "cpu/cpu_train.h"
-#include "philox.h"
 #include <string.h>
 
 enum { COLS = 64, TOKENS = 512 }; /* of a task of the third phase: columns, rows packed at once */
@@ -226,9 +225,7 @@ static void drop(const struct kn_group *g, const struct kn_lin *l, int row, int 
                  const float *x, float *y)
 {
     uint64_t at = l->draws + (uint64_t)row * (uint64_t)g->k + (uint64_t)from;
-    float keep = 1 / (1 - g->dropout);
-    for (int i = 0; i < n; i++)
-        y[i] = kn_philox_f32(g->seed, at + (uint64_t)i) >= g->dropout ? x[i] * keep : 0;
+    train_drop(y, x, g->dropout, g->seed, at, (size_t)n);
 }
 
 /* The rows of h as tiles of A; with layer l, its own dropped h. */
@@ -321,7 +318,7 @@ static void input_bwd(const struct group16 *j, int row, int n)
     float *x = at_f32(g->x, at), *up = at_f32(g->up, at), *dh = j->dh + at;
     if (g->input == KN_IN_SWIGLU)
         for (int i = 0; i < n; i++, x += k, up += k, dh += k)
-            j->rows->swiglu_bwd_h(x, up, dh, k); /* dh becomes h, for da */
+            j->rows->swiglu_bwd(x, up, dh, dh, x, up, k); /* dh becomes h, for da */
     else if (g->input == KN_IN_NORM)
         for (int i = 0; i < n; i++, x += k, dh += k)
             j->rows->norm_bwd(j->dx + at + (size_t)i * k, dh, x, cpu_f32(g->norm),
@@ -366,9 +363,10 @@ static void backward_block(const struct group16 *j, int row, int n, char *own)
 
 /* ---- the factors' gradients ---- */
 
-/* c(16 mt, COLS) = a(16 mt, all rows) x: x(i, from .. from + cols), made by `get` 32 rows at a time */
+/* Columns from .. from + cols of what the factors' gradients multiply: of the group's input, or with dy of
+ * l's gradient. */
 struct columns {
-    const struct lin16 *l; /* whose dy or dropout */
+    const struct lin16 *l; /* whose dy, or whose dropout on the input; NULL: no dropout */
     int from, cols, dy;
 };
 
@@ -412,6 +410,7 @@ static const float *column_rows(const struct group16 *j, const struct columns *c
     return tmp;
 }
 
+/* sum(16 mt, COLS) = a(16 mt, all rows) times the columns, which become tiles 32 rows at a time */
 static void columns_product(const struct group16 *j, const struct columns *c, const uint16_t *a,
                             int mt, float *sum, char *own)
 {

@@ -14,6 +14,14 @@ static float dot3(const float *a, const float *b, const float *c, int n)
     return vf_fold(s);
 }
 
+static void scale(float *y, const float *x, const float *w, float r, int n)
+{
+    for (int i = 0; i < n; i += 16)
+        vf_store_n(y + i,
+                   vf_mul(vf_mul(vf_load_n(x + i, n - i), vf_set1(r)), vf_load_n(w + i, n - i)),
+                   n - i);
+}
+
 static void norm(float *y, float *rstd, const float *x, const float *w, float eps, int n)
 {
     vf s = vf_zero();
@@ -23,10 +31,7 @@ static void norm(float *y, float *rstd, const float *x, const float *w, float ep
     }
     float r = 1.0f / sqrtf(vf_fold(s) / (float)n + eps);
     *rstd = r;
-    for (int i = 0; i < n; i += 16)
-        vf_store_n(y + i,
-                   vf_mul(vf_mul(vf_load_n(x + i, n - i), vf_set1(r)), vf_load_n(w + i, n - i)),
-                   n - i);
+    scale(y, x, w, r, n);
 }
 
 static void norm_bwd(float *dx, const float *dy, const float *x, const float *w, float r, int n,
@@ -41,8 +46,9 @@ static void norm_bwd(float *dx, const float *dy, const float *x, const float *w,
     }
 }
 
-static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g, const float *u,
-                       size_t n)
+/* Any of dg, du, h may be the place of g, u, dy; h NULL: nobody wants it. */
+static void swiglu_bwd(float *dg, float *du, float *h, const float *dy, const float *g,
+                       const float *u, size_t n)
 {
     vf one = vf_set1(1);
     for (size_t i = 0; i < n; i += 16) {
@@ -52,6 +58,8 @@ static void swiglu_bwd(float *dg, float *du, const float *dy, const float *g, co
         vf slope = vf_fma(silu, vf_sub(one, s), s); /* s (1 + g (1 - s)) */
         vf_store_n(dg + i, vf_mul(vf_mul(d, uv), slope), m);
         vf_store_n(du + i, vf_mul(d, silu), m);
+        if (h)
+            vf_store_n(h + i, vf_mul(silu, uv), m);
     }
 }
 
@@ -156,14 +164,6 @@ static void add(float *y, const float *bias, const float *x, int n)
     }
 }
 
-static void scale(float *y, const float *x, const float *w, float r, int n)
-{
-    for (int i = 0; i < n; i += 16)
-        vf_store_n(y + i,
-                   vf_mul(vf_mul(vf_load_n(x + i, n - i), vf_set1(r)), vf_load_n(w + i, n - i)),
-                   n - i);
-}
-
 static void swiglu(float *h, const float *g, const float *u, size_t n)
 {
     vf one = vf_set1(1);
@@ -174,19 +174,5 @@ static void swiglu(float *h, const float *g, const float *u, size_t n)
     }
 }
 
-static void swiglu_bwd_h(float *g, float *u, float *dh, size_t n)
-{
-    vf one = vf_set1(1);
-    for (size_t i = 0; i < n; i += 16) {
-        int m = n - i < 16 ? (int)(n - i) : 16;
-        vf gv = vf_load_n(g + i, m), d = vf_load_n(dh + i, m), uv = vf_load_n(u + i, m);
-        vf s = vf_div(one, vf_add(one, vf_exp(vf_neg(gv)))), silu = vf_mul(gv, s);
-        vf slope = vf_fma(silu, vf_sub(one, s), s); /* s (1 + g (1 - s)) */
-        vf_store_n(g + i, vf_mul(vf_mul(d, uv), slope), m);
-        vf_store_n(u + i, vf_mul(d, silu), m);
-        vf_store_n(dh + i, vf_mul(silu, uv), m);
-    }
-}
-
-const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent,         axpy, rope,
-                                              add,  scale,    swiglu,     swiglu_bwd_h, adamw};
+const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent,   axpy,
+                                              rope, add,      scale,      swiglu, adamw};

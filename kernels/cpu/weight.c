@@ -80,11 +80,11 @@ int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, i
         }
         pool_run(c->pool, pack_chunk, &p, &p.n_chunk, 1);
     }
-    *out = &w->w;
     if (flags & KN_W_MIXED && cpu_train_tiles(d, w)) {
         cpu_weight_free(d, &w->w);
         return KN_ENOMEM;
     }
+    *out = &w->w;
     return KN_OK;
 }
 
