@@ -1,9 +1,9 @@
 /* backward - one pass over packed documents: embed, layers, head, and back */
 #include "backward.h"
+#include "clock.h"
 #include "train.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const char *const backward_parts[BACKWARD_N_PART] = {
 #define X(id, name) name,
@@ -145,22 +145,29 @@ void backward_free(struct backward *b)
     memset(b, 0, sizeof *b);
 }
 
-/* ---- the four groups of a layer, described once for forward and backward ---- */
-
-static double now(void)
+int backward_weights(const char *path, int mixed)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    struct apr a;
+    struct err e = {0};
+    size_t n = 0;
+    if (!mixed || apr_open(&a, path, &e))
+        return KN_W_TRAIN; /* model_load will say what is wrong */
+    for (int i = 0; i < a.n_tensor; i++)
+        if (a.tensor[i].ndim == 2)
+            n += a.tensor[i].dim[0] * a.tensor[i].dim[1];
+    apr_close(&a);
+    return KN_W_TRAIN | (model_room(path, 2 * 4 * n, &e) ? 0 : KN_W_MIXED);
 }
+
+/* ---- the four groups of a layer, described once for forward and backward ---- */
 
 /* Calls stop at the first error: `rc` carries it through a layer.  The time is counted for `part`. */
 #define DO(part, call)                                                                             \
     do {                                                                                           \
-        double begin = now();                                                                      \
+        double begin = clock_now();                                                                \
         if (b->rc == 0)                                                                            \
             b->rc = (call);                                                                        \
-        b->b->seconds[BACKWARD_##part] += now() - begin;                                           \
+        b->b->seconds[BACKWARD_##part] += clock_now() - begin;                                     \
     } while (0)
 
 struct pass {

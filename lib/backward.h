@@ -66,6 +66,10 @@ size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_row
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
                  int recompute, int mixed, struct err *e);
 void backward_free(struct backward *b);
+/* How to load the model of this file for it (kn_weight_new's flags): with `mixed` the weights are kept in both
+ * layouts that products want (KN_W_MIXED) if that takes at most half of the memory; else they are packed at every
+ * use, to the same bits. */
+int backward_weights(const char *path, int mixed);
 /* One pass over n rows: ids, doc (first row of t's document), label (-1 = no loss).  *loss += the
  * sum of -log p(label) in double; with grad, scale * dLoss/dadapter is added to lora->g.  lora may
  * be NULL: the base alone. */

@@ -344,13 +344,6 @@ int cli_exit(int status)
     return status;
 }
 
-double cli_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void progress_line(struct cli_progress *p, double done, const char *extra, double now)
 {
     double dt = now - p->start, rate = dt > 0 ? done / dt : 0;
@@ -371,7 +364,7 @@ static void progress_line(struct cli_progress *p, double done, const char *extra
 
 void cli_progress(struct cli_progress *p, double done, const char *extra)
 {
-    double now = cli_now();
+    double now = clock_now();
     if (p->start == 0)
         p->start = p->last = now;
     if (cli_quiet || !(cli_verbose || isatty(2)) || now - p->last < 1)
@@ -385,8 +378,8 @@ void cli_progress_end(struct cli_progress *p, double done, const char *extra)
     if (cli_quiet || !(cli_verbose || (p->shown && isatty(2))))
         return;
     if (p->start == 0)
-        p->start = cli_now();
-    progress_line(p, done, extra, cli_now());
+        p->start = clock_now();
+    progress_line(p, done, extra, clock_now());
     if (isatty(2))
         fputc('\n', stderr);
 }

@@ -15,6 +15,7 @@
  * prints and exits. */
 #ifndef CLI_H
 #define CLI_H
+#include "clock.h"
 #include "err.h"
 #include <stddef.h>
 #include <stdio.h>
@@ -106,7 +107,6 @@ struct cli_progress {
 };
 void cli_progress(struct cli_progress *p, double done, const char *extra);
 void cli_progress_end(struct cli_progress *p, double done, const char *extra);
-double cli_now(void); /* seconds, monotonic */
 
 /* strdup and malloc that die with 71: in tools only */
 void *cli_malloc(size_t n);

@@ -8,13 +8,6 @@
 /* Blocks of past prompts that are kept for later ones: a long header's worth. */
 enum { KEPT = 128 };
 
-double engine_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int nomem(struct err *e)
 {
     return err_set(e, ERR_NOMEM, "out of memory");
@@ -272,7 +265,7 @@ static void finish(struct engine *g, int i)
                                     .thinking = a->thought.n ? a->thought.p : NULL,
                                     .n_thinking = a->thought.n,
                                     .thinking_open = a->thinking,
-                                    .seconds = engine_now() - s->start};
+                                    .seconds = clock_now() - s->start};
     s->finished = 1;
     *(g->fin_end ? &g->fin_end->newer : &g->fin) = s;
     g->fin_end = s;

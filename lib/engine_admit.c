@@ -80,7 +80,7 @@ void engine_admit(struct engine *g)
             s->n_done = s->n_block * KN_TILE;
         }
         take_prompt_blocks(g, s);
-        s->start = engine_now();
+        s->start = clock_now();
         g->stats.prompt += (uint64_t)s->n_prompt;
         g->stats.shared += (uint64_t)s->n_done;
         g->active[g->n_active++] = s;

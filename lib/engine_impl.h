@@ -9,6 +9,7 @@
 #ifndef ENGINE_IMPL_H
 #define ENGINE_IMPL_H
 #include "answer.h"
+#include "clock.h"
 #include "engine.h"
 #include "forward.h"
 #include "kvcache.h"
@@ -52,7 +53,6 @@ static inline int engine_blocks(int positions)
 {
     return (positions + KN_TILE - 1) / KN_TILE;
 }
-double engine_now(void);
 
 /* engine_admit.c: waiting requests become sequences, in their order, as long as there is a place and
  * blocks for the longest answer; prefixes that the cache knows are taken from it. */

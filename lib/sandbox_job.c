@@ -33,13 +33,6 @@ enum {
 #define CPU_LOOK 0.1 /* seconds between looks at the CPU time of a whole tree */
 #define GONE     1.0 /* seconds for a process that has closed its socket to end */
 
-double sandbox_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double sandbox_wall(const struct sandbox_limits *l)
 {
     return l->wall_s > 0
@@ -328,7 +321,7 @@ static int choose_jails(struct sandbox *s, struct slot *t, const struct sandbox_
 static void set_clocks(const struct sandbox *s, struct slot *t, const struct bench_task *task)
 {
     int builds = t->jail[0] == PROGRAM && s->o.lang != BENCH_JAVASCRIPT;
-    t->start = sandbox_now();
+    t->start = clock_now();
     t->runs = task->judge == BENCH_IO && !task->called ? task->n_io : 1;
     t->cpu_s = t->runs * ceil(t->limits->cpu_s) + (builds ? BUILD_CPU : 0);
     t->wall_s = t->runs * sandbox_wall(t->limits) + (builds ? BUILD_WALL : 0);
@@ -490,7 +483,7 @@ static void drain_report(struct slot *t)
         t->n_report = 0;
     sandbox_read_report(t);
     if (t->reported && t->gone) /* as it ends by itself: a moment, and then it will not */
-        t->deadline = fmin(t->deadline, sandbox_now() + GONE);
+        t->deadline = fmin(t->deadline, clock_now() + GONE);
     else if (t->reported) /* the checker has spoken: the candidate is not needed any more */
         stop_job(t, KILL_DONE);
 }
@@ -513,7 +506,7 @@ void sandbox_finish(struct sandbox *s, struct slot *t)
     if (t->told_fd >= 0)
         drain_told(t);
     sandbox_abandon(t);
-    t->v.wall_ms = 1e3 * (sandbox_now() - t->start);
+    t->v.wall_ms = 1e3 * (clock_now() - t->start);
     sandbox_decide(s, t);
 }
 
@@ -552,7 +545,7 @@ int sandbox_step(struct sandbox *s, struct err *e)
 {
     struct pollfd p[N_JAILS + 3 * JAIL_SLOTS];
     struct slot *of[N_JAILS + 3 * JAIL_SLOTS];
-    double now = sandbox_now(), next = now + 60;
+    double now = clock_now(), next = now + 60;
     int n = N_JAILS;
     for (int k = 0; k < N_JAILS; k++)
         p[k] = (struct pollfd){.fd = s->jail[k].ctl, .events = POLLIN};

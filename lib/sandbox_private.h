@@ -8,6 +8,7 @@
 #ifndef SANDBOX_PRIVATE_H
 #define SANDBOX_PRIVATE_H
 #include "cgroup.h"
+#include "clock.h"
 #include "jail.h"
 #include "languages.h"
 #include "sandbox.h"
@@ -62,7 +63,6 @@ struct sandbox {
 int sandbox_need(struct sandbox *s, int k, struct err *e); /* jail k, if it is not there yet */
 
 /* ---- sandbox_job.c ---- */
-double sandbox_now(void); /* seconds, monotonic */
 double sandbox_wall(const struct sandbox_limits *l);
 int sandbox_start(struct sandbox *s, struct slot *t, const struct sandbox_job *job, struct err *e);
 /* Wait for the next event of any job and deal with it. */

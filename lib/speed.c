@@ -7,13 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-double speed_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void speed_free(struct speed *s)
 {
     for (int i = 0; i < s->n; i++) {
@@ -167,9 +160,9 @@ static int prompts(struct run *r, double *seconds, struct err *e)
                 r->out[rows.n_out++] = i;
         }
         rows.n_seq = r->seq[n - 1] + 1;
-        double start = speed_now();
+        double start = clock_now();
         int rc = step(r, &rows, e);
-        *seconds += speed_now() - start;
+        *seconds += clock_now() - start;
         if (rc < 0)
             return rc;
         at += n;
@@ -194,9 +187,9 @@ static int decode(struct run *r, double *seconds, double *steps, struct err *e)
             r->pos[i] = t->n_prompt + k;
             r->seq[i] = r->out[i] = i;
         }
-        double start = speed_now();
+        double start = clock_now();
         int rc = step(r, &rows, e);
-        double took = speed_now() - start;
+        double took = clock_now() - start;
         *seconds += took;
         if (steps)
             steps[k] = took;

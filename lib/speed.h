@@ -10,6 +10,7 @@
  * is made before the clock starts.  Rows are owned by struct speed. */
 #ifndef SPEED_H
 #define SPEED_H
+#include "clock.h"
 #include "model.h"
 #include <stdint.h>
 
@@ -82,9 +83,9 @@ void speed_peak_reset(void);
 enum speed_format { SPEED_TABLE, SPEED_JSON, SPEED_CSV, SPEED_MD };
 struct speed_head { /* what was measured */
     const char *model;
-    char device[32]; /* what ran: kn_dev's name */
-    size_t file;     /* bytes of the model's file */
-    const char *kv_type;
+    char device[32];                 /* what ran: kn_dev's name */
+    size_t file;                     /* bytes of the model's file */
+    const char *kv_type, *precision; /* precision: of training */
     int threads, reps;
 };
 /* The rows as text (malloc, *n bytes); NULL if memory runs out. */
@@ -92,5 +93,4 @@ char *speed_text(const struct speed *s, const struct speed_head *h, enum speed_f
 
 /* For the measuring files: a new row with room for n values; NULL = out of memory. */
 struct speed_row *speed_add(struct speed *s, const char *name, const char *unit, int n);
-double speed_now(void); /* seconds, monotonic */
 #endif

@@ -71,12 +71,12 @@ static void child(struct report *r, double start, const char *path, const char *
     }
     if (model_load(&m, path, dev, KN_W_INFER, 0, &r->e) < 0)
         return;
-    r->loaded = speed_now() - start;
+    r->loaded = clock_now() - start;
     if (m.tok)
         n = bpe_encode(m.tok, SPEED_TEXT, strlen(SPEED_TEXT), BPE_BOS, &ids, &r->e);
     if (n < 0 || first_token(&m, m.tok ? ids : no_text, (int)n, c->kv_type, &r->e) < 0)
         return;
-    r->first = speed_now() - start;
+    r->first = clock_now() - start;
 }
 
 /* One process: its report, and the most memory that it had. */
@@ -87,7 +87,7 @@ static int start_once(struct report *r, size_t *peak, const char *path, const ch
     struct rusage use;
     if (pipe(fd) < 0)
         return err_errno(e, ERR_OS, "pipe");
-    double start = speed_now();
+    double start = clock_now();
     pid_t pid = fork();
     if (pid < 0) {
         close(fd[0]);

@@ -108,6 +108,7 @@ static int as_json(FILE *f, const struct speed *s, const struct speed_head *h)
     json_kv_str(&j, "device", h->device);
     json_kv_int(&j, "threads", h->threads);
     json_kv_str(&j, "kv_type", h->kv_type);
+    json_kv_str(&j, "precision", h->precision);
     json_kv_int(&j, "repetitions", h->reps);
     json_key(&j, "tests");
     json_begin(&j, '[');

@@ -34,7 +34,7 @@ const char *tooltab_dir(void)
 static int run(const char *exe, char *buf, size_t *len, struct err *e)
 {
     int fd[2], status, rc = 0;
-    double end = cli_now() + MAX_SECONDS;
+    double end = clock_now() + MAX_SECONDS;
     size_t n = 0;
     if (pipe2(fd, O_CLOEXEC))
         return err_errno(e, ERR_OS, "pipe");
@@ -55,7 +55,7 @@ static int run(const char *exe, char *buf, size_t *len, struct err *e)
     close(fd[1]);
     for (;;) {
         struct pollfd p = {fd[0], POLLIN, 0};
-        double left = end - cli_now();
+        double left = end - clock_now();
         int ready = left > 0 ? poll(&p, 1, (int)(left * 1000) + 1) : 0;
         if (ready < 0 && errno == EINTR)
             continue;

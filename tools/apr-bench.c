@@ -1,4 +1,5 @@
 /* apr-bench - how fast a model runs here: prompts, generation, batches, start, training, memory */
+#include "backward.h"
 #include "cli.h"
 #include "outfile.h"
 #include "speed.h"
@@ -172,8 +173,8 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
         model_free(&m); /* before training's kind of weights takes memory */
     }
     if (p->train) {
-        if (model_load(&m, path, dev, KN_W_TRAIN | (c->mixed ? KN_W_MIXED : 0), (int)o.train_rows,
-                       &e) < 0 ||
+        if (model_load(&m, path, dev, backward_weights(path, c->mixed), (int)o.train_rows, &e) <
+                0 ||
             speed_train(s, &m, c, p->train, (int)o.train_rows, &e) < 0)
             cli_die(&e);
         model_free(&m);
@@ -225,6 +226,7 @@ int main(int argc, char **argv)
     struct speed_head h = {.model = json_get_str(a.meta, "name", argv[0], &e),
                            .file = a.map.n,
                            .kv_type = o.kv_type,
+                           .precision = o.precision,
                            .reps = (int)o.reps};
     int pieces = !p.train ? 0 : strcmp(p.train, "all") ? 1 : 4;
     shown.p.total = (double)(p.n + p.ttft + pieces) * (double)(o.reps + o.warmup);

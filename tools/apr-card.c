@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     cli_parse(&cli, &argc, &argv);
     if (argc == 0)
         cli_usage("expected the folder of a run, or files of records");
-    double start = cli_now();
+    double start = clock_now();
     struct card_ask ask = {.path = (const char *const *)argv,
                            .n_path = argc,
                            .name = o.name,
@@ -67,8 +67,8 @@ int main(int argc, char **argv)
         cli_die(&e);
     }
     if (outfile_commit(&f, &e) ||
-        (strcmp(o.out, "-") &&
-         meta_write(o.out, f.hex, f.bytes, (const char *const *)argv, NULL, cli_now() - start, &e)))
+        (strcmp(o.out, "-") && meta_write(o.out, f.hex, f.bytes, (const char *const *)argv, NULL,
+                                          clock_now() - start, &e)))
         cli_die(&e);
     free(text);
     card_free(&c);

@@ -299,7 +299,7 @@ static int run(struct jsonl *r, const struct bench *b, struct outfile *f, long *
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct bench b = {0};
     struct jsonl r;
@@ -325,7 +325,7 @@ int main(int argc, char **argv)
     else if (strcmp(o.out, "-")) {
         const char *inputs[] = {in, NULL};
         if (meta_write(o.out, f.hex, f.bytes, strcmp(in, "-") ? inputs : inputs + 1, "cpu",
-                       cli_now() - start, &e) < 0)
+                       clock_now() - start, &e) < 0)
             cli_die(&e);
     }
     if (o.stats || cli_verbose)

@@ -100,7 +100,7 @@ static int plan(struct fuse *f, struct err *e)
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct fuse f = {0};
     char sha[65];
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
         snprintf(weights, sizeof weights, "%s/adapter_model.safetensors", o.adapter);
         if (apr_open(&out, o.out, &e) < 0 ||
             meta_write(o.out, sha, out.map.n, (const char *const[]){argv[0], weights, NULL}, NULL,
-                       cli_now() - start, &e) < 0)
+                       clock_now() - start, &e) < 0)
             cli_die(&e);
         apr_close(&out);
         printf("%s: %d tensors merged, rank %d, scale %g, type %s, max |delta| %.6g in %s\n", o.out,

@@ -251,7 +251,7 @@ static void generate(struct run *r)
         .what = "apr-gen", .unit = "samples", .total = (double)r->n_job};
     struct engine *g;
     const struct engine_result *s;
-    double start = cli_now();
+    double start = clock_now();
     long next = 0;
     int more = 1;
     if (engine_new(&g, &r->m, &eo, &r->e) < 0)
@@ -285,7 +285,7 @@ static void generate(struct run *r)
         struct engine_stats st = engine_stats(g);
         char rate[64];
         snprintf(rate, sizeof rate, "%.0f tok/s",
-                 (double)st.generated / (cli_now() - start + 1e-9));
+                 (double)st.generated / (clock_now() - start + 1e-9));
         cli_progress(&progress, (double)(r->n_kept + r->n_done), rate);
         if (!more) {
             cli_progress_end(&progress, (double)(r->n_kept + r->n_done), rate);
@@ -350,7 +350,7 @@ static void load(struct run *r, const char *prompts)
 int main(int argc, char **argv)
 {
     static struct run r;
-    double start = cli_now();
+    double start = clock_now();
     cli_parse(&cli, &argc, &argv);
     if (!o.model &&
         argc > 0) { /* a recipe's stage: the model is its input, the prompts an option */
@@ -380,7 +380,7 @@ int main(int argc, char **argv)
     if (r.n_job > r.n_kept)
         generate(&r);
     if (r.part.f)
-        commit(&r, cli_now() - start);
+        commit(&r, clock_now() - start);
     free(r.j.buf);
     free(r.job);
     requests_free(&r.prompts);

@@ -74,7 +74,7 @@ static int write_all(const struct bench *b, struct outfile *f, struct err *e)
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct bench b;
     struct outfile f = {0};
@@ -91,7 +91,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(o.out, "-")) {
         const char *in[] = {b.path, NULL};
-        if (meta_write(o.out, f.hex, f.bytes, in, "cpu", cli_now() - start, &e) < 0)
+        if (meta_write(o.out, f.hex, f.bytes, in, "cpu", clock_now() - start, &e) < 0)
             cli_die(&e);
     }
     bench_free(&b);

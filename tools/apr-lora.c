@@ -192,10 +192,10 @@ static int train(struct run *r, struct err *e)
     int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0;
     char now[80];
     for (long i = r->step + 1; rc == 0 && i <= t->total; i++) {
-        double begin = cli_now();
+        double begin = clock_now();
         if ((rc = trainer_run(t, i, &s, e)) || (rc = step_metric(r, &s, e)))
             break;
-        seconds += cli_now() - begin;
+        seconds += clock_now() - begin;
         tokens += (double)s.tokens;
         progress.total = tokens / (double)(i - r->step) * (double)(t->total - r->step);
         snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", i, t->total, s.loss);
@@ -230,31 +230,14 @@ static int resume(struct run *r, struct err *e)
     return 0;
 }
 
-/* For bf16 the weights are kept in both layouts that products want, if that takes at most half of the memory;
- * else they are packed at every use, to the same bits. */
-static int weight_flags(const char *base, int mixed)
-{
-    struct apr a;
-    struct err e = {0};
-    size_t n = 0;
-    if (!mixed || apr_open(&a, base, &e))
-        return KN_W_TRAIN; /* model_load will say what is wrong */
-    for (int i = 0; i < a.n_tensor; i++)
-        if (a.tensor[i].ndim == 2)
-            n += a.tensor[i].dim[0] * a.tensor[i].dim[1];
-    apr_close(&a);
-    int fits = !model_room(base, 2 * 4 * n, &e);
-    if (!fits)
-        cli_warn("too little memory to keep the weights in bf16: slower");
-    return KN_W_TRAIN | (fits ? KN_W_MIXED : 0);
-}
-
 static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
 {
     struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
     struct optim opt = OPTIM_DEFAULT;
     long rows = o.pack > o.max_seq_len ? o.pack : o.max_seq_len;
-    int rc, mixed = strcmp(o.precision, "bf16") == 0;
+    int rc, mixed = strcmp(o.precision, "bf16") == 0, flags = backward_weights(base, mixed);
+    if (mixed && !(flags & KN_W_MIXED))
+        cli_warn("too little memory to keep the weights in bf16: slower");
     c.rslora = o.rslora;
     opt.lr = o.lr;
     opt.warmup = o.warmup;
@@ -262,7 +245,7 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     opt.clip = o.clip;
     optim_schedule(o.schedule, &opt.schedule);
     if ((rc = lora_targets(o.targets, &c.targets, e)) ||
-        (rc = model_load(&r->model, base, dev, weight_flags(base, mixed), 0, e)))
+        (rc = model_load(&r->model, base, dev, flags, 0, e)))
         return rc;
     const struct model *m = &r->model;
     int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
@@ -305,12 +288,12 @@ static int save(struct run *r, const char *base, double start, struct err *e)
         return err_errno(e, ERR_IO, "%s", path);
     const char *const inputs[] = {base, o.data, o.val, NULL};
     return meta_write(o.out, sha, (uint64_t)st.st_size, inputs, r->model.dev->name,
-                      cli_now() - start, e);
+                      clock_now() - start, e);
 }
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     static struct run r;
     struct kn_dev *dev;

@@ -85,7 +85,7 @@ int main(int argc, char **argv)
         cli_usage("expected two or more files of verdicts, found %d", argc);
     if (argc > MAX_FILE)
         cli_usage("at most %d files", MAX_FILE);
-    double start = cli_now();
+    double start = clock_now();
     if (score_read_files(book, argv, argc, o.bench.v, o.bench.n, &e))
         cli_die(&e);
     FILE *out = open_memstream(&text, &n);
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
         err_set(&e, ERR_NOMEM, "out of memory");
     else if (!report(book, argv, argc, out, &e) && fclose(out))
         err_set(&e, ERR_NOMEM, "out of memory");
-    if (e.code || textout_write(o.out, text, n, (const char *const *)argv, cli_now() - start, &e))
+    if (e.code || textout_write(o.out, text, n, (const char *const *)argv, clock_now() - start, &e))
         cli_die(&e);
     free(text);
     for (int i = 0; i < argc; i++)

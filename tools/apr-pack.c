@@ -35,7 +35,7 @@ static void pack(const struct model *m, const char *out, double start)
     char hex[65];
     int n = model_weights(m, t, w, max);
     if (packed_write(out, &m->file, m->dev, t, w, n, hex, &bytes, &e) < 0 ||
-        meta_write(out, hex, bytes, inputs, m->dev->name, cli_now() - start, &e) < 0)
+        meta_write(out, hex, bytes, inputs, m->dev->name, clock_now() - start, &e) < 0)
         cli_die(&e);
     free(t);
     free(w);
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
     struct kn_dev *dev;
     struct model m;
     char beside[4096];
-    double start = cli_now();
+    double start = clock_now();
     int rc;
     cli_parse(&cli, &argc, &argv);
     if (argc != 1)

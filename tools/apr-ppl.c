@@ -206,7 +206,7 @@ int main(int argc, char **argv)
         n_chunk = o.chunks;
     s.tokens = n_ids;
     progress.total = (double)n_chunk;
-    double start = cli_now();
+    double start = clock_now();
     for (long c = 0; c < n_chunk; c++) {
         char now[40];
         if (m.h.add_bos && m.h.bos >= 0)
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
         cli_progress(&progress, (double)(c + 1), now);
     }
     cli_progress_end(&progress, (double)n_chunk, NULL);
-    report(&s, &m, cli_now() - start, &e);
+    report(&s, &m, clock_now() - start, &e);
     free(logits);
     free(ids);
     forward_free(&f);

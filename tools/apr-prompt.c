@@ -133,7 +133,7 @@ static void write_meta(const struct run *r, double seconds)
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     static struct run r;
     cli_parse(&cli, &argc, &argv);
@@ -160,7 +160,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     }
     if (strcmp(o.out, "-"))
-        write_meta(&r, cli_now() - start);
+        write_meta(&r, clock_now() - start);
     free(r.j.buf);
     bench_free(&r.b);
     prompt_free(&r.p);

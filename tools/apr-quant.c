@@ -133,7 +133,7 @@ static int describe(cJSON *meta, const struct tensor *t, int n, struct err *e)
 static int write_model(const struct apr *a, const char *path, struct tensor *t, struct err *e)
 {
     struct work w = {.in = a, .out = t, .progress = {.what = "quantizing", .unit = "MiB"}};
-    double start = cli_now();
+    double start = clock_now();
     struct stat st;
     char sha[65];
     for (int i = 0; i < a->n_tensor; i++)
@@ -147,7 +147,7 @@ static int write_model(const struct apr *a, const char *path, struct tensor *t, 
     if (rc == 0 && strcmp(o.out, "-") != 0) {
         const char *in[] = {path, NULL};
         uint64_t bytes = stat(o.out, &st) == 0 ? (uint64_t)st.st_size : 0;
-        rc = meta_write(o.out, sha, bytes, in, "cpu", cli_now() - start, e);
+        rc = meta_write(o.out, sha, bytes, in, "cpu", clock_now() - start, e);
     }
     return rc;
 }

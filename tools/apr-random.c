@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     struct stat st;
     const char *none[] = {NULL};
     char sha[65];
-    double start = cli_now();
+    double start = clock_now();
     cli_parse(&cli, &argc, &argv);
     if (argc != 0)
         cli_usage("no operands: the output is -o FILE");
@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     cli_progress_end(&p, p.total, NULL);
     random_model_free(&m);
     if (strcmp(o.out, "-") != 0 && stat(o.out, &st) == 0 && S_ISREG(st.st_mode) &&
-        meta_write(o.out, sha, (uint64_t)st.st_size, none, "cpu", cli_now() - start, &e) < 0)
+        meta_write(o.out, sha, (uint64_t)st.st_size, none, "cpu", clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

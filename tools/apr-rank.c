@@ -242,7 +242,7 @@ int main(int argc, char **argv)
     static const char *const heavy[] = {"text", "thinking", "ids", "logprobs", NULL};
     static char *standard_input[] = {"-", NULL};
     static struct run r;
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     cli_parse(&cli, &argc, &argv);
     int by_round = !strcmp(o.by, "round"), rc = 0;
@@ -272,7 +272,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     }
     if (strcmp(o.out, "-"))
-        write_meta(&r, argv, argc, cli_now() - start);
+        write_meta(&r, argv, argc, clock_now() - start);
     keyed_free(&r.code);
     keyed_free(&r.behaviour);
     keyed_free(&r.samples);

@@ -80,8 +80,8 @@ static void write_out(const char *path, const char *text, size_t n, const char *
         outfile_abort(&f);
         cli_die(e);
     }
-    if (outfile_commit(&f, e) ||
-        (strcmp(path, "-") && meta_write(path, f.hex, f.bytes, inputs, NULL, cli_now() - start, e)))
+    if (outfile_commit(&f, e) || (strcmp(path, "-") && meta_write(path, f.hex, f.bytes, inputs,
+                                                                  NULL, clock_now() - start, e)))
         cli_die(e);
 }
 
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
         cli_usage("--history needs --leaderboard");
     check_outputs();
     const char *const *inputs = board ? NULL : (const char *const *)argv;
-    double start = cli_now();
+    double start = clock_now();
     int rc = report_init(&r, &e);
     if (!rc)
         rc = report_expect(&r, (const char *const *)argv, argc, &e);

@@ -191,7 +191,7 @@ static void finish(struct outfile *f, const char *path, char **in, double second
 int main(int argc, char **argv)
 {
     static struct run r;
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     cli_parse(&cli, &argc, &argv);
     if (argc < 2)
@@ -207,9 +207,9 @@ int main(int argc, char **argv)
         outfile_abort(&r.route);
         cli_die(&e);
     }
-    finish(&r.verdicts, o.out, argv, cli_now() - start, &e);
+    finish(&r.verdicts, o.out, argv, clock_now() - start, &e);
     if (o.route)
-        finish(&r.route, o.route, argv, cli_now() - start, &e);
+        finish(&r.route, o.route, argv, clock_now() - start, &e);
     route_free(&r.r);
     free(r.j.buf);
     return cli_exit(0);

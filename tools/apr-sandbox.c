@@ -333,7 +333,7 @@ int main(int argc, char **argv)
 {
     struct sandbox_opts so = {.limits = sandbox_defaults, .allow = JAIL_ALL};
     struct work w = {0};
-    double start = cli_now();
+    double start = clock_now();
     char folder[4096];
     struct sandbox *s;
     struct err e = {0};
@@ -386,7 +386,7 @@ int main(int argc, char **argv)
             partfile_close(&w.part);
             cli_die(&e);
         }
-        write_meta(in, &w, cli_now() - start);
+        write_meta(in, &w, clock_now() - start);
     }
     int status = conclude(&w);
     forget(&w);

@@ -213,7 +213,7 @@ int main(int argc, char **argv)
     cli_parse(&cli, &argc, &argv);
     if (argc < 1 || argc > 2)
         cli_usage("expected a model or tokenizer.json, and at most one file");
-    double start = cli_now();
+    double start = clock_now();
     const char *in = argc == 2 ? argv[1] : "-";
     if (load(&b, argv[0], &e))
         cli_die(&e);
@@ -237,7 +237,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     const char *inputs[] = {argv[0], in, NULL};
     if (strcmp(o.out, "-") &&
-        meta_write(o.out, f.hex, f.bytes, inputs, NULL, cli_now() - start, &e))
+        meta_write(o.out, f.hex, f.bytes, inputs, NULL, clock_now() - start, &e))
         cli_die(&e);
     free(s);
     free(text);

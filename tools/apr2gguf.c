@@ -22,7 +22,7 @@ static const struct cli cli = {.name = "apr2gguf",
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct export_done done;
     cli_parse(&cli, &argc, &argv);
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
                  argv[0]);
     if (done.bytes &&
         meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   cli_now() - start, &e) < 0)
+                   clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

@@ -41,7 +41,7 @@ static const char *bare(const char *path)
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct export_done done;
     cli_parse(&cli, &argc, &argv);
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     if (done.no_tokenizer)
         cli_warn("%s: no tokenizer: the folder holds weights and configuration alone", argv[0]);
     if (meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   cli_now() - start, &e) < 0)
+                   clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

@@ -23,7 +23,7 @@ static const struct cli cli = {.name = "gguf2apr",
 
 int main(int argc, char **argv)
 {
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct import_done done = {.bytes = 0};
     cli_parse(&cli, &argc, &argv);
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     if (done.bytes &&
         meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   cli_now() - start, &e) < 0)
+                   clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

@@ -298,7 +298,7 @@ int main(int argc, char **argv)
     int missed = 0;
     cli_parse(&cli, &argc, &argv);
     parse_lists();
-    double start = cli_now();
+    double start = clock_now();
     if (argc == 0) {
         argc = 1;
         argv = standard_input;
@@ -320,7 +320,7 @@ int main(int argc, char **argv)
     const char **inputs = cli_malloc(((size_t)argc + 2) * sizeof *inputs);
     memcpy(inputs, argv, (size_t)argc * sizeof *inputs);
     inputs[argc] = o.ceiling;
-    if (e.code || textout_write(o.out, text, n, inputs, cli_now() - start, &e))
+    if (e.code || textout_write(o.out, text, n, inputs, clock_now() - start, &e))
         cli_die(&e);
     for (int i = 0; i < s.n_set; i++)
         warn_about(&s.set[i], find_bench(b, &s.set[i]));

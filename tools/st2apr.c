@@ -27,7 +27,7 @@ static const struct cli cli = {.name = "st2apr",
 int main(int argc, char **argv)
 {
     static const char *const types[] = {"keep", "f32", "f16", "bf16"};
-    double start = cli_now();
+    double start = clock_now();
     struct err e = {0};
     struct import_done done = {.bytes = 0};
     cli_parse(&cli, &argc, &argv);
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
         cli_die(&e);
     if (done.bytes &&
         meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   cli_now() - start, &e) < 0)
+                   clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

@@ -54,6 +54,15 @@ E2
     [ "$(jq -c '[.tests[].test]' <<<"$output")" = '["tg128"]' ]
 }
 
+@test "a training step in bf16, a cache in q8_0" {
+    run --separate-stderr -0 "$x" m.apr $fast --brick train_step --train-rows 16 --precision bf16 --json
+    jq -e '.precision == "bf16" and .tests[0].test == "train_step" and .tests[0].median > 0' <<<"$output"
+    "$APR_BIN/gguf2apr" "$TOP/data/models/tiny-coder-29m-Q8_0.gguf" -o b.apr # heads of 64: q8_0 has blocks of 32
+    bytes() { "$x" b.apr $fast -p 16 -n 0 --kv-type "$1" --json | jq '.tests[0].kv_bytes'; }
+    [ "$(bytes q8_0)" -lt "$(bytes f16)" ]
+    run --separate-stderr -64 "$x" m.apr --precision f16
+}
+
 @test "apr bench, as aprender's users call it" {
     run --separate-stderr -0 "$APR_BIN/apr" bench m.apr $fast --brick loss --train-rows 16 --json
     [ "$(jq -r '.tests[].test' <<<"$output")" = loss ]

@@ -53,6 +53,7 @@ static void test_formats(void)
                            .device = "cpu:x",
                            .file = 3 << 20,
                            .kv_type = "f16",
+                           .precision = "bf16",
                            .threads = 2,
                            .reps = 3};
     struct speed_row *r = speed_add(&s, "tg4", "tok/s", 3);
