@@ -38,6 +38,14 @@ setup() {
     run ! cmp -s <(jq -r .text want) <(jq -r .text other)
 }
 
+@test "a model in q4_k_m: the same bytes alone and in a batch" {
+    "$APR_BIN/apr-quant" "$m" --type q4_k_m --requantize -o k.apr
+    head -2 "$p" >p
+    "$x" -m k.apr p -n 4 --samples 4 --temperature 0.8 --seed 7 --ids --batch 1 >want
+    [ "$(wc -l <want)" = 8 ]
+    cmp want <("$x" -m k.apr p -n 4 --samples 4 --temperature 0.8 --seed 7 --ids --batch 8 --threads 1)
+}
+
 @test "contexts up to the model's limit: the last position is used, one more is refused" {
     limit=$("$APR_BIN/apr-info" "$m" --json | jq .hparams.max_position_embeddings)
     # a raw prompt of one-token words up to four positions before the end
