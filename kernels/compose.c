@@ -20,8 +20,15 @@ static struct kn_at take(struct kn_at *tmp, size_t rows, size_t cols)
     return a;
 }
 
-/* kn_qkv: h (n_embd), k, v (n_head_kv * head_dim); kn_ffn: h (n_embd), gate, up (n_ff); kn_head:
- * h (n_embd); for each of max_tok rows.  The calls use tmp one after the other. */
+/* Widths of a mixture's parts: its widest hidden rows */
+static size_t moe_width(const struct kn_moe *e)
+{
+    return (size_t)(e->n_ff > e->n_ff_shared ? e->n_ff : e->n_ff_shared);
+}
+
+/* kn_qkv: h (n_embd), k, v (n_head_kv * head_dim); kn_attn_out: y (n_embd); kn_ffn: h, gate, up (n_ff),
+ * y if the sum is not plain; a mixture: h, y, logits, weights and ids, rows, their p, inputs, outputs, gate, up;
+ * kn_head: h (n_embd); for each of max_tok rows.  The calls use tmp one after the other. */
 size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok)
 {
     size_t m = (size_t)max_tok, qkv = 0, ffn = 0;
@@ -29,8 +36,28 @@ size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok
         qkv = part_bytes(m, (size_t)a->n_embd) +
               2 * part_bytes(m, (size_t)a->n_head_kv * (size_t)a->head_dim);
     if (f)
-        ffn = part_bytes(m, (size_t)f->n_embd) + 2 * part_bytes(m, (size_t)f->n_ff);
+        ffn = 2 * part_bytes(m, (size_t)f->n_embd) + 2 * part_bytes(m, (size_t)f->n_ff);
+    if (f && f->moe)
+        ffn = 4 * part_bytes(m, (size_t)f->n_embd) + 2 * part_bytes(m, moe_width(f->moe)) +
+              part_bytes(m, (size_t)f->moe->n_expert) + 2 * part_bytes(m, (size_t)f->moe->top_k) +
+              2 * part_bytes(m, 1);
     return qkv > ffn ? qkv : ffn;
+}
+
+static int norm_of(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                   struct kn_at bias, float eps, int m, int n)
+{
+    return bias.buf ? kn_layer_norm(d, y, x, w, bias, eps, m, n)
+                    : kn_rms_norm(d, y, x, w, eps, m, n);
+}
+
+/* x += residual * post(y) */
+static int add_to(struct kn_dev *d, struct kn_at x, struct kn_at y, struct kn_at post, float eps,
+                  float residual, int m, int n)
+{
+    int err = post.buf ? kn_rms_norm(d, y, y, post, eps, m, n) : KN_OK;
+    struct kn_at none = {0};
+    return err ? err : kn_add_rows(d, x, y, none, none, residual != 0 ? residual : 1, m, n);
 }
 
 static int compose_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp,
@@ -41,7 +68,7 @@ static int compose_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct 
     size_t rows = (size_t)m, width = (size_t)a->n_head_kv * (size_t)a->head_dim;
     struct kn_at h = take(&tmp, rows, (size_t)a->n_embd);
     struct kn_at k = take(&tmp, rows, width), v = take(&tmp, rows, width);
-    if ((err = kn_rms_norm(d, h, x, a->norm, a->eps, m, a->n_embd)) ||
+    if ((err = norm_of(d, h, x, a->norm, a->norm_bias, a->eps, m, a->n_embd)) ||
         (err = kn_matmul(d, q, h, a->q, a->bq, m, 0)) ||
         (err = kn_matmul(d, k, h, a->k, a->bk, m, 0)) ||
         (err = kn_matmul(d, v, h, a->v, a->bv, m, 0)))
@@ -65,32 +92,127 @@ int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
     assert(a->q->k == a->n_embd && a->k->k == a->n_embd && a->v->k == a->n_embd);
     assert(kv->n_head_kv == a->n_head_kv && kv->head_dim == a->head_dim);
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(a, NULL, b->n_tok));
-    return (d->ops->qkv ? d->ops->qkv : compose_qkv)(d, q, x, tmp, kv, layer, a, b);
+    return (d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv : compose_qkv)(d, q, x, tmp, kv, layer, a, b);
+}
+
+int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at tmp,
+                const struct kn_attn *a, const struct kn_batch *b)
+{
+    int m = b->n_tok, err;
+    if (!a->post.buf && a->residual == 0)
+        return kn_matmul(d, x, att, a->o, a->bo, m, KN_ADD);
+    struct kn_at y = take(&tmp, (size_t)m, (size_t)a->n_embd);
+    if ((err = kn_matmul(d, y, att, a->o, a->bo, m, 0)))
+        return err;
+    return add_to(d, x, y, a->post, a->eps, a->residual, m, a->n_embd);
+}
+
+/* y = down(act(gate(h)) * up(h)), or down(act(up(h))), with room for gate and up */
+static int dense(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_at room[2],
+                 const struct kn_ffn *f, int m, int flags)
+{
+    int err;
+    struct kn_at none = {0};
+    if ((err = kn_matmul(d, room[1], h, f->up, f->bup, m, 0)) ||
+        (f->gate && (err = kn_matmul(d, room[0], h, f->gate, f->bgate, m, 0))))
+        return err;
+    if (f->gate && f->act == KN_SILU)
+        err = kn_swiglu(d, room[0], room[0], room[1], m, f->n_ff);
+    else if (f->gate)
+        err = kn_glu(d, room[0], room[0], room[1], f->act, m, f->n_ff);
+    else
+        err = kn_glu(d, room[0], room[1], none, f->act, m, f->n_ff);
+    return err ? err : kn_matmul(d, y, room[0], f->down, f->bdown, m, flags);
+}
+
+/* The rows that chose expert e, and their weights. */
+static int chosen_by(const int32_t *ids, const float *p, int m, int top_k, int e, int32_t *row,
+                     float *weight)
+{
+    int n = 0;
+    for (int i = 0; i < m * top_k; i++)
+        if (ids[i] == e) {
+            row[n] = i / top_k;
+            weight[n++] = p[i];
+        }
+    return n;
+}
+
+/* y = the sum of the chosen experts of h, and the shared one */
+static int mixture(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_at tmp,
+                   const struct kn_ffn *f, int m)
+{
+    const struct kn_moe *e = f->moe;
+    const size_t rows = (size_t)m, n = (size_t)f->n_embd;
+    struct kn_at none = {0}, logits = take(&tmp, rows, (size_t)e->n_expert);
+    struct kn_at ids = take(&tmp, rows, (size_t)e->top_k), p = take(&tmp, rows, (size_t)e->top_k);
+    struct kn_at row = take(&tmp, rows, 1), weight = take(&tmp, rows, 1);
+    struct kn_at in = take(&tmp, rows, n), out = take(&tmp, rows, n);
+    struct kn_at room[2] = {take(&tmp, rows, moe_width(e)), take(&tmp, rows, moe_width(e))};
+    int err;
+    if ((err = kn_map(d, y, KN_SCALE, 0, m, f->n_embd)) ||
+        (err = kn_matmul(d, logits, h, e->router, none, m, 0)) ||
+        (err = kn_moe_route(d, ids, p, logits, m, e->n_expert, e->top_k, e->normalize)) ||
+        (err = kn_sync(d)))
+        return err;
+    for (int i = 0; i < e->n_expert; i++) {
+        struct kn_ffn one = {.n_embd = f->n_embd, .n_ff = e->n_ff, .act = f->act};
+        one.gate = e->gate[i], one.up = e->up[i], one.down = e->down[i];
+        int count = chosen_by(kn_host(d, ids), kn_host(d, p), m, e->top_k, i, kn_host(d, row),
+                              kn_host(d, weight));
+        if (count && ((err = kn_take_rows(d, in, h, row, count, f->n_embd)) ||
+                      (err = dense(d, out, in, room, &one, count, 0)) ||
+                      (err = kn_add_rows(d, y, out, row, weight, 0, count, f->n_embd)) ||
+                      (err = kn_sync(d)))) /* the next expert's rows go where these are */
+            return err;
+    }
+    if (!e->n_ff_shared)
+        return KN_OK;
+    struct kn_ffn shared = {.n_embd = f->n_embd, .n_ff = e->n_ff_shared, .act = f->act};
+    shared.gate = e->shared[0], shared.up = e->shared[1], shared.down = e->shared[2];
+    if ((err = dense(d, out, h, room, &shared, m, 0)) ||
+        (err = kn_matmul(d, weight, h, e->shared_gate, none, m, 0)) ||
+        (err = kn_map(d, weight, KN_SIGMOID, 0, m, 1)))
+        return err;
+    return kn_add_rows(d, y, out, none, weight, 0, m, f->n_embd);
+}
+
+/* Nothing but an RMSNorm, silu(gate) * up, and the sum: what a backend fuses. */
+static int plain(const struct kn_ffn *f)
+{
+    return !f->moe && f->gate && f->act == KN_SILU && !f->norm_bias.buf && !f->post.buf &&
+           f->residual == 0 && !f->bgate.buf && !f->bup.buf && !f->bdown.buf;
 }
 
 static int compose_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
                        const struct kn_batch *b)
 {
-    int m = b->n_tok, err;
+    int m = b->n_tok, err, direct = !f->moe && !f->post.buf && f->residual == 0;
     size_t rows = (size_t)m;
     struct kn_at h = take(&tmp, rows, (size_t)f->n_embd);
-    struct kn_at gate = take(&tmp, rows, (size_t)f->n_ff), up = take(&tmp, rows, (size_t)f->n_ff);
-    struct kn_at none = {0};
-    if ((err = kn_rms_norm(d, h, x, f->norm, f->eps, m, f->n_embd)) ||
-        (err = kn_matmul(d, gate, h, f->gate, none, m, 0)) ||
-        (err = kn_matmul(d, up, h, f->up, none, m, 0)) ||
-        (err = kn_swiglu(d, gate, gate, up, m, f->n_ff)))
+    if ((err = norm_of(d, h, x, f->norm, f->norm_bias, f->eps, m, f->n_embd)))
         return err;
-    return kn_matmul(d, x, gate, f->down, none, m, KN_ADD);
+    struct kn_at y = direct ? x : take(&tmp, rows, (size_t)f->n_embd);
+    if (f->moe) {
+        err = mixture(d, y, h, tmp, f, m);
+    } else {
+        struct kn_at gate = take(&tmp, rows, (size_t)f->n_ff);
+        struct kn_at room[2] = {gate, take(&tmp, rows, (size_t)f->n_ff)};
+        err = dense(d, y, h, room, f, m, direct ? KN_ADD : 0);
+    }
+    return err || direct ? err : add_to(d, x, y, f->post, f->eps, f->residual, m, f->n_embd);
 }
 
 int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
            const struct kn_batch *b)
 {
-    assert(f->gate->n == f->n_ff && f->up->n == f->n_ff && f->down->n == f->n_embd);
-    assert(f->gate->k == f->n_embd && f->up->k == f->n_embd && f->down->k == f->n_ff);
+    assert(f->moe || (f->up->n == f->n_ff && f->down->n == f->n_embd && f->up->k == f->n_embd &&
+                      f->down->k == f->n_ff));
+    assert(f->moe || !f->gate || (f->gate->n == f->n_ff && f->gate->k == f->n_embd));
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(NULL, f, b->n_tok));
-    return (d->ops->ffn ? d->ops->ffn : compose_ffn)(d, x, tmp, f, b);
+    if (f->moe && !kn_host(d, x))
+        return KN_EUNSUP;
+    return (d->ops->ffn && plain(f) ? d->ops->ffn : compose_ffn)(d, x, tmp, f, b);
 }
 
 static int compose_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,

@@ -340,6 +340,37 @@ int kn_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const s
     return d->ops->take_out(d, y, x, n, b);
 }
 
+int kn_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                  struct kn_at bias, float eps, int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(y, (size_t)m, (size_t)n) && fits(x, (size_t)m, (size_t)n));
+    assert(fits(w, 1, (size_t)n) && fits(bias, 1, (size_t)n));
+    return d->ops->layer_norm(d, y, x, w, bias, eps, m, n);
+}
+int kn_glu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, enum kn_act act,
+           int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(y, (size_t)m, (size_t)n) && fits(gate, (size_t)m, (size_t)n));
+    assert(!up.buf || fits(up, (size_t)m, (size_t)n));
+    return d->ops->glu(d, y, gate, up, act, m, n);
+}
+int kn_map(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(x, (size_t)m, (size_t)n));
+    return d->ops->map(d, x, map, s, m, n);
+}
+int kn_take_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(y, (size_t)m, (size_t)n) && fits(rows, (size_t)m, 1));
+    return d->ops->take_rows(d, y, x, rows, m, n);
+}
+int kn_add_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, struct kn_at p,
+                float s, int m, int n)
+{
+    assert(m >= 0 && n > 0 && fits(x, (size_t)m, (size_t)n));
+    assert((!rows.buf || fits(rows, (size_t)m, 1)) && (!p.buf || fits(p, (size_t)m, 1)));
+    return d->ops->add_rows(d, y, x, rows, p, s, m, n);
+}
 int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
                  int n_expert, int top_k, int normalize)
 {

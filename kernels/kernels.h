@@ -26,18 +26,20 @@
  *  R2  Float matmul (F32, F16, BF16 weights widened exactly): chunks of 256 along K; inside a chunk
  *      one chain acc = fma(x[k], w[k], acc) from 0, k ascending; chunk sums are added in order
  *      (((c0 + c1) + c2) ...).
- *  R3  Sums of a vector (sum of squares in a norm, q . k over head_dim, the softmax sum of a tile):
+ *  R3  Sums of a vector (sum, sum of squares in a norm, q . k over head_dim, the softmax sum of a tile):
  *      element i belongs to lane i % 16, fma in ascending order, fold + 8, + 4, + 2, + 1.
  *  R4  Attention of one (row, head): tiles of KN_TILE positions anchored at position 0, ascending,
  *      up to the row's own position.  Per tile: s_j = scale * (q . k_j) (R3); m' = max(m, max s_j);
  *      c = exp(m - m'); p_j = exp(s_j - m') (0 beyond the position); l = fma(l, c, R3 sum of p);
  *      o_d = o_d * c, then j ascending: o_d = fma(p_j, v_jd, o_d).  Result o_d / l.
+ *      With a soft cap: s_j = cap * kn_tanh(s_j / cap), after the scale.  With a window of w the tiles begin
+ *      with the one that holds position pos - w + 1, and in it p_j = 0 before that position.
  *      k_j and v_j are what the cache holds, widened to f32 (exactly): F32 as written; F16 rounded to
  *      nearest even; Q8_0 in blocks of 32 along head_dim, as kn_quantize makes them, in f32:
  *      s = max|x| / 127; i = 1 / s (0 if that is not finite); q = x * i rounded to the nearest
  *      integer, halves away from 0; d = s as f16, nearest even.  The value is f32(d) * q.
  *  R5  exp is kn_exp (kernels/poly.h): one polynomial in explicit fma, shared by all devices;
- *      silu(x) = x / (1 + kn_exp(-x)).  Division and square root are IEEE.
+ *      silu(x) = x / (1 + kn_exp(-x)); gelu and tanh likewise (kn_gelu, kn_tanh).  Division and square root are IEEE.
  * Device "ref" computes in double with unrounded activations (what quality is measured against);
  * "ref:q" follows R1 to R5 in scalar code (what the fast paths must equal bit for bit).
  *
@@ -53,7 +55,7 @@
 #define KN_KERNELS_H
 #include "blocks.h"
 
-#define KN_VERSION 1  /* of struct kn_ops; a backend of another version is refused */
+#define KN_VERSION 2  /* of struct kn_ops; a backend of another version is refused */
 #define KN_TILE    32 /* positions of a KV block and of an attention tile (R4) */
 
 struct kn_dev;
@@ -107,14 +109,40 @@ struct kn_attn {
     struct kn_at bq, bk, bv, bo; /* biases */
     struct kn_at q_norm, k_norm; /* (head_dim) QK-norm, before RoPE */
     struct kn_at rope;           /* (n_ctx, rope_dim): cos[rope_dim/2] then sin[rope_dim/2] */
+    /* what some architectures add; all of it 0 is the plain layer */
+    struct kn_at norm_bias; /* (n_embd): the norm is a LayerNorm */
+    int window;             /* a row sees this many positions up to its own; 0 = all */
+    float cap;              /* scores become cap * tanh(score / cap); 0 = not */
+    struct kn_at post;      /* (n_embd) RMSNorm of what is added to x */
+    float residual;         /* ... and its factor; 0 = 1 */
+};
+/* activation of a feed-forward part: SiLU; GELU in its tanh form */
+enum kn_act { KN_SILU = 0, KN_GELU = 1 };
+/* A mixture of experts: softmax of the router, top_k of them, and a shared one that all rows take, times
+ * sigmoid(h . shared_gate). */
+struct kn_moe {
+    int n_expert, top_k, normalize; /* normalize: the chosen weights sum to 1 */
+    int n_ff, n_ff_shared;          /* of each expert; of the shared one, 0 = none */
+    struct kn_weight *router;       /* (n_expert, n_embd) */
+    struct kn_weight **gate, **up, **down; /* (n_expert) of (n_ff, n_embd) x2, (n_embd, n_ff) */
+    struct kn_weight *shared_gate;         /* (1, n_embd) */
+    struct kn_weight *shared[3];           /* gate, up, down */
 };
 struct kn_ffn {
     int n_embd, n_ff;
     float eps;
     struct kn_at norm;                  /* (n_embd) */
     struct kn_weight *gate, *up, *down; /* (n_ff, n_embd) x2, (n_embd, n_ff) */
+    /* what some architectures add; all of it 0 is the plain part */
+    struct kn_at norm_bias, post; /* as in kn_attn */
+    float residual;
+    enum kn_act act;              /* gate NULL: down(act(up)) */
+    struct kn_at bgate, bup, bdown;
+    const struct kn_moe *moe; /* in place of gate, up, down */
 };
 
+/* kn_map: x * s; s * tanh(x / s); 1 / (1 + exp(-x)) */
+enum kn_map { KN_SCALE, KN_CAP, KN_SIGMOID };
 /* matmul flag: y += instead of y = (the product is folded first, then added) */
 enum { KN_ADD = 1 };
 /* weight flags */
@@ -180,6 +208,15 @@ struct kn_ops {
                   int n);
     int (*take_out)(struct kn_dev *d, struct kn_at y, struct kn_at x, int n,
                     const struct kn_batch *b);
+    int (*layer_norm)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                      struct kn_at bias, float eps, int m, int n);
+    int (*glu)(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up,
+               enum kn_act act, int m, int n);
+    int (*map)(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n);
+    int (*take_rows)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m,
+                     int n);
+    int (*add_rows)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows,
+                    struct kn_at p, float s, int m, int n);
     int (*moe_route)(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
                      int n_expert, int top_k, int normalize); /* (opt) */
     /* fused (opt): defaults in compose.c */
@@ -292,6 +329,21 @@ int kn_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct 
 int kn_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
 /* y(n_out, n) = rows out[] of x(n_tok, n). */
 int kn_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b);
+/* y(m, n) = (x - mean) * 1/sqrt(var + eps) * w + bias; y may be x.  mean = sum / n; var = the sum of squares
+ * of x - mean, each rounded, / n; both R3.  The product with w is rounded before bias is added. */
+int kn_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                  struct kn_at bias, float eps, int m, int n);
+/* y(m, n) = act(gate) * up; up.buf NULL: act(gate); y may be gate. */
+int kn_glu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, enum kn_act act,
+           int m, int n);
+/* x(m, n) in place, element by element. */
+int kn_map(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n);
+/* y(m, n) = rows[i] (int32) of x. */
+int kn_take_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m, int n);
+/* y[rows[i]] += p[i] * x[i], i < m ascending, the product rounded (no fma); rows.buf NULL: i; p.buf NULL: s for
+ * all.  rows has no id twice. */
+int kn_add_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, struct kn_at p,
+                float s, int m, int n);
 /* MoE: softmax over n_expert in f32, top_k ids (int32, ascending expert id) and their p (m, top_k);
  * ties take the lowest id; normalize divides p by its sum. KN_EUNSUP if absent. */
 int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
@@ -299,17 +351,22 @@ int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_a
 
 /* Fused calls.  tmp holds at least kn_tmp_bytes(...); a default composes the small ops.
  * kn_qkv:  h = rms_norm(x); q(n_tok, n_head, hd), k, v = h W^T + b; QK-norm; RoPE; k, v to the cache.
- * kn_ffn:  x += down(silu(gate(h)) * up(h)), h = rms_norm(x).
+ * kn_ffn:  x += down(silu(gate(h)) * up(h)), h = rms_norm(x); with what the struct adds: another norm, biases,
+ *          another activation, post norm and factor of what is added; a mixture adds its chosen experts by
+ *          ascending id, the shared one last (the default needs kn_host, else KN_EUNSUP).
+ * kn_attn_out: x += residual * post(att o^T + bo).
  * kn_head: logits(n_out, n) = rms_norm(x[out]) W^T.
  * kn_argmax: ids(m) int32, lowest id on ties. */
 int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
            int layer, const struct kn_attn *a, const struct kn_batch *b);
 int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
            const struct kn_batch *b);
+int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at tmp,
+                const struct kn_attn *a, const struct kn_batch *b);
 int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
             struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
 int kn_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
-/* Scratch for all three, for up to max_tok rows; a or f may be NULL. */
+/* Scratch for all of them, for up to max_tok rows; a or f may be NULL. */
 size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok);
 
 /* Sum or concatenate f32 over the group of devices; a group of one: nothing to do, or a copy. */

@@ -67,4 +67,25 @@ static inline float kn_silu(float x)
 {
     return x / (1.0f + kn_exp(-x));
 }
+
+/* x * Phi(x) in the tanh form, as torch's gelu_pytorch_tanh: with u = sqrt(2/pi) (x + 0.044715 x^3) it is
+ * x (1 + tanh u) / 2 = x / (1 + exp(-2u)) */
+#define KN_GELU_CUBE 0.044715f
+#define KN_GELU_2U   1.59576917f /* 2 sqrt(2/pi) */
+static inline float kn_gelu(float x)
+{
+    float u = fmaf(KN_GELU_CUBE * (x * x), x, x);
+    return x / (1.0f + kn_exp(-(KN_GELU_2U * u)));
+}
+
+/* within 1.2e-7 of tanh; a NaN passes */
+static inline float kn_tanh(float x)
+{
+    return 1.0f - 2.0f / (1.0f + kn_exp(x + x));
+}
+
+static inline float kn_sigmoid(float x)
+{
+    return 1.0f / (1.0f + kn_exp(-x));
+}
 #endif

@@ -6,6 +6,8 @@
 #define ATTEND_H
 #include "kvtile.h"
 
+#include <float.h>
+
 _Static_assert(SIMD_MR <= 12 && TILE % (16 * SIMD_NP) == 0, "the switches below");
 
 INLINE vf cached(int type, const void *p, int i)
@@ -163,7 +165,8 @@ static void outputs_n(int type, int n, int dim, int from, int to, const float *c
 
 /* Up to SIMD_MR pairs on their way through the tiles. */
 struct pairs {
-    int n, end[SIMD_MR]; /* positions that each sees, ascending */
+    int n, end[SIMD_MR]; /* positions that each sees, ascending: [begin, end) */
+    int begin[SIMD_MR];
     float *q, *o, *p;    /* (dim, n) in the order of k's lines; (n, dim); (n, TILE) of this tile */
     float m[16], l[16], c[16];
 };
@@ -174,11 +177,16 @@ static int at_most(int x, int most)
 }
 
 /* s(n, TILE) to p; the maxima and sums move on; c = what the outputs so far are multiplied by */
-static void softmax(struct pairs *b, int t)
+static void softmax(struct pairs *b, int t, float cap)
 {
     float top[16] = {0}, sum[16] = {0}, *s = b->p;
+    const vf by = vf_set1(cap);
     for (int r = 0; r < b->n; r++, s += TILE) {
+        for (int j = 0; cap != 0 && j < TILE; j += 16)
+            vf_store(s + j, vf_mul(by, vf_tanh(vf_div(vf_load(s + j), by))));
         for (int j = at_most(b->end[r] - t, TILE); j < TILE; j++)
+            s[j] = -INFINITY;
+        for (int j = at_most(b->begin[r] - t, TILE) - 1; j >= 0; j--)
             s[j] = -INFINITY;
         top[r] = vf_hmax(vf_max(vf_load(s), vf_load(s + 16)));
     }
@@ -202,7 +210,7 @@ static void tile_weights(const struct attn_unit *u, int type, struct pairs *b, i
 {
     scores_n(type, b->n, u->dim / 16, at_most(b->end[b->n - 1] - t, TILE), u->scale, b->q, k, next,
              b->p);
-    softmax(b, t);
+    softmax(b, t, u->cap);
 }
 
 static void tile_outputs(const struct attn_unit *u, int type, const struct pairs *b, int t,
@@ -221,6 +229,11 @@ static void tile_outputs(const struct attn_unit *u, int type, const struct pairs
     }
 }
 
+static int first_seen(const struct attn_unit *u, int row)
+{
+    return u->window && u->pos[row] >= u->window ? u->pos[row] - u->window + 1 : 0;
+}
+
 /* pairs [from, to) of the unit, their q turned and their sums at 0 */
 static void begin_pairs(const struct attn_unit *u, struct pairs *b, int from, int to)
 {
@@ -228,11 +241,12 @@ static void begin_pairs(const struct attn_unit *u, struct pairs *b, int from, in
     b->n = to - from;
     memset(o, 0, (size_t)(b->n * u->dim) * sizeof *o);
     for (int r = 0; r < 16; r++)
-        b->m[r] = -INFINITY, b->l[r] = 0;
+        b->m[r] = -FLT_MAX, b->l[r] = 0; /* finite: a tile before a row's window changes nothing */
     for (int r = 0; r < b->n; r++) {
         const int row = (from + r) / u->group, head = (from + r) % u->group;
         const float *x = u->q + (size_t)row * u->row + head * u->head_dim;
         b->end[r] = u->pos[row] + 1;
+        b->begin[r] = first_seen(u, row);
         for (int i = 0; i < 16; i++) {
             float *to_q = q + kv_line(i, u->dim) * b->n + r;
             for (int d = i; d < u->dim; d += 16, to_q += b->n)
@@ -280,7 +294,7 @@ static void attend(const struct attn_unit *u)
         begin_pairs(u, &b[i], u->from + from, u->from + to);
     }
     const int end = u->pos[(u->to - 1) / u->group] + 1;
-    for (int t = 0, first = 0; t < end; t += TILE) {
+    for (int t = first_seen(u, u->from / u->group) / TILE * TILE, first = 0; t < end; t += TILE) {
         const size_t at = (size_t)u->blocks[t / TILE] * u->block_bytes;
         struct ahead next = {NULL, NULL, 0};
         if (t + TILE < end) {
@@ -290,10 +304,13 @@ static void attend(const struct attn_unit *u)
         while (b[first].end[b[first].n - 1] <= t)
             first++;
         const char *tile = tile_form(u, 0, u->k + at, type, room);
-        for (int i = first; i < n_b; i++, next.bytes = 0)
+        int last = first; /* later blocks have windows that begin beyond this tile */
+        while (last < n_b && b[last].begin[0] < t + TILE)
+            last++;
+        for (int i = first; i < last; i++, next.bytes = 0)
             tile_weights(u, type, &b[i], t, tile, &next);
         tile = tile_form(u, 1, u->v + at, type, room);
-        for (int i = first; i < n_b; i++)
+        for (int i = first; i < last; i++)
             tile_outputs(u, type, &b[i], t, tile);
     }
     for (int i = 0; i < n_b; i++)

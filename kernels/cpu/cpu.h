@@ -132,6 +132,17 @@ int cpu_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_he
 int cpu_kv_write(struct kn_dev *d, struct kn_kv *kv, int layer, struct kn_at k, struct kn_at v,
                  const struct kn_batch *b);
 int cpu_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
+int cpu_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                   struct kn_at bias, float eps, int m, int n);
+int cpu_glu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, enum kn_act act,
+            int m, int n);
+int cpu_map(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n);
+int cpu_take_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m,
+                  int n);
+int cpu_add_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows,
+                 struct kn_at p, float s, int m, int n);
+int cpu_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
+                  int n_expert, int top_k, int normalize);
 int cpu_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b);
 int cpu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
 int cpu_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,

@@ -2,7 +2,7 @@
  * table */
 #ifndef ROWS_H
 #define ROWS_H
-#include "../blocks.h"
+#include "../kernels.h"
 
 enum {
     ATTN_MAX_PAIRS = 96, /* pairs of (row, query head) that one unit of attention serves */
@@ -26,7 +26,8 @@ static inline int kv_line(int d, int dim)
  * row i / group and the KV head's query head i % group. */
 struct attn_unit {
     int type, head_dim, dim, group, from, to;
-    float scale;
+    int window; /* 0 = none */
+    float scale, cap;
     const int32_t *pos;    /* of the rows, ascending */
     const int32_t *blocks; /* ids of the sequence's blocks */
     const char *k, *v;     /* tiles of this layer and KV head in block 0 */
@@ -48,6 +49,12 @@ struct rows_isa {
     /* rotate rope_dim elements of one head; cs: cos(rope_dim / 2), sin(rope_dim / 2) */
     void (*rope)(int rope_dim, int pairs, const float *cs, float *x);
     void (*swiglu)(size_t n, const float *gate, const float *up, float *y);
+    /* y(n) = (x - mean) * 1/sqrt(var + eps) * w + bias */
+    void (*layer_norm)(int n, const float *x, const float *w, const float *bias, float eps,
+                       float *y);
+    void (*glu)(size_t n, int act, const float *gate, const float *up, float *y); /* enum kn_act */
+    void (*map)(size_t n, int map, float s, float *x);                            /* enum kn_map */
+    void (*add)(size_t n, float s, const float *x, float *y);                     /* y += s * x */
     /* y(n) = y0 + (t + bias): what a product does with its sums; y0 and bias may be NULL */
     void (*put)(int n, const float *t, const float *bias, const float *y0, float *y);
     int32_t (*argmax)(int n, const float *x); /* lowest id on ties; NaN is never chosen */

@@ -1,4 +1,4 @@
-/* rows.simd.c - norm, RoPE, SwiGLU, argmax: what happens to a row between products */
+/* rows.simd.c - norms, RoPE, gates, argmax: what happens to a row between products */
 #include "rows.h"
 #include "attend.h"
 
@@ -51,6 +51,57 @@ static void swiglu(size_t n, const float *gate, const float *up, float *y)
     }
 }
 
+static void layer_norm(int n, const float *x, const float *w, const float *bias, float eps,
+                       float *y)
+{
+    vf sum = vf_zero(), square = vf_zero();
+    for (int i = 0; i < n; i += 16)
+        sum = vf_add(sum, vf_load_n(x + i, n - i));
+    const vf mean = vf_set1(vf_fold(sum) / (float)n);
+    for (int i = 0; i < n; i += 16) {
+        float t[16] = {0};
+        vf_store_n(t, vf_sub(vf_load_n(x + i, n - i), mean), n - i); /* no lane beyond n counts */
+        square = vf_fma(vf_load(t), vf_load(t), square);
+    }
+    const vf r = vf_set1(1.0f / sqrtf(vf_fold(square) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        vf v = vf_mul(vf_mul(vf_sub(vf_load_n(x + i, n - i), mean), r), vf_load_n(w + i, n - i));
+        vf_store_n(y + i, vf_add(v, vf_load_n(bias + i, n - i)), n - i);
+    }
+}
+
+static void glu(size_t n, int act, const float *gate, const float *up, float *y)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const int t = n - i < 16 ? (int)(n - i) : 16;
+        const vf g = vf_load_n(gate + i, t), a = act == KN_GELU ? vf_gelu(g) : vf_silu(g);
+        vf_store_n(y + i, up ? vf_mul(a, vf_load_n(up + i, t)) : a, t);
+    }
+}
+
+static void map(size_t n, int what, float s, float *x)
+{
+    const vf by = vf_set1(s);
+    for (size_t i = 0; i < n; i += 16) {
+        const int t = n - i < 16 ? (int)(n - i) : 16;
+        const vf v = vf_load_n(x + i, t);
+        vf_store_n(x + i,
+                   what == KN_SCALE ? vf_mul(v, by)
+                   : what == KN_CAP ? vf_mul(by, vf_tanh(vf_div(v, by)))
+                                    : vf_sigmoid(v),
+                   t);
+    }
+}
+
+static void add(size_t n, float s, const float *x, float *y)
+{
+    const vf by = vf_set1(s);
+    for (size_t i = 0; i < n; i += 16) {
+        const int t = n - i < 16 ? (int)(n - i) : 16;
+        vf_store_n(y + i, vf_add(vf_load_n(y + i, t), vf_mul(by, vf_load_n(x + i, t))), t);
+    }
+}
+
 static void put(int n, const float *t, const float *bias, const float *y0, float *y)
 {
     for (int i = 0; i < n; i += 16) {
@@ -79,4 +130,5 @@ static int32_t argmax(int n, const float *x)
     return 0;
 }
 
-const struct rows_isa FN(rows) = {norm, rope, swiglu, put, argmax, kv_put, attend};
+const struct rows_isa FN(rows) = {norm, rope, swiglu, layer_norm, glu,
+                                    map,  add,  put,    argmax,     kv_put, attend};

@@ -99,6 +99,22 @@ INLINE vf vf_silu(vf x)
     return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_neg(x))));
 }
 
+/* kn_gelu, kn_tanh and kn_sigmoid */
+INLINE vf vf_gelu(vf x)
+{
+    vf u = vf_fma(vf_mul(vf_set1(KN_GELU_CUBE), vf_mul(x, x)), x, x);
+    return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_neg(vf_mul(vf_set1(KN_GELU_2U), u)))));
+}
+INLINE vf vf_tanh(vf x)
+{
+    vf e = vf_add(vf_set1(1.0f), vf_exp(vf_add(x, x)));
+    return vf_sub(vf_set1(1.0f), vf_div(vf_set1(2.0f), e));
+}
+INLINE vf vf_sigmoid(vf x)
+{
+    return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_neg(x))));
+}
+
 /* p[0..n) with zeros above, n <= 16; and its store */
 INLINE vf vf_load_n(const float *p, int n)
 {

@@ -1,4 +1,5 @@
 /* small.c - the small calls of kernels.h: each one phase over rows */
+#include "../route.h"
 #include "cpu.h"
 
 #include <assert.h>
@@ -7,6 +8,7 @@
 struct rows_job {
     struct cpu_dev *c;
     int m, n, n_chunk, n_head, layer;
+    int kind; /* of activation or map; whether to normalize */
     const float *x, *w;
     float *y, *v;
     float eps;
@@ -112,6 +114,82 @@ int cpu_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at
     struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(gate), .w = cpu_f32(up)};
     j.y = cpu_f32(y), j.row = swiglu_row;
     return each_row(&j, worth(4 * n));
+}
+
+static void layer_norm_row(const struct rows_job *j, int i)
+{
+    const size_t at = (size_t)i * (size_t)j->n;
+    j->c->rows->layer_norm(j->n, j->x + at, j->w, j->v, j->eps, j->y + at);
+}
+int cpu_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                   struct kn_at bias, float eps, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(x), .w = cpu_f32(w)};
+    j.v = cpu_f32(bias), j.y = cpu_f32(y), j.eps = eps, j.row = layer_norm_row;
+    return each_row(&j, worth(n));
+}
+
+static void glu_row(const struct rows_job *j, int i)
+{
+    const size_t at = (size_t)i * (size_t)j->n;
+    j->c->rows->glu((size_t)j->n, j->kind, j->x + at, j->w ? j->w + at : NULL, j->y + at);
+}
+int cpu_glu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, enum kn_act act,
+            int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(gate), .w = cpu_f32(up)};
+    j.y = cpu_f32(y), j.kind = (int)act, j.row = glu_row;
+    return each_row(&j, worth(4 * n));
+}
+
+static void map_row(const struct rows_job *j, int i)
+{
+    j->c->rows->map((size_t)j->n, j->kind, j->eps, j->y + (size_t)i * (size_t)j->n);
+}
+int cpu_map(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .y = cpu_f32(x), .row = map_row};
+    j.kind = (int)map, j.eps = s;
+    return each_row(&j, worth(n));
+}
+
+static void take_row(const struct rows_job *j, int i)
+{
+    memcpy(j->y + (size_t)i * (size_t)j->n, j->x + (size_t)j->ids[i] * (size_t)j->n,
+           (size_t)j->n * sizeof(float));
+}
+int cpu_take_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(x), .y = cpu_f32(y)};
+    j.ids = (int32_t *)(void *)cpu_f32(rows), j.row = take_row;
+    return each_row(&j, worth(n));
+}
+
+static void add_row(const struct rows_job *j, int i)
+{
+    j->c->rows->add((size_t)j->n, j->w ? j->w[i] : j->eps, j->x + (size_t)i * (size_t)j->n,
+                    j->y + (size_t)(j->ids ? j->ids[i] : i) * (size_t)j->n);
+}
+int cpu_add_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows,
+                 struct kn_at p, float s, int m, int n)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n, .x = cpu_f32(x), .w = cpu_f32(p)};
+    j.y = cpu_f32(y), j.eps = s, j.ids = (int32_t *)(void *)cpu_f32(rows), j.row = add_row;
+    return each_row(&j, worth(n));
+}
+
+static void route_row(const struct rows_job *j, int i)
+{
+    const size_t at = (size_t)i * (size_t)j->n_head;
+    kn_route_row(j->x + (size_t)i * (size_t)j->n, j->ids + at, j->y + at, j->n, j->n_head, j->kind);
+}
+int cpu_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
+                  int n_expert, int top_k, int normalize)
+{
+    struct rows_job j = {.c = cpu_dev(d), .m = m, .n = n_expert, .n_head = top_k};
+    j.x = cpu_f32(logits), j.y = cpu_f32(p), j.ids = (int32_t *)(void *)cpu_f32(ids);
+    j.kind = normalize, j.row = route_row;
+    return each_row(&j, worth(n_expert * n_expert));
 }
 
 int cpu_take_out(struct kn_dev *d, struct kn_at y, struct kn_at x, int n, const struct kn_batch *b)

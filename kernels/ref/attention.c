@@ -8,7 +8,8 @@ struct head {
     const struct kn_kv *kv;
     const struct kn_batch *batch;
     int layer, seq, pos, kv_head;
-    float scale;
+    int from; /* the first position that it sees */
+    float scale, cap;
 };
 
 /* element d of k (which 0) or v (1) at position j */
@@ -27,18 +28,20 @@ static float cached(const struct head *h, int j, int which, int d)
 static void attend_double(const struct head *h, float *y, const float *q, double *p)
 {
     double max = -INFINITY, sum = 0;
-    for (int j = 0; j <= h->pos; j++) {
+    for (int j = h->from; j <= h->pos; j++) {
         p[j] = 0;
         for (int d = 0; d < h->kv->head_dim; d++)
             p[j] += (double)q[d] * cached(h, j, 0, d);
         p[j] *= h->scale;
+        if (h->cap != 0)
+            p[j] = h->cap * tanh(p[j] / h->cap);
         max = p[j] > max ? p[j] : max;
     }
-    for (int j = 0; j <= h->pos; j++)
+    for (int j = h->from; j <= h->pos; j++)
         sum += p[j] = exp(p[j] - max);
     for (int d = 0; d < h->kv->head_dim; d++) {
         double o = 0;
-        for (int j = 0; j <= h->pos; j++)
+        for (int j = h->from; j <= h->pos; j++)
             o += p[j] * cached(h, j, 1, d);
         y[d] = (float)(o / sum);
     }
@@ -50,7 +53,8 @@ static float score(const struct head *h, const float *q, int j)
     float lane[16] = {0};
     for (int d = 0; d < h->kv->head_dim; d++)
         lane[d % 16] = fmaf(q[d], cached(h, j, 0, d), lane[d % 16]);
-    return h->scale * ref_fold16(lane);
+    const float s = h->scale * ref_fold16(lane);
+    return h->cap != 0 ? h->cap * kn_tanh(s / h->cap) : s;
 }
 
 static void attend_tiles(const struct head *h, float *y, const float *q)
@@ -58,11 +62,11 @@ static void attend_tiles(const struct head *h, float *y, const float *q)
     float m = -INFINITY, l = 0;
     for (int d = 0; d < h->kv->head_dim; d++)
         y[d] = 0;
-    for (int t = 0; t <= h->pos; t += KN_TILE) {
+    for (int t = h->from / KN_TILE * KN_TILE; t <= h->pos; t += KN_TILE) {
         int n = h->pos + 1 - t < KN_TILE ? h->pos + 1 - t : KN_TILE;
         float s[KN_TILE], p[KN_TILE], lane[16] = {0}, max = m;
         for (int j = 0; j < n; j++) {
-            s[j] = score(h, q, t + j);
+            s[j] = t + j < h->from ? -INFINITY : score(h, q, t + j);
             max = s[j] > max ? s[j] : max;
         }
         float c = kn_exp(m - max);
@@ -91,8 +95,10 @@ int ref_attention(struct kn_dev *dev, struct kn_at y_at, struct kn_at q_at, cons
     for (int i = 0; i < batch->n_tok; i++)
         for (int n = 0; n < a->n_head; n++) {
             size_t off = ((size_t)i * (size_t)a->n_head + (size_t)n) * (size_t)a->head_dim;
-            struct head h = {
-                kv, batch, layer, b->seq[i], b->pos[i], n / (a->n_head / a->n_head_kv), a->scale};
+            struct head h = {.kv = kv, .batch = batch, .layer = layer};
+            h.seq = b->seq[i], h.pos = b->pos[i], h.kv_head = n / (a->n_head / a->n_head_kv);
+            h.from = a->window && h.pos >= a->window ? h.pos - a->window + 1 : 0;
+            h.scale = a->scale, h.cap = a->cap;
             float *y = ref_f32(dev, y_at) + off;
             const float *q = ref_f32(dev, q_at) + off;
             if (d->rounded)

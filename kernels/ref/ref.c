@@ -245,6 +245,11 @@ const struct kn_ops kn_ref_ops = {
     .attention = ref_attention,
     .swiglu = ref_swiglu,
     .take_out = ref_take_out,
+    .layer_norm = ref_layer_norm,
+    .glu = ref_glu,
+    .map = ref_map,
+    .take_rows = ref_take_rows,
+    .add_rows = ref_add_rows,
     .moe_route = ref_moe_route,
     .train = &kn_ref_train,
 };

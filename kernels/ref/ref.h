@@ -73,6 +73,15 @@ int ref_rope(struct kn_dev *d, struct kn_at x, const struct kn_attn *a, int n_he
 int ref_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
                   int layer, const struct kn_attn *a, const struct kn_batch *b);
 int ref_swiglu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, int m, int n);
+int ref_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at w,
+                   struct kn_at bias, float eps, int m, int n);
+int ref_glu(struct kn_dev *d, struct kn_at y, struct kn_at gate, struct kn_at up, enum kn_act act,
+            int m, int n);
+int ref_map(struct kn_dev *d, struct kn_at x, enum kn_map map, float s, int m, int n);
+int ref_take_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows, int m,
+                  int n);
+int ref_add_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at rows,
+                 struct kn_at p, float s, int m, int n);
 int ref_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
                   int n_expert, int top_k, int normalize);
 #endif
