@@ -119,11 +119,11 @@ static void check_embedding(struct check_stage *s, const struct model *m, const 
         sqrt(sum / ((double)m->h.n_vocab * (double)t->n_embd)));
 }
 
-/* inv_freq_k in double: formats and formulas as hparams_rope_table, but not its rounding */
-static double inv_freq(const struct hparams *h, int k)
+/* inv_freq_k in double: the formulas of hparams_rope_table, but not its rounding */
+static double inv_freq(const struct hparams *h, int n_ctx, int k)
 {
     const double two_pi = 6.283185307179586476925;
-    double inv = pow(h->rope_theta, -2.0 * k / h->head_dim);
+    double power = pow(h->rope_theta, 2.0 * k / hparams_rope_dim(h)), inv = 1 / power;
     if (h->rope_scaling == ROPE_LINEAR)
         return inv / h->rope_factor;
     if (h->rope_scaling == ROPE_LLAMA3) {
@@ -135,13 +135,22 @@ static double inv_freq(const struct hparams *h, int k)
         double mix = (ratio - h->rope_low) / (h->rope_high - h->rope_low);
         return (1 - mix) * inv / h->rope_factor + mix * inv;
     }
+    if (h->rope_scaling == ROPE_YARN) {
+        double low, high;
+        hparams_yarn_range(h, &low, &high);
+        double ramp = fmin(fmax((k - low) / (high - low), 0), 1);
+        return inv * (ramp / h->rope_factor + 1 - ramp);
+    }
+    if (h->rope_scaling == ROPE_LONG)
+        return inv / (double)(n_ctx > h->rope_orig_ctx ? h->rope_long : h->rope_short)[k];
     return inv;
 }
 
 /* The table rounds inv_freq and the angle to float: 2^-23 of the angle, and the result to float. */
 static void check_rope(struct check_stage *s, const struct model *m)
 {
-    const int hd = m->h.head_dim, half = hd / 2;
+    const int hd = hparams_rope_dim(&m->h), half = hd / 2;
+    const double attn = m->h.rope_attn != 0 ? m->h.rope_attn : hparams_rope_own_attn(&m->h);
     float *row = malloc((size_t)hd * sizeof *row);
     double worst = 0;
     int n = 0;
@@ -154,11 +163,11 @@ static void check_rope(struct check_stage *s, const struct model *m)
             break;
         n++;
         for (int k = 0; k < half; k++) {
-            double a = p * inv_freq(&m->h, k), allowed = 2.5e-7 * a + 2e-7;
-            double d = fmax(fabs(cos(a) - row[k]), fabs(sin(a) - row[half + k]));
+            double a = p * inv_freq(&m->h, m->n_ctx, k), allowed = (2.5e-7 * a + 2e-7) * attn;
+            double d = fmax(fabs(attn * cos(a) - row[k]), fabs(attn * sin(a) - row[half + k]));
             if (!(d <= allowed)) {
                 say(s, 0, "position %d, pair %d: (%.7g, %.7g), expected (%.7g, %.7g)", p, k, row[k],
-                    row[half + k], cos(a), sin(a));
+                    row[half + k], attn * cos(a), attn * sin(a));
                 free(row);
                 return;
             }
@@ -211,19 +220,21 @@ static int trace_run(struct trace *t, const struct model *m, const struct kn_row
     one.h.n_layer = 1;
     if ((rc = forward_new(&f, &one, r->n_tok, 1, 1, 1, 1, KN_F32, e)) < 0)
         return rc;
-    if ((rc = kn_batch_set(d, f.batch, r)) < 0 || (rc = kn_embed(d, f.x, m->embd, f.batch)) < 0 ||
+    if ((rc = kn_batch_set(d, f.batch, r)) < 0 || (rc = forward_embed(&f)) < 0 ||
         (rc = kn_read(d, t->embd, f.x, embd)) < 0 ||
-        (rc = kn_rms_norm(d, f.tmp, f.x, a->norm, a->eps, r->n_tok, (int)t->n_embd)) < 0 ||
+        (rc = a->norm_bias.buf
+                  ? kn_layer_norm(d, f.tmp, f.x, a->norm, a->norm_bias, a->eps, r->n_tok,
+                                  (int)t->n_embd)
+                  : kn_rms_norm(d, f.tmp, f.x, a->norm, a->eps, r->n_tok, (int)t->n_embd)) < 0 ||
         (rc = kn_read(d, t->norm, f.tmp, embd)) < 0 ||
         (rc = kn_qkv(d, f.q, f.x, f.tmp, f.kv, 0, a, f.batch)) < 0 ||
         (rc = kn_read(d, t->q, f.q, q)) < 0 ||
         (rc = kn_attention(d, f.att, f.q, f.kv, 0, a, f.batch)) < 0 ||
         (rc = kn_read(d, t->att, f.att, q)) < 0 ||
-        (rc = kn_matmul(d, f.x, f.att, a->o, a->bo, r->n_tok, KN_ADD)) < 0 ||
+        (rc = kn_attn_out(d, f.x, f.att, f.tmp, a, f.batch)) < 0 ||
         (rc = kn_ffn(d, f.x, f.tmp, &m->layer[0].ffn, f.batch)) < 0 ||
         (rc = kn_read(d, t->mlp, f.x, embd)) < 0 ||
-        (rc = kn_head(d, f.logits, f.x, f.tmp, m->out_norm, (float)m->h.rms_eps, m->head,
-                      f.batch)) < 0 ||
+        (rc = forward_head(&f)) < 0 ||
         (rc = kn_read(d, t->logits, f.logits, t->n_vocab * sizeof(float))) < 0)
         err_set(e, ERR_SOFTWARE, "%s: %s", d->name, kn_strerror(rc));
     forward_free(&f);

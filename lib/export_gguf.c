@@ -41,6 +41,17 @@ static int add_divisors(struct writer *g, struct err *e)
     return 0;
 }
 
+static void add_factors(struct exporter *x, const char *name, const float *factor)
+{
+    struct tensor *t = &x->out[x->n++];
+    *t = (struct tensor){.type = KN_F32,
+                         .ndim = 1,
+                         .dim = {(uint64_t)x->h.n_rope_factors},
+                         .data = factor,
+                         .bytes = (size_t)x->h.n_rope_factors * sizeof *factor};
+    snprintf(t->name, sizeof t->name, "%s", name);
+}
+
 /* ---- keys ---- */
 
 /* llama.cpp's enum llama_ftype of what most values have; of the mixes the one whose mark is there. */
@@ -70,7 +81,7 @@ static uint32_t file_type(const struct exporter *x)
 
 static const char *key(const struct writer *g, const char *rest, char buf[100])
 {
-    snprintf(buf, 100, "%s.%s", g->x.h.arch, rest);
+    snprintf(buf, 100, "%s.%s", arch_by_name(g->x.h.arch)->gguf, rest);
     return buf;
 }
 
@@ -95,7 +106,7 @@ static void put_text(struct writer *g, const char *to, const char *from)
 
 static void put_general(struct writer *g)
 {
-    gguf_out_str(&g->w, "general.architecture", g->x.h.arch);
+    gguf_out_str(&g->w, "general.architecture", arch_by_name(g->x.h.arch)->gguf);
     gguf_out_str(&g->w, "general.type", "model");
     put_text(g, "general.name", "name");
     put_text(g, "general.author", "author");
@@ -105,29 +116,117 @@ static void put_general(struct writer *g)
     gguf_out_u32(&g->w, "general.quantization_version", QUANTIZATION_VERSION);
 }
 
-static void put_hparams(struct writer *g)
+static void put_if(struct writer *g, const char *rest, double v)
+{
+    if (v != 0)
+        put_real(g, rest, v);
+}
+
+static void put_rope(struct writer *g)
 {
     const struct hparams *h = &g->x.h;
     char buf[100];
+    put_real(g, "rope.freq_base", h->rope_theta);
+    put_if(g, "rope.freq_base_swa", h->rope_local_theta);
+    if (hparams_has(h, ARCH_GGUF_PAIRS | ARCH_PARTIAL))
+        put_count(g, "rope.dimension_count", hparams_rope_dim(h));
+    if (h->rope_scaling == ROPE_LINEAR || h->rope_scaling == ROPE_YARN) {
+        gguf_out_str(&g->w, key(g, "rope.scaling.type", buf),
+                     h->rope_scaling == ROPE_YARN ? "yarn" : "linear");
+        put_real(g, "rope.scaling.factor", h->rope_factor);
+    }
+    if (h->rope_scaling == ROPE_YARN) {
+        put_count(g, "rope.scaling.original_context_length", h->rope_orig_ctx);
+        if (h->rope_high != 32)
+            put_real(g, "rope.scaling.yarn_beta_fast", h->rope_high);
+        if (h->rope_low != 1)
+            put_real(g, "rope.scaling.yarn_beta_slow", h->rope_low);
+        if (h->rope_attn != 0) /* llama.cpp multiplies the rule's own factor by it */
+            put_real(g, "rope.scaling.attn_factor", h->rope_attn / hparams_rope_own_attn(h));
+    }
+    if (h->rope_scaling == ROPE_LONG) {
+        gguf_out_str(&g->w, key(g, "rope.scaling.type", buf), "longrope");
+        put_count(g, "rope.scaling.original_context_length", h->rope_orig_ctx);
+        put_real(g, "rope.scaling.attn_factor",
+                 h->rope_attn != 0 ? h->rope_attn : hparams_rope_own_attn(h));
+    } else if (hparams_has(h, ARCH_PARTIAL)) { /* llama.cpp's converter always says it */
+        put_count(g, "rope.scaling.original_context_length", h->n_ctx);
+    }
+}
+
+static void put_more(struct writer *g)
+{
+    const struct hparams *h = &g->x.h;
+    if (h->window || hparams_has(h, ARCH_PARTIAL)) /* phi-4 is known by its 0 */
+        put_count(g, "attention.sliding_window", h->window);
+    put_if(g, "attn_logit_softcapping", h->attn_cap);
+    put_if(g, "final_logit_softcapping", h->final_cap);
+    if (hparams_has(h, ARCH_MULTIPLIERS)) {
+        put_if(g, "attention.scale", h->attn_scale);
+        put_if(g, "embedding_scale", h->embd_scale);
+        put_if(g, "residual_scale", h->residual_scale);
+        put_real(g, "logit_scale", h->logit_scale != 0 ? h->logit_scale : 1);
+    }
+    if (!h->n_expert)
+        return;
+    put_count(g, "expert_count", h->n_expert);
+    put_count(g, "expert_used_count", h->n_expert_used);
+    put_count(g, "expert_feed_forward_length", h->n_ff_expert);
+    if (h->n_ff_shared)
+        put_count(g, "expert_shared_feed_forward_length", h->n_ff_shared);
+}
+
+static void put_hparams(struct writer *g)
+{
+    const struct hparams *h = &g->x.h;
     put_count(g, "block_count", h->n_layer);
     put_count(g, "context_length", h->n_ctx);
     put_count(g, "embedding_length", h->n_embd);
     put_count(g, "feed_forward_length", h->n_ff);
     put_count(g, "attention.head_count", h->n_head);
     put_count(g, "attention.head_count_kv", h->n_head_kv);
-    if (h->qk_norm || h->n_head * (long)h->head_dim != h->n_embd) {
+    if (h->qk_norm || hparams_has(h, ARCH_SCALAR) ||
+        h->n_head * (long)h->head_dim != h->n_embd) {
         put_count(g, "attention.key_length", h->head_dim);
         put_count(g, "attention.value_length", h->head_dim);
     }
-    put_real(g, "attention.layer_norm_rms_epsilon", h->rms_eps);
-    put_real(g, "rope.freq_base", h->rope_theta);
-    if (strcmp(h->arch, "llama") == 0)
-        put_count(g, "rope.dimension_count", h->head_dim);
-    if (h->rope_scaling == ROPE_LINEAR) {
-        gguf_out_str(&g->w, key(g, "rope.scaling.type", buf), "linear");
-        put_real(g, "rope.scaling.factor", h->rope_factor);
-    }
+    put_real(g,
+             hparams_has(h, ARCH_LAYER_NORM) ? "attention.layer_norm_epsilon"
+                                             : "attention.layer_norm_rms_epsilon",
+             h->rms_eps);
+    put_rope(g);
+    put_more(g);
     put_count(g, "vocab_size", h->n_vocab);
+}
+
+/* What llama.cpp has in its code for an architecture, and no key for: a model that differs would run there with
+ * other results. */
+static int refuse(const struct hparams *h, struct err *e)
+{
+    const struct arch *a = arch_by_name(h->arch);
+    const int big = h->n_layer == (h->qk_norm ? 62 : 46); /* the 27B models */
+    const double scalar = big ? h->n_embd / h->n_head : h->head_dim;
+    const int period = a->window == WINDOW_ALTERNATE     ? 2
+                       : a->window == WINDOW_FIVE_OF_SIX ? 6
+                                                         : 0;
+    if ((a->traits & ARCH_SCALAR) && h->query_scalar != scalar)
+        return err_set(e, ERR_DATA, "query_pre_attn_scalar: %g: GGUF's %s has %g", h->query_scalar,
+                       a->gguf, scalar);
+    if ((a->traits & ARCH_EMBD_ROOT) && h->embd_scale != sqrt((double)h->n_embd))
+        return err_set(e, ERR_DATA, "embedding_multiplier: %g: GGUF's %s has %g", h->embd_scale,
+                       a->gguf, sqrt((double)h->n_embd));
+    if ((a->traits & ARCH_QK_NORM) && h->attn_cap != 0)
+        return err_set(e, ERR_DATA, "attn_logit_softcapping: GGUF's %s has none", a->gguf);
+    if (h->n_expert && h->norm_topk != ((a->traits & ARCH_TOP_NORM) != 0))
+        return err_set(e, ERR_DATA, "norm_topk_prob: %s: not what GGUF's %s has",
+                       h->norm_topk ? "true" : "false", a->gguf);
+    if (h->window && h->window < h->n_ctx &&
+        (a->window == WINDOW_ASKED || h->window_from || h->window_period != period))
+        return err_set(e, ERR_DATA, "sliding_window: GGUF's %s has none, or of other layers",
+                       a->gguf);
+    if (h->rope_untruncated)
+        return err_set(e, ERR_DATA, "rope_scaling: truncate: false: GGUF has no key for it");
+    return 0;
 }
 
 static int has_end_mark(const struct exporter *x, int32_t id)
@@ -197,11 +296,20 @@ int export_gguf(const char *in, const char *out, struct export_done *done, struc
     memset(done, 0, sizeof *done);
     if ((rc = export_open(x, in, 1, e)) < 0)
         goto done;
+    if ((rc = refuse(&x->h, e)) < 0) {
+        err_prefix(e, "%s", in);
+        goto done;
+    }
     for (int i = 0; i < x->n; i++)
-        if (x->out[i].ndim == 1) /* llama.cpp adds and multiplies vectors in F32 only */
+        /* llama.cpp adds and multiplies vectors in F32 only, and keeps what routes in it */
+        if (x->out[i].ndim == 1 || strstr(x->out[i].name, ".ffn_gate_inp"))
             export_type(x, i, KN_F32);
     if (x->h.rope_scaling == ROPE_LLAMA3 && (rc = add_divisors(&g, e)) < 0)
         goto done;
+    if (x->h.rope_scaling == ROPE_LONG) {
+        add_factors(x, "rope_factors_long.weight", x->h.rope_long);
+        add_factors(x, "rope_factors_short.weight", x->h.rope_short);
+    }
     put_general(&g);
     put_hparams(&g);
     if (put_tokenizer(&g, done, e) < 0) {

@@ -12,9 +12,13 @@ struct exporter {
     struct bpe *tok;            /* NULL: the file has none */
     int pairs;                  /* RoPE of the target: as hparams' rope_pairs */
     struct tensor *out;         /* names of the target; the writer sets type, bytes and data */
-    const struct tensor **from; /* source of out[i] */
-    int *heads;                 /* of out[i] if its rows change their order, else 0 */
-    int n;                      /* there is room for one more */
+    const struct tensor **from; /* (n_from) sources in the order of the tensors that they go to */
+    struct export_out {
+        int first, n; /* its sources: from[first .. first + n - 1], one after the other */
+        int heads;    /* if its rows change their order, else 0 */
+        float plus;   /* a norm: what makes the target's value of the source's */
+    } *how;           /* of out[i] */
+    int n, n_from;    /* there is room for three more of out */
 };
 /* Open, verify, and gather the tensors that the architecture needs, no more and no fewer, under GGUF's
  * or Hugging Face's names; all refused that neither format's architecture of that name has. */

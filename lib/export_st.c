@@ -6,6 +6,7 @@
 #include "outfile.h"
 #include "safetensors.h"
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,57 +90,160 @@ static void put_id(struct json_out *j, const char *key, int32_t id)
         json_kv_int(j, key, id);
 }
 
+static void put_floats(struct json_out *j, const char *key, const float *x, int n)
+{
+    json_key(j, key);
+    json_begin(j, '[');
+    for (int i = 0; i < n; i++)
+        json_num(j, hparams_plain((double)x[i]));
+    json_end(j, ']');
+}
+
+static void put_yarn(struct json_out *j, const struct hparams *h)
+{
+    json_kv_int(j, "original_max_position_embeddings", h->rope_orig_ctx);
+    json_kv_num(j, "beta_fast", h->rope_high);
+    json_kv_num(j, "beta_slow", h->rope_low);
+    if (h->rope_untruncated)
+        json_kv_bool(j, "truncate", 0);
+}
+
 /* Older spelling, which transformers of every version reads. */
 static void put_rope(struct json_out *j, const struct hparams *h)
 {
+    static const char *const names[] = {"", "linear", "llama3", "yarn", "longrope"};
     json_kv_num(j, "rope_theta", h->rope_theta);
+    if (h->rope_local_theta != 0)
+        json_kv_num(j, "rope_local_base_freq", h->rope_local_theta);
+    if (h->rope_dim)
+        json_kv_num(j, "partial_rotary_factor", (double)h->rope_dim / h->head_dim);
+    if (hparams_has(h, ARCH_PARTIAL)) /* phi-3's configuration wants it, scaling or not */
+        json_kv_int(j, "original_max_position_embeddings",
+                    h->rope_scaling == ROPE_LONG ? h->rope_orig_ctx : h->n_ctx);
     if (h->rope_scaling == ROPE_NONE)
         return;
     json_key(j, "rope_scaling");
     json_begin(j, '{');
-    json_kv_str(j, "rope_type", h->rope_scaling == ROPE_LINEAR ? "linear" : "llama3");
-    json_kv_num(j, "factor", h->rope_factor);
+    json_kv_str(j, "rope_type", names[h->rope_scaling]);
+    if (hparams_has(h, ARCH_PARTIAL))
+        json_kv_str(j, "type", names[h->rope_scaling]);
+    if (h->rope_scaling != ROPE_LONG)
+        json_kv_num(j, "factor", h->rope_factor);
     if (h->rope_scaling == ROPE_LLAMA3) {
         json_kv_num(j, "low_freq_factor", h->rope_low);
         json_kv_num(j, "high_freq_factor", h->rope_high);
         json_kv_int(j, "original_max_position_embeddings", h->rope_orig_ctx);
+    } else if (h->rope_scaling == ROPE_YARN) {
+        put_yarn(j, h);
+    } else if (h->rope_scaling == ROPE_LONG) {
+        put_floats(j, "short_factor", h->rope_short, h->n_rope_factors);
+        put_floats(j, "long_factor", h->rope_long, h->n_rope_factors);
     }
+    if (h->rope_attn != 0)
+        json_kv_num(j, "attention_factor", h->rope_attn);
     json_end(j, '}');
+}
+
+static void put_window(struct json_out *j, const struct hparams *h)
+{
+    const enum arch_window w = arch_by_name(h->arch)->window;
+    if (w == WINDOW_NONE)
+        return;
+    if (h->window)
+        json_kv_int(j, "sliding_window", h->window);
+    else
+        json_key(j, "sliding_window"), json_raw(j, "null");
+    if (w == WINDOW_ASKED) {
+        json_kv_bool(j, "use_sliding_window", h->window != 0);
+        if (h->window)
+            json_kv_int(j, "max_window_layers", h->window_from);
+    }
+    if (w == WINDOW_FIVE_OF_SIX)
+        json_kv_int(j, "sliding_window_pattern", h->window_period);
+    if (!h->window || w == WINDOW_ALL)
+        return;
+    json_key(j, "layer_types");
+    json_begin(j, '[');
+    for (int i = 0; i < h->n_layer; i++)
+        json_str(j, hparams_window(h, i) ? "sliding_attention" : "full_attention");
+    json_end(j, ']');
+}
+
+/* A number, or the null that means none. */
+static void put_cap(struct json_out *j, const char *key, double v)
+{
+    if (v != 0)
+        json_kv_num(j, key, v);
+    else
+        json_key(j, key), json_raw(j, "null");
+}
+
+static void put_more(struct json_out *j, const struct hparams *h)
+{
+    if (hparams_has(h, ARCH_SCALAR))
+        json_kv_num(j, "query_pre_attn_scalar", h->query_scalar);
+    if (hparams_has(h, ARCH_CAPS)) {
+        put_cap(j, "attn_logit_softcapping", h->attn_cap);
+        put_cap(j, "final_logit_softcapping", h->final_cap);
+    }
+    if (hparams_has(h, ARCH_MULTIPLIERS)) {
+        json_kv_num(j, "attention_multiplier",
+                    h->attn_scale != 0 ? h->attn_scale : 1 / sqrt((double)h->head_dim));
+        json_kv_num(j, "embedding_multiplier", h->embd_scale != 0 ? h->embd_scale : 1);
+        json_kv_num(j, "residual_multiplier", h->residual_scale != 0 ? h->residual_scale : 1);
+        json_kv_num(j, "logits_scaling", h->logit_scale != 0 ? h->logit_scale : 1);
+    }
+    if (hparams_has(h, ARCH_BIAS_KEYS)) {
+        json_kv_bool(j, "attention_bias", h->qkv_bias);
+        json_kv_bool(j, "mlp_bias", h->mlp_bias);
+    }
+    if (hparams_has(h, ARCH_LAYER_NORM))
+        json_kv_bool(j, "use_bias", h->mlp_bias);
+    if (!h->n_expert)
+        return;
+    json_kv_int(j, "num_experts", h->n_expert);
+    json_kv_int(j, "num_experts_per_tok", h->n_expert_used);
+    json_kv_int(j, "moe_intermediate_size", h->n_ff_expert);
+    if (h->n_ff_shared)
+        json_kv_int(j, "shared_expert_intermediate_size", h->n_ff_shared);
+    json_kv_bool(j, "norm_topk_prob", h->norm_topk);
+    json_kv_int(j, "decoder_sparse_step", 1);
+    json_key(j, "mlp_only_layers");
+    json_raw(j, "[]");
+}
+
+static void put_sizes(struct json_out *j, const struct hparams *h)
+{
+    json_kv_int(j, "hidden_size", h->n_embd);
+    json_kv_int(j, "intermediate_size", h->n_ff);
+    json_kv_int(j, "num_hidden_layers", h->n_layer);
+    json_kv_int(j, "num_attention_heads", h->n_head);
+    json_kv_int(j, "num_key_value_heads", h->n_head_kv);
+    json_kv_int(j, "head_dim", h->head_dim);
+    json_kv_int(j, "vocab_size", h->n_vocab);
+    json_kv_int(j, "max_position_embeddings", h->n_ctx);
+    json_kv_num(j, hparams_has(h, ARCH_LAYER_NORM) ? "norm_epsilon" : "rms_norm_eps", h->rms_eps);
 }
 
 static int write_config(const struct exporter *x, const char *dir, struct err *e)
 {
-    static const char *const class[][2] = {{"qwen2", "Qwen2ForCausalLM"},
-                                           {"qwen3", "Qwen3ForCausalLM"},
-                                           {"llama", "LlamaForCausalLM"}};
     const struct hparams *h = &x->h;
+    const char *act = hparams_has(h, ARCH_GELU) ? "gelu_pytorch_tanh" : "silu";
     struct json_out j = {0};
     json_begin(&j, '{');
     json_key(&j, "architectures");
     json_begin(&j, '[');
-    for (size_t i = 0; i < sizeof class / sizeof *class; i++)
-        if (strcmp(class[i][0], h -> arch) == 0)
-            json_str(&j, class[i][1]);
+    json_str(&j, arch_by_name(h->arch)->hf_class);
     json_end(&j, ']');
     json_kv_str(&j, "model_type", h->arch);
     if (export_text(x, "name"))
         json_kv_str(&j, "_name_or_path", export_text(x, "name"));
-    json_kv_int(&j, "hidden_size", h->n_embd);
-    json_kv_int(&j, "intermediate_size", h->n_ff);
-    json_kv_int(&j, "num_hidden_layers", h->n_layer);
-    json_kv_int(&j, "num_attention_heads", h->n_head);
-    json_kv_int(&j, "num_key_value_heads", h->n_head_kv);
-    json_kv_int(&j, "head_dim", h->head_dim);
-    json_kv_int(&j, "vocab_size", h->n_vocab);
-    json_kv_int(&j, "max_position_embeddings", h->n_ctx);
-    json_kv_num(&j, "rms_norm_eps", h->rms_eps);
+    put_sizes(&j, h);
     put_rope(&j, h);
-    json_kv_str(&j, "hidden_act", "silu");
+    json_kv_str(&j, hparams_has(h, ARCH_ONE_PLUS) ? "hidden_activation" : "hidden_act", act);
     json_kv_bool(&j, "tie_word_embeddings", h->tied);
-    if (strcmp(h->arch, "qwen2"))
-        json_kv_bool(&j, "attention_bias", 0);
-    if (strcmp(h->arch, "llama"))
-        json_kv_bool(&j, "use_sliding_window", 0);
+    put_window(&j, h);
+    put_more(&j, h);
     put_id(&j, "bos_token_id", h->bos);
     put_id(&j, "eos_token_id", h->n_stop ? h->stop[0] : -1);
     put_id(&j, "pad_token_id", h->pad);
@@ -208,7 +312,12 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
 /* Biases are fixed by the architecture there: llama's switch would mean one of o too. */
 static int refuse(const struct hparams *h, struct err *e)
 {
-    if (h->qkv_bias != (strcmp(h->arch, "qwen2") == 0))
+    const int always = hparams_has(h, ARCH_QKV_BIAS), keys = hparams_has(h, ARCH_BIAS_KEYS),
+              all = hparams_has(h, ARCH_LAYER_NORM);
+    const int good = keys  ? h->qkv_bias == h->o_bias && (!h->qk_norm || !h->mlp_bias)
+                     : all ? h->qkv_bias == h->o_bias && h->o_bias == h->mlp_bias
+                           : h->qkv_bias == always && !h->o_bias && !h->mlp_bias;
+    if (!good)
         return err_set(e, ERR_DATA, "attention_bias: %s: not what transformers' %s is",
                        h->qkv_bias ? "true" : "false", h->arch);
     return 0;

@@ -9,7 +9,11 @@ static size_t tmp_bytes(const struct hparams *h, int max_tok)
                         .n_head = h->n_head,
                         .n_head_kv = h->n_head_kv,
                         .head_dim = h->head_dim};
-    struct kn_ffn f = {.n_embd = h->n_embd, .n_ff = h->n_ff};
+    struct kn_moe e = {.n_expert = h->n_expert,
+                       .top_k = h->n_expert_used,
+                       .n_ff = h->n_ff_expert,
+                       .n_ff_shared = h->n_ff_shared};
+    struct kn_ffn f = {.n_embd = h->n_embd, .n_ff = h->n_ff, .moe = h->n_expert ? &e : NULL};
     return kn_tmp_bytes(&a, &f, max_tok);
 }
 
@@ -94,16 +98,44 @@ static void watch(const struct forward *f, int layer, int n_tok)
         f->watch(f->watch_arg, layer, f->x, n_tok);
 }
 
-/* x += o(attention(qkv(x))), then x += down(silu(gate) * up): one pre-norm block. */
-static int layer(struct forward *f, int l, int n_tok)
+int forward_embed(struct forward *f)
+{
+    const struct hparams *h = &f->m->h;
+    int rc = kn_embed(f->d, f->x, f->m->embd, f->batch);
+    return rc < 0 || h->embd_scale == 0 ? rc
+                                        : kn_map(f->d, f->x, KN_SCALE, (float)h->embd_scale,
+                                                 f->batch->n_tok, h->n_embd);
+}
+
+/* x += o(attention(qkv(x))), then x += down(act(gate) * up): one pre-norm block. */
+static int layer(struct forward *f, int l)
 {
     const struct kn_attn *a = &f->m->layer[l].attn;
     int rc;
     if ((rc = kn_qkv(f->d, f->q, f->x, f->tmp, f->kv, l, a, f->batch)) < 0 ||
         (rc = kn_attention(f->d, f->att, f->q, f->kv, l, a, f->batch)) < 0 ||
-        (rc = kn_matmul(f->d, f->x, f->att, a->o, a->bo, n_tok, KN_ADD)) < 0)
+        (rc = kn_attn_out(f->d, f->x, f->att, f->tmp, a, f->batch)) < 0)
         return rc;
     return kn_ffn(f->d, f->x, f->tmp, &f->m->layer[l].ffn, f->batch);
+}
+
+int forward_head(struct forward *f)
+{
+    const struct model *m = f->m;
+    const int n = f->batch->n_out;
+    int rc;
+    if (!m->out_bias.buf)
+        rc = kn_head(f->d, f->logits, f->x, f->tmp, m->out_norm, (float)m->h.rms_eps, m->head,
+                     f->batch);
+    else if ((rc = kn_take_out(f->d, f->tmp, f->x, m->h.n_embd, f->batch)) == 0 &&
+             (rc = kn_layer_norm(f->d, f->tmp, f->tmp, m->out_norm, m->out_bias,
+                                 (float)m->h.rms_eps, n, m->h.n_embd)) == 0)
+        rc = kn_matmul(f->d, f->logits, f->tmp, m->head, (struct kn_at){0}, n, 0);
+    if (rc == 0 && m->h.logit_scale != 0)
+        rc = kn_map(f->d, f->logits, KN_SCALE, (float)(1 / m->h.logit_scale), n, m->h.n_vocab);
+    if (rc == 0 && m->h.final_cap != 0)
+        rc = kn_map(f->d, f->logits, KN_CAP, (float)m->h.final_cap, n, m->h.n_vocab);
+    return rc;
 }
 
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
@@ -111,16 +143,15 @@ int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
     const struct model *m = f->m;
     int rc;
     if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 ||
-        (rc = kn_embed(f->d, f->x, m->embd, f->batch)) < 0)
+        (rc = forward_embed(f)) < 0)
         goto fail;
     watch(f, 0, r->n_tok);
     for (int l = 0; l < m->h.n_layer; l++) {
-        if ((rc = layer(f, l, r->n_tok)) < 0)
+        if ((rc = layer(f, l)) < 0)
             goto fail;
         watch(f, l + 1, r->n_tok);
     }
-    if (r->n_out && (rc = kn_head(f->d, f->logits, f->x, f->tmp, m->out_norm, (float)m->h.rms_eps,
-                                  m->head, f->batch)) < 0)
+    if (r->n_out && (rc = forward_head(f)) < 0)
         goto fail;
     return 0;
 fail:

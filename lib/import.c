@@ -1,5 +1,4 @@
-/* import - the tensors that a model needs, and the one way in which a .apr file is put together
- * from them */
+/* import - the one way in which a .apr file is put together from the tensors of another format */
 #include "import.h"
 #include "blocks.h"
 #include "bpe.h"
@@ -12,91 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- the tensors of an architecture ---- */
+/* ---- the one way in which a file is put together ---- */
 
-enum side { EMBD, VOCAB, FF, Q, KV, HEAD };
-enum when { ALWAYS, BIAS, QK_NORM };
-
-static const struct {
-    const char *name, *gguf;
-    uint8_t when, ndim, rows, cols;
-} per_layer[] = {
-    // clang-format off
-    {"input_layernorm.weight",          "attn_norm.weight",   ALWAYS,  1, EMBD, 0},
-    {"self_attn.q_proj.weight",         "attn_q.weight",      ALWAYS,  2, Q, EMBD},
-    {"self_attn.k_proj.weight",         "attn_k.weight",      ALWAYS,  2, KV, EMBD},
-    {"self_attn.v_proj.weight",         "attn_v.weight",      ALWAYS,  2, KV, EMBD},
-    {"self_attn.o_proj.weight",         "attn_output.weight", ALWAYS,  2, EMBD, Q},
-    {"self_attn.q_proj.bias",           "attn_q.bias",        BIAS,    1, Q, 0},
-    {"self_attn.k_proj.bias",           "attn_k.bias",        BIAS,    1, KV, 0},
-    {"self_attn.v_proj.bias",           "attn_v.bias",        BIAS,    1, KV, 0},
-    {"self_attn.q_norm.weight",         "attn_q_norm.weight", QK_NORM, 1, HEAD, 0},
-    {"self_attn.k_norm.weight",         "attn_k_norm.weight", QK_NORM, 1, HEAD, 0},
-    {"post_attention_layernorm.weight", "ffn_norm.weight",    ALWAYS,  1, EMBD, 0},
-    {"mlp.gate_proj.weight",            "ffn_gate.weight",    ALWAYS,  2, FF, EMBD},
-    {"mlp.up_proj.weight",              "ffn_up.weight",      ALWAYS,  2, FF, EMBD},
-    {"mlp.down_proj.weight",            "ffn_down.weight",    ALWAYS,  2, EMBD, FF},
-    // clang-format on
-};
-enum { PER_LAYER = sizeof per_layer / sizeof *per_layer };
-
-static uint64_t side(const struct hparams *h, enum side s)
-{
-    switch (s) {
-    case EMBD:
-        return (uint64_t)h->n_embd;
-    case VOCAB:
-        return (uint64_t)h->n_vocab;
-    case FF:
-        return (uint64_t)h->n_ff;
-    case Q:
-        return (uint64_t)h->n_head * (uint64_t)h->head_dim;
-    case KV:
-        return (uint64_t)h->n_head_kv * (uint64_t)h->head_dim;
-    case HEAD:
-        break;
-    }
-    return (uint64_t)h->head_dim;
-}
-
-static int skipped(const struct hparams *h, int when)
-{
-    return (when == BIAS && !h->qkv_bias) || (when == QK_NORM && !h->qk_norm);
-}
-
-int import_wanted(const struct hparams *h, int i, struct import_want *w)
-{
-    static const char *const top[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
-                                         {"model.norm.weight", "output_norm.weight"},
-                                         {"lm_head.weight", "output.weight"}};
-    int n_top = h->tied ? 2 : 3, kinds = 0, layer, k;
-    memset(w, 0, sizeof *w);
-    if (i < n_top) {
-        snprintf(w->name, sizeof w->name, "%s", top[i][0]);
-        snprintf(w->gguf, sizeof w->gguf, "%s", top[i][1]);
-        w->ndim = i == 1 ? 1 : 2;
-        w->dim[0] = side(h, i == 1 ? EMBD : VOCAB);
-        w->dim[1] = side(h, EMBD);
-        return 1;
-    }
-    for (k = 0; k < PER_LAYER; k++)
-        kinds += !skipped(h, per_layer[k].when);
-    i -= n_top;
-    layer = i / kinds;
-    if (layer >= h->n_layer)
-        return 0;
-    i %= kinds;
-    for (k = 0; skipped(h, per_layer[k].when) || i-- > 0; k++)
-        ;
-    snprintf(w->name, sizeof w->name, "model.layers.%d.%s", layer, per_layer[k].name);
-    snprintf(w->gguf, sizeof w->gguf, "blk.%d.%s", layer, per_layer[k].gguf);
-    w->ndim = per_layer[k].ndim;
-    w->dim[0] = side(h, per_layer[k].rows);
-    w->dim[1] = w->ndim == 2 ? side(h, per_layer[k].cols) : 0;
-    return 1;
-}
-
-/* ---- putting it together ---- */
 
 int import_check(const struct import_want *w, const char *name, const struct tensor *t,
                  const char *refusal, struct err *e)
@@ -118,13 +34,43 @@ int import_check(const struct import_want *w, const char *name, const struct ten
     return 0;
 }
 
-/* The source's tensor for w, checked. */
-static const struct tensor *source_tensor(const struct import *im, const struct import_want *w,
-                                          struct err *e)
+/* Part i of a tensor that holds several: a tensor of its own over the same bytes. */
+static const struct tensor *part_of(const struct import_want *w, const struct tensor *whole,
+                                    const char *name, struct tensor *part, struct err *e)
 {
-    const char *name = im->gguf_names ? w->gguf : w->name;
+    const struct import_part *p = &w->part;
+    struct tensor want = {.ndim = p->stacked ? 3 : 2, .dim = {p->whole, w->dim[1]}};
+    char found[200], expected[80];
+    if (p->stacked)
+        want.dim[1] = w->dim[0], want.dim[2] = w->dim[1];
+    if (!whole) {
+        err_set(e, ERR_DATA, "tensor %s: missing", name);
+        return NULL;
+    }
+    if (whole->ndim != want.ndim ||
+        memcmp(whole->dim, want.dim, (size_t)want.ndim * sizeof *want.dim)) {
+        err_set(e, ERR_DATA, "tensor %s: shape: expected %s, found %s", name,
+                tensor_shape(&want, expected, sizeof expected),
+                tensor_shape(whole, found, sizeof found));
+        return NULL;
+    }
+    *part = *whole;
+    part->ndim = 2;
+    part->dim[0] = w->dim[0], part->dim[1] = w->dim[1], part->dim[2] = 0;
+    part->bytes = whole->bytes / p->whole * (p->stacked ? 1 : w->dim[0]);
+    part->data = (const uint8_t *)whole->data + whole->bytes / p->whole * p->first;
+    return part;
+}
+
+/* The source's tensor for w, checked; a part of one is described in *part. */
+static const struct tensor *source_tensor(const struct import *im, const struct import_want *w,
+                                          struct tensor *part, struct err *e)
+{
+    const char *name = im->gguf_names ? w->gguf : w->hf;
     const struct tensor *t = im->find(im->source, name);
-    if (import_check(w, name, t, "is not supported", e) == 0)
+    const int whole = im->gguf_names ? !w->part.gguf : !w->part.hf;
+    if ((whole || (t = part_of(w, t, name, part, e))) &&
+        import_check(w, name, t, "is not supported", e) == 0)
         return t;
     err_prefix(e, "%s", im->path);
     return NULL;
@@ -335,12 +281,13 @@ static int gather(struct import *im, int *n, void **tables, struct err *e)
         count++;
     im->out = calloc((size_t)count + 1, sizeof *im->out);
     im->used = calloc((size_t)count + 1, sizeof *im->used);
-    if (!im->out || !im->used)
+    im->part = calloc((size_t)count + 1, sizeof *im->part);
+    if (!im->out || !im->used || !im->part)
         return err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
     for (*n = 0; *n < count; ++*n) {
         struct tensor *t = &im->out[*n];
         import_wanted(&im->h, *n, &w);
-        if (!(im->used[*n] = source_tensor(im, &w, e)))
+        if (!(im->used[*n] = source_tensor(im, &w, &im->part[*n], e)))
             return e->code;
         *t = *im->used[*n];
         memcpy(t->name, w.name, sizeof t->name);
@@ -389,7 +336,8 @@ done:
     free(tables);
     free(im->out);
     free(im->used);
-    im->out = NULL;
+    free(im->part);
+    im->out = im->part = NULL;
     im->used = NULL;
     return rc;
 }

@@ -24,11 +24,17 @@ int import_safetensors(const char *in, const char *out, const struct import_opts
                        struct import_done *done, struct err *e);
 
 /* The tensors of an architecture, i = 0, 1, ...: 1 with Hugging Face's and GGUF's names and the shape, 0 at
- * the end. */
+ * the end (import_names.c). Parts of one tensor follow each other. */
 struct import_want {
-    char name[TENSOR_NAME + 1], gguf[80];
+    char name[TENSOR_NAME + 1]; /* in .apr */
+    char gguf[80], hf[120];     /* in the others */
     int ndim;
     uint64_t dim[2];
+    struct import_part { /* where GGUF (or Hugging Face) has it in one tensor with others */
+        int gguf, hf, stacked; /* stacked: tensor `first` of `whole`, else rows from `first` on of `whole` */
+        uint64_t first, whole;
+    } part;
+    int norm; /* may hold w for a factor of 1 + w */
 };
 int import_wanted(const struct hparams *h, int i, struct import_want *w);
 /* Is t (NULL: missing), which its file calls name, what w asks for: its shape, weights, finite? ERR_DATA that

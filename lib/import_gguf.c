@@ -10,8 +10,10 @@ static const struct tensor *find(const void *source, const char *name)
 
 static int ignored(const struct hparams *h, const char *name)
 {
-    (void)h;
-    return strcmp(name, "rope_freqs.weight") == 0; /* is in h as RoPE scaling (hparams_from_gguf) */
+    /* are in h as RoPE scaling (hparams_from_gguf) */
+    return strcmp(name, "rope_freqs.weight") == 0 ||
+           (h->rope_scaling == ROPE_LONG && (strcmp(name, "rope_factors_long.weight") == 0 ||
+                                             strcmp(name, "rope_factors_short.weight") == 0));
 }
 
 static char *text_of(const struct gguf_str *s)

@@ -25,6 +25,7 @@ struct import {
     /* import.c's own */
     struct tensor *out;
     const struct tensor **used; /* source of out[i] */
+    struct tensor *part;        /* where it is a part of the source's: that part */
 };
 int import_write(struct import *im, const char *out, struct import_done *done, struct err *e);
 #endif

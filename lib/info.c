@@ -198,7 +198,8 @@ static void put_line(FILE *out, const char *label, const char *text)
 
 int info_text(const struct info *f, FILE *out)
 {
-    static const char *const scaling[] = {"", ", linear scaling", ", llama-3 scaling"};
+    static const char *const scaling[] = {"", ", linear scaling", ", llama-3 scaling",
+                                          ", YaRN scaling", ", longrope scaling"};
     struct err none = {0};
     const struct hparams *h = &f->h;
     char shape[200];

@@ -22,23 +22,32 @@ static size_t small_round(size_t n)
     return (n + SMALL_ALIGN - 1) / SMALL_ALIGN * SMALL_ALIGN;
 }
 
-/* Floats of all norms and biases, an upper bound (a bias that is absent is counted). */
+/* Floats of all norms and biases, an upper bound (one that is absent is counted). */
 static size_t small_size(const struct hparams *h)
 {
     size_t q = small_round((size_t)h->n_head * (size_t)h->head_dim);
     size_t kv = small_round((size_t)h->n_head_kv * (size_t)h->head_dim);
     size_t embd = small_round((size_t)h->n_embd), hd = small_round((size_t)h->head_dim);
-    return (size_t)h->n_layer * (3 * embd + q + 2 * kv + 2 * hd) + embd;
+    size_t more = 2 * embd; /* biases of LayerNorms, or norms after the parts */
+    if (h->mlp_bias)
+        more += 2 * small_round((size_t)h->n_ff) + embd;
+    return (size_t)h->n_layer * (3 * embd + q + 2 * kv + 2 * hd + more) + 2 * embd;
 }
 
+static int two_tables(const struct hparams *h)
+{
+    return h->rope_local_theta != 0;
+}
+
+/* of one table */
 static size_t rope_bytes(const struct hparams *h, int n_ctx)
 {
-    return (size_t)n_ctx * (size_t)h->head_dim * sizeof(float);
+    return (size_t)n_ctx * (size_t)hparams_rope_dim(h) * sizeof(float);
 }
 
 size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
 {
-    size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx);
+    size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx) * (two_tables(h) ? 2 : 1);
     for (int i = 0; i < a->n_tensor; i++)
         if (a->tensor[i].ndim == 2)
             n += a->tensor[i].bytes;
@@ -199,60 +208,171 @@ static const char *layer_name(char *s, size_t size, int l, const char *part)
     return s;
 }
 
-static int load_layer(struct model *m, struct small *s, int l, int flags, struct err *e)
+/* A vector that adds to one (Gemma's norms) is kept as the sum. */
+static int norm(const struct model *m, struct small *s, struct kn_at *at, const char *name, int n,
+                struct err *e)
+{
+    float *x = s->host + s->used;
+    if (vector(m, s, at, name, n, e) < 0)
+        return e->code;
+    for (int i = 0; i < n && m->h.norm_adds_one; i++)
+        x[i] = 1.0f + x[i];
+    return 0;
+}
+
+#define NAME(part) layer_name(s_, sizeof s_, l, part)
+
+static int load_attn(struct model *m, struct small *s, int l, int flags, struct err *e)
 {
     const struct hparams *h = &m->h;
     struct kn_attn *a = &m->layer[l].attn;
-    struct kn_ffn *f = &m->layer[l].ffn;
     const int q = h->n_head * h->head_dim, kv = h->n_head_kv * h->head_dim;
+    const int window = hparams_window(h, l);
+    const double scale = h->attn_scale != 0     ? h->attn_scale
+                         : h->query_scalar != 0 ? 1 / sqrt(h->query_scalar)
+                                                : 1 / sqrt((double)h->head_dim);
     char s_[TENSOR_NAME];
-#define NAME(part) layer_name(s_, sizeof s_, l, part)
     *a = (struct kn_attn){.n_embd = h->n_embd,
                           .n_head = h->n_head,
                           .n_head_kv = h->n_head_kv,
                           .head_dim = h->head_dim,
-                          .rope_dim = h->head_dim,
+                          .rope_dim = hparams_rope_dim(h),
                           .rope_pairs = h->rope_pairs,
                           .eps = (float)h->rms_eps,
-                          .scale = (float)(1 / sqrt((double)h->head_dim)),
-                          .rope = m->rope};
-    *f = (struct kn_ffn){.n_embd = h->n_embd, .n_ff = h->n_ff, .eps = (float)h->rms_eps};
-    if (vector(m, s, &a->norm, NAME("input_layernorm.weight"), h->n_embd, e) < 0 ||
-        vector(m, s, &f->norm, NAME("post_attention_layernorm.weight"), h->n_embd, e) < 0)
+                          .scale = (float)scale,
+                          .rope = window ? m->rope_local : m->rope,
+                          .window = window,
+                          .cap = (float)h->attn_cap,
+                          .residual = (float)h->residual_scale};
+    if (norm(m, s, &a->norm, NAME("input_layernorm.weight"), h->n_embd, e) < 0 ||
+        (hparams_has(h, ARCH_LAYER_NORM) &&
+         vector(m, s, &a->norm_bias, NAME("input_layernorm.bias"), h->n_embd, e) < 0) ||
+        (hparams_has(h, ARCH_POST_NORM) &&
+         norm(m, s, &a->post, NAME("post_attention_layernorm.weight"), h->n_embd, e) < 0))
         return e->code;
     if (h->qkv_bias && (vector(m, s, &a->bq, NAME("self_attn.q_proj.bias"), q, e) < 0 ||
                         vector(m, s, &a->bk, NAME("self_attn.k_proj.bias"), kv, e) < 0 ||
                         vector(m, s, &a->bv, NAME("self_attn.v_proj.bias"), kv, e) < 0))
         return e->code;
-    if (apr_tensor(&m->file, NAME("self_attn.o_proj.bias")) &&
-        vector(m, s, &a->bo, s_, h->n_embd, e) < 0)
+    if ((h->o_bias || apr_tensor(&m->file, NAME("self_attn.o_proj.bias"))) &&
+        vector(m, s, &a->bo, NAME("self_attn.o_proj.bias"), h->n_embd, e) < 0)
         return e->code;
     if (h->qk_norm &&
-        (vector(m, s, &a->q_norm, NAME("self_attn.q_norm.weight"), h->head_dim, e) < 0 ||
-         vector(m, s, &a->k_norm, NAME("self_attn.k_norm.weight"), h->head_dim, e) < 0))
+        (norm(m, s, &a->q_norm, NAME("self_attn.q_norm.weight"), h->head_dim, e) < 0 ||
+         norm(m, s, &a->k_norm, NAME("self_attn.k_norm.weight"), h->head_dim, e) < 0))
         return e->code;
     if (weight(m, &a->q, NAME("self_attn.q_proj.weight"), q, h->n_embd, flags, e) < 0 ||
         weight(m, &a->k, NAME("self_attn.k_proj.weight"), kv, h->n_embd, flags, e) < 0 ||
-        weight(m, &a->v, NAME("self_attn.v_proj.weight"), kv, h->n_embd, flags, e) < 0 ||
-        weight(m, &a->o, NAME("self_attn.o_proj.weight"), h->n_embd, q, flags, e) < 0 ||
-        weight(m, &f->gate, NAME("mlp.gate_proj.weight"), h->n_ff, h->n_embd, flags, e) < 0 ||
-        weight(m, &f->up, NAME("mlp.up_proj.weight"), h->n_ff, h->n_embd, flags, e) < 0 ||
-        weight(m, &f->down, NAME("mlp.down_proj.weight"), h->n_embd, h->n_ff, flags, e) < 0)
+        weight(m, &a->v, NAME("self_attn.v_proj.weight"), kv, h->n_embd, flags, e) < 0)
         return e->code;
-#undef NAME
+    return weight(m, &a->o, NAME("self_attn.o_proj.weight"), h->n_embd, q, flags, e);
+}
+
+/* gate, up and down under a prefix; n rows of gate and up */
+static int load_mlp(const struct model *m, struct kn_weight **w[3], int l, const char *prefix,
+                    int n, int flags, struct err *e)
+{
+    static const char *const part[] = {"gate_proj", "up_proj", "down_proj"};
+    char s_[TENSOR_NAME], name[80];
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s.%s.weight", prefix, part[i]);
+        if (weight(m, w[i], NAME(name), i == 2 ? m->h.n_embd : n, i == 2 ? n : m->h.n_embd, flags,
+                   e) < 0)
+            return e->code;
+    }
     return 0;
 }
+
+static int load_moe(struct model *m, int l, int flags, struct err *e)
+{
+    const struct hparams *h = &m->h;
+    struct kn_moe *x = &m->layer[l].moe;
+    const size_t n = (size_t)h->n_expert;
+    char s_[TENSOR_NAME], prefix[60];
+    *x = (struct kn_moe){.n_expert = h->n_expert,
+                         .top_k = h->n_expert_used,
+                         .normalize = h->norm_topk,
+                         .n_ff = h->n_ff_expert,
+                         .n_ff_shared = h->n_ff_shared};
+    x->gate = calloc(3 * n, sizeof(struct kn_weight *));
+    if (!x->gate)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", m->file.path);
+    x->up = x->gate + n, x->down = x->up + n;
+    m->layer[l].ffn.moe = x;
+    if (weight(m, &x->router, NAME("mlp.gate.weight"), h->n_expert, h->n_embd, flags, e) < 0)
+        return e->code;
+    for (int i = 0; i < h->n_expert; i++) {
+        struct kn_weight **w[] = {&x->gate[i], &x->up[i], &x->down[i]};
+        snprintf(prefix, sizeof prefix, "mlp.experts.%d", i);
+        if (load_mlp(m, w, l, prefix, h->n_ff_expert, flags, e) < 0)
+            return e->code;
+    }
+    if (!h->n_ff_shared)
+        return 0;
+    struct kn_weight **w[] = {&x->shared[0], &x->shared[1], &x->shared[2]};
+    if (load_mlp(m, w, l, "mlp.shared_expert", h->n_ff_shared, flags, e) < 0)
+        return e->code;
+    return weight(m, &x->shared_gate, NAME("mlp.shared_expert_gate.weight"), 1, h->n_embd, flags,
+                  e);
+}
+
+/* norms and biases of the feed-forward part */
+static int load_ffn_small(struct model *m, struct small *s, int l, struct err *e)
+{
+    const struct hparams *h = &m->h;
+    struct kn_ffn *f = &m->layer[l].ffn;
+    const int post = hparams_has(h, ARCH_POST_NORM), layer = hparams_has(h, ARCH_LAYER_NORM);
+    char s_[TENSOR_NAME];
+    if (norm(m, s, &f->norm,
+             NAME(post ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight"),
+             h->n_embd, e) < 0 ||
+        (post &&
+         norm(m, s, &f->post, NAME("post_feedforward_layernorm.weight"), h->n_embd, e) < 0) ||
+        (layer &&
+         vector(m, s, &f->norm_bias, NAME("post_attention_layernorm.bias"), h->n_embd, e) < 0))
+        return e->code;
+    if (!h->mlp_bias)
+        return 0;
+    if ((!layer && vector(m, s, &f->bgate, NAME("mlp.gate_proj.bias"), h->n_ff, e) < 0) ||
+        vector(m, s, &f->bup, NAME(layer ? "mlp.c_fc.bias" : "mlp.up_proj.bias"), h->n_ff, e) < 0)
+        return e->code;
+    return vector(m, s, &f->bdown, NAME(layer ? "mlp.c_proj.bias" : "mlp.down_proj.bias"),
+                  h->n_embd, e);
+}
+
+static int load_ffn(struct model *m, struct small *s, int l, int flags, struct err *e)
+{
+    const struct hparams *h = &m->h;
+    struct kn_ffn *f = &m->layer[l].ffn;
+    struct kn_weight **w[] = {&f->gate, &f->up, &f->down};
+    char s_[TENSOR_NAME];
+    *f = (struct kn_ffn){.n_embd = h->n_embd,
+                         .n_ff = h->n_ff,
+                         .eps = (float)h->rms_eps,
+                         .residual = (float)h->residual_scale,
+                         .act = hparams_has(h, ARCH_GELU) ? KN_GELU : KN_SILU};
+    if (load_ffn_small(m, s, l, e) < 0)
+        return e->code;
+    if (h->n_expert)
+        return load_moe(m, l, flags, e);
+    if (!hparams_has(h, ARCH_LAYER_NORM))
+        return load_mlp(m, w, l, "mlp", h->n_ff, flags, e);
+    if (weight(m, &f->up, NAME("mlp.c_fc.weight"), h->n_ff, h->n_embd, flags, e) < 0)
+        return e->code;
+    return weight(m, &f->down, NAME("mlp.c_proj.weight"), h->n_embd, h->n_ff, flags, e);
+}
+#undef NAME
 
 int model_positions(struct model *m, int n, struct err *e)
 {
     if (n <= m->n_rope)
         return 0;
-    size_t bytes = rope_bytes(&m->h, n - m->n_rope);
+    const size_t bytes = rope_bytes(&m->h, n - m->n_rope), from = rope_bytes(&m->h, m->n_rope);
     float *table = malloc(bytes);
     int rc = table ? 0 : KN_ENOMEM;
-    if (rc == 0) {
-        hparams_rope_table(&m->h, m->n_rope, n, table);
-        rc = kn_write(m->dev, kn_plus(m->rope, rope_bytes(&m->h, m->n_rope)), table, bytes);
+    for (int local = 0; rc == 0 && local <= two_tables(&m->h); local++) {
+        hparams_rope_table(&m->h, local, m->n_ctx, m->n_rope, n, table);
+        rc = kn_write(m->dev, kn_plus(local ? m->rope_local : m->rope, from), table, bytes);
     }
     free(table);
     if (rc < 0)
@@ -263,9 +383,11 @@ int model_positions(struct model *m, int n, struct err *e)
 
 static int load_rope(struct model *m, int later, struct err *e)
 {
-    int rc = kn_alloc(m->dev, rope_bytes(&m->h, m->n_ctx), &m->rope);
+    const size_t bytes = rope_bytes(&m->h, m->n_ctx);
+    int rc = kn_alloc(m->dev, bytes * (two_tables(&m->h) ? 2 : 1), &m->rope);
     if (rc < 0)
         return kn_failed(m, "rope table", rc, e);
+    m->rope_local = two_tables(&m->h) ? kn_plus(m->rope, bytes) : m->rope;
     return later ? 0 : model_positions(m, m->n_ctx, e);
 }
 
@@ -294,9 +416,11 @@ static int load_weights(struct model *m, int flags, struct err *e)
             goto done;
     }
     for (int l = 0; l < h->n_layer; l++)
-        if ((rc = load_layer(m, &s, l, flags, e)) < 0)
+        if ((rc = load_attn(m, &s, l, flags, e)) < 0 || (rc = load_ffn(m, &s, l, flags, e)) < 0)
             goto done;
-    if ((rc = vector(m, &s, &m->out_norm, "model.norm.weight", h->n_embd, e)) < 0)
+    if ((rc = norm(m, &s, &m->out_norm, "model.norm.weight", h->n_embd, e)) < 0 ||
+        (hparams_has(h, ARCH_LAYER_NORM) &&
+         (rc = vector(m, &s, &m->out_bias, "model.norm.bias", h->n_embd, e)) < 0))
         goto done;
     rc = kn_write(m->dev, m->small, s.host, s.used * sizeof(float));
     if (rc == 0)
@@ -372,31 +496,78 @@ fail:
     return rc;
 }
 
+/* Where a layer's weight of that name is kept; NULL if its layers have none of it. */
+static struct kn_weight **slot(const struct model *m, int l, const char *part)
+{
+    struct model_layer *y = &m->layer[l];
+    const struct {
+        const char *name;
+        struct kn_weight **w;
+    } fixed[] = {{"self_attn.q_proj", &y->attn.q},
+                 {"self_attn.k_proj", &y->attn.k},
+                 {"self_attn.v_proj", &y->attn.v},
+                 {"self_attn.o_proj", &y->attn.o},
+                 {"mlp.gate_proj", &y->ffn.gate},
+                 {"mlp.up_proj", &y->ffn.up},
+                 {"mlp.down_proj", &y->ffn.down},
+                 {"mlp.c_fc", &y->ffn.up},
+                 {"mlp.c_proj", &y->ffn.down},
+                 {"mlp.gate", &y->moe.router},
+                 {"mlp.shared_expert_gate", &y->moe.shared_gate},
+                 {"mlp.shared_expert.gate_proj", &y->moe.shared[0]},
+                 {"mlp.shared_expert.up_proj", &y->moe.shared[1]},
+                 {"mlp.shared_expert.down_proj", &y->moe.shared[2]}};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (strcmp(part, fixed[i].name) == 0)
+            return fixed[i].w;
+    char kind[8];
+    int id, end = 0;
+    if (!y->moe.gate || sscanf(part, "mlp.experts.%d.%7[a-z]_proj%n", &id, kind, &end) != 2 ||
+        !end || part[end] || id < 0 || id >= m->h.n_expert)
+        return NULL;
+    return strcmp(kind, "gate") == 0 ? &y->moe.gate[id]
+           : strcmp(kind, "up") == 0 ? &y->moe.up[id]
+                                     : &y->moe.down[id];
+}
+
 int model_weights(const struct model *m, const struct tensor **t, const struct kn_weight **w,
                   int max)
 {
-    static const char *const part[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                       "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                       "mlp.down_proj"};
-    char s[TENSOR_NAME], s2[64];
     int n = 0;
-#define PUT(name, weight)                                                                          \
-    if (n < max && (t[n] = apr_tensor(&m->file, name)))                                            \
-        w[n++] = weight;
-    PUT("model.embed_tokens.weight", m->embd)
-    if (m->head != m->embd)
-        PUT("lm_head.weight", m->head)
-    for (int l = 0; l < m->h.n_layer; l++) {
-        const struct kn_attn *a = &m->layer[l].attn;
-        const struct kn_ffn *f = &m->layer[l].ffn;
-        const struct kn_weight *v[] = {a->q, a->k, a->v, a->o, f->gate, f->up, f->down};
-        for (int i = 0; i < 7; i++) {
-            snprintf(s2, sizeof s2, "%s.weight", part[i]);
-            PUT(layer_name(s, sizeof s, l, s2), v[i])
+    for (int i = 0; i < m->file.n_tensor && n < max; i++) {
+        const struct tensor *x = &m->file.tensor[i];
+        const char *dot = strrchr(x->name, '.');
+        char part[TENSOR_NAME + 1];
+        int l, at = 0;
+        if (!dot || strcmp(dot, ".weight") || x->ndim != 2)
+            continue;
+        struct kn_weight *found = NULL;
+        if (strcmp(x->name, "model.embed_tokens.weight") == 0)
+            found = m->embd;
+        else if (strcmp(x->name, "lm_head.weight") == 0 && m->head != m->embd)
+            found = m->head;
+        else if (sscanf(x->name, "model.layers.%d.%n", &l, &at) == 1 && at && l >= 0 &&
+                 l < m->h.n_layer && x->name + at < dot) {
+            snprintf(part, sizeof part, "%.*s", (int)(dot - x->name - at), x->name + at);
+            struct kn_weight **p = slot(m, l, part);
+            found = p ? *p : NULL;
         }
+        if (found)
+            t[n] = x, w[n++] = found;
     }
-#undef PUT
     return n;
+}
+
+static void free_layer(const struct model *m, struct model_layer *y)
+{
+    struct kn_weight *w[] = {y->attn.q,        y->attn.k,        y->attn.v,        y->attn.o,
+                             y->ffn.gate,      y->ffn.up,        y->ffn.down,      y->moe.router,
+                             y->moe.shared[0], y->moe.shared[1], y->moe.shared[2], y->moe.shared_gate};
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        kn_weight_free(m->dev, w[i]);
+    for (int i = 0; y->moe.gate && i < 3 * m->h.n_expert; i++) /* up and down follow */
+        kn_weight_free(m->dev, y->moe.gate[i]);
+    free(y->moe.gate);
 }
 
 void model_free(struct model *m)
@@ -404,13 +575,8 @@ void model_free(struct model *m)
     if (m->head != m->embd)
         kn_weight_free(m->dev, m->head);
     kn_weight_free(m->dev, m->embd);
-    for (int l = 0; m->layer && l < m->h.n_layer; l++) {
-        struct kn_weight *w[] = {m->layer[l].attn.q,  m->layer[l].attn.k,   m->layer[l].attn.v,
-                                 m->layer[l].attn.o,  m->layer[l].ffn.gate, m->layer[l].ffn.up,
-                                 m->layer[l].ffn.down};
-        for (size_t i = 0; i < sizeof w / sizeof *w; i++)
-            kn_weight_free(m->dev, w[i]);
-    }
+    for (int l = 0; m->layer && l < m->h.n_layer; l++)
+        free_layer(m, &m->layer[l]);
     free(m->layer);
     packed_free(m->packed);
     if (m->rope.buf)

@@ -12,6 +12,7 @@ struct model_layer {
     struct kn_attn
         attn; /* norm, q (n_head*head_dim, n_embd), k, v (n_head_kv*head_dim, n_embd), o ... */
     struct kn_ffn ffn; /* norm, gate, up (n_ff, n_embd), down (n_embd, n_ff) */
+    struct kn_moe moe; /* in place of gate, up and down, where the model has experts */
 };
 struct model {
     struct apr file;
@@ -21,8 +22,10 @@ struct model {
     struct kn_weight *embd;    /* (n_vocab, n_embd) */
     struct kn_weight *head;    /* (n_vocab, n_embd); = embd when tied */
     struct kn_at out_norm;     /* (n_embd) */
+    struct kn_at out_bias;     /* (n_embd) of a LayerNorm; buf NULL: an RMSNorm */
     struct model_layer *layer; /* (n_layer) */
-    struct kn_at rope;         /* (n_ctx, head_dim) */
+    struct kn_at rope;         /* (n_ctx, rope_dim) */
+    struct kn_at rope_local;   /* ... of the windowed layers; the same unless they have a base of their own */
     int n_ctx;                 /* positions of the table: the longest sequence */
     int n_rope;                /* of them filled in: all, or see MODEL_LATER */
     struct packed *packed;     /* forms of weights from M.apr.packed, or NULL */
