@@ -1,8 +1,8 @@
 /* arch.h - what the architectures are: one row each in one table
  *
  * A new one is a row in arch.c (its names in the three formats, what its layers have, which keys of config.json
- * it takes), rows in import.c's list of tensors if it names some in a new way, and a golden case in
- * tests/data/arch. */
+ * it takes), rows in import_names.c's list of tensors if it names some in a new way, and a golden case in
+ * tests/vectors/arch. */
 #ifndef ARCH_H
 #define ARCH_H
 

@@ -108,6 +108,8 @@ static void check_embedding(struct check_stage *s, const struct model *m, const 
     }
     for (int r = 0; r < t->n_tok; r++) {
         kn_dequantize(w->type, (const uint8_t *)w->data + (size_t)ids[r] * row, x, t->n_embd);
+        for (size_t i = 0; m->h.embd_scale != 0 && i < t->n_embd; i++)
+            x[i] *= (float)m->h.embd_scale;
         if (memcmp(x, t->embd + (size_t)r * t->n_embd, t->n_embd * sizeof *x)) {
             say(s, 0, "the device reads row %d otherwise than the file has it", (int)ids[r]);
             free(x);
@@ -274,20 +276,27 @@ static void check_norm(struct check_stage *s, const struct model *m, const struc
 {
     double worst = 0;
     const struct tensor *w = apr_tensor(&m->file, "model.layers.0.input_layernorm.weight");
-    float *g = malloc(t->n_embd * sizeof *g);
+    const struct tensor *bias = apr_tensor(&m->file, "model.layers.0.input_layernorm.bias");
+    float *g = calloc(2 * t->n_embd, sizeof *g), *b = g ? g + t->n_embd : NULL; /* no bias: 0 */
     if (!g) {
         say(s, 0, "out of memory");
         return;
     }
     kn_dequantize(w->type, w->data, g, t->n_embd);
+    for (size_t i = 0; m->h.norm_adds_one && i < t->n_embd; i++)
+        g[i] += 1;
+    if (bias)
+        kn_dequantize(bias->type, bias->data, b, t->n_embd);
     for (int r = 0; r < t->n_tok; r++) {
         const float *x = t->embd + (size_t)r * t->n_embd, *y = t->norm + (size_t)r * t->n_embd;
-        double sum = 0;
+        double sum = 0, mean = 0;
+        for (size_t i = 0; bias && i < t->n_embd; i++)
+            mean += x[i] / (double)t->n_embd;
         for (size_t i = 0; i < t->n_embd; i++)
-            sum += (double)x[i] * x[i];
+            sum += (x[i] - mean) * (x[i] - mean);
         double scale = 1 / sqrt(sum / (double)t->n_embd + m->h.rms_eps);
         for (size_t i = 0; i < t->n_embd; i++) {
-            double want = x[i] * scale * g[i], d = fabs(y[i] - want) / (fabs(want) + 1e-3);
+            double want = (x[i] - mean) * scale * g[i] + b[i], d = fabs(y[i] - want) / (fabs(want) + 1e-3);
             worst = d > worst || isnan(d) ? d : worst;
         }
     }

@@ -187,6 +187,8 @@ int hparams_read_scaling(struct hparams *h, const cJSON *o, const char *key, str
     } else if (strcmp(type, "yarn") == 0) {
         read_yarn(h, o, e);
     } else if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0) {
+        if (!hparams_has(h, ARCH_PARTIAL))
+            return err_set(e, ERR_DATA, "%s: longrope is not supported for %s", key, h->arch);
         read_long(h, o, e);
     } else {
         return err_set(e, ERR_DATA,

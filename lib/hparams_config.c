@@ -20,7 +20,7 @@ static int refuse_keys(const struct hparams *h, const cJSON *c, struct err *e)
                    {"num_experts", ARCH_MOE},
                    {"logit_scale", 0},
                    {"quantization_config", 0},
-                   {"num_local_experts", 0},
+                   {"num_local_experts", ARCH_MOE}, /* transformers 5 */
                    {"n_routed_experts", 0},
                    {"vision_config", 0}};
     static const char *const set[] = {"use_qk_norm", "attn_output_gate",
@@ -128,7 +128,7 @@ static int read_experts(struct hparams *h, const cJSON *c, struct err *e)
     if (json_get_int(c, "decoder_sparse_step", 1, e) != 1)
         return err_set(e, ERR_DATA, "decoder_sparse_step: expected 1");
     h->norm_topk = json_get_bool(c, "norm_topk_prob", 0, e);
-    if (WHOLE(c, &h->n_expert, -1, e, "num_experts") < 0 ||
+    if (WHOLE(c, &h->n_expert, -1, e, "num_local_experts", "num_experts") < 0 ||
         WHOLE(c, &h->n_expert_used, -1, e, "num_experts_per_tok") < 0 ||
         WHOLE(c, &h->n_ff_expert, -1, e, "moe_intermediate_size") < 0)
         return e->code;
@@ -190,8 +190,6 @@ static int read_rope(struct hparams *h, const cJSON *c, struct err *e)
     }
     if (hparams_read_scaling(h, rope, key, e) < 0)
         return e->code;
-    if (h->rope_scaling == ROPE_LONG && !hparams_has(h, ARCH_PARTIAL))
-        return err_set(e, ERR_DATA, "%s: longrope is not supported for %s", key, h->arch);
     if (h->rope_scaling == ROPE_NONE || h->rope_scaling == ROPE_LINEAR)
         h->rope_orig_ctx = 0; /* phi-3's short-context folders name it for nothing */
     return e->code;

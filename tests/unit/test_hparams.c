@@ -22,6 +22,16 @@
     "\"factor\":8.0,\"high_freq_factor\":4.0,\"low_freq_factor\":1.0,"                             \
     "\"original_max_position_embeddings\":256"
 
+#define SIZES                                                                                      \
+    "\"hidden_size\":64,\"num_hidden_layers\":12,\"num_attention_heads\":4,"                         \
+    "\"num_key_value_heads\":2,\"intermediate_size\":96,\"vocab_size\":256,"                         \
+    "\"max_position_embeddings\":512"
+#define MOE                                                                                        \
+    "\"model_type\":\"qwen2_moe\"," SIZES ",\"num_experts\":8,\"num_experts_per_tok\":2,"              \
+    "\"moe_intermediate_size\":32"
+#define GEMMA "\"model_type\":\"gemma2\"," SIZES
+#define PHI3  "\"model_type\":\"phi3\"," SIZES
+
 static int from(struct hparams *h, const char *config, const char *generation, struct err *e)
 {
     cJSON *c = cJSON_Parse(config), *g = generation ? cJSON_Parse(generation) : NULL;
@@ -105,35 +115,91 @@ static void configs(void)
        "Qwen3: head_dim is 128, not hidden/heads: %s", e.msg);
 }
 
+/* Windows: which layers have one. */
+static void windows(void)
+{
+    struct hparams h;
+    struct err e;
+    ok(from(&h,
+            "{" QWEN2
+            ",\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_layers\":21}",
+            NULL, &e) == 0 &&
+           !hparams_window(&h, 20) && hparams_window(&h, 21) == 4096,
+       "qwen2: from max_window_layers on: %s", e.msg);
+    ok(from(&h, "{" GEMMA "}", NULL, &e) == 0 && hparams_window(&h, 0) == 4096 &&
+           !hparams_window(&h, 1) && h.tied && h.head_dim == 256 && h.attn_cap == 50 &&
+           h.final_cap == 30 && h.embd_scale == 8,
+       "gemma2: every second layer, its defaults: %s", e.msg);
+    ok(from(&h,
+            "{\"model_type\":\"gemma3_text\"," SIZES ",\"sliding_window\":64,"
+            "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}}",
+            NULL, &e) == 0 &&
+           hparams_window(&h, 4) == 64 && !hparams_window(&h, 5) && h.rope_theta == 1e6 &&
+           h.rope_local_theta == 1e4 && h.rope_scaling == ROPE_LINEAR && h.attn_cap == 0,
+       "gemma3: five of six, two bases: %s", e.msg);
+    ok(from(&h, "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":null}", NULL, &e) == 0 &&
+           !h.window,
+       "mistral: null is none: %s", e.msg);
+    ok(from(&h,
+            "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16,\"layer_types\":["
+            "\"full_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
+            "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
+            "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\"]}",
+            NULL, &e) == 0 &&
+           h.window_from == 1 && h.window_period == 4,
+       "layer types as a beginning and a period: %s", e.msg);
+    ok(from(&h, "{" LLAMA ",\"sliding_window\":16}", NULL, &e) == 0 && !h.window,
+       "llama has none: %s", e.msg);
+}
+
 static void refusals(void)
 {
     ok(refused("{\"model_type\":\"gemma3\"}", "gemma3"), "unknown architecture");
+    ok(refused("{\"model_type\":\"gpt_neox\"}", "granite"), "its error names those that are known");
     ok(refused("{\"model_type\":\"qwen2\"}", "hidden_size: missing"), "a missing key");
-    ok(refused("{" QWEN2 ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}}", "yarn"), "YaRN");
+    ok(refused("{" QWEN2 ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":4}}", "dynamic"),
+       "dynamic RoPE scaling");
+    ok(refused("{" QWEN2 ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"beta_fast\":0.5}}",
+               "beta_slow"),
+       "YaRN whose ramp is upside down");
     ok(refused("{" QWEN2 ",\"rope_parameters\":{\"rope_type\":\"longrope\"}}", "longrope"),
        "longrope");
     ok(refused("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{}}}", "full_attention"),
        "RoPE a kind of layer");
-    ok(refused("{" QWEN2
-               ",\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_layers\":21}",
-               "use_sliding_window"),
-       "a sliding window in use");
     ok(refused(
            "{" QWEN2
            ",\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"sliding_window\":4096}",
-           "sliding_attention"),
-       "the same as layer types");
+           "layer_types: 2 for 24"),
+       "fewer layer types than layers");
+    ok(refused("{" LLAMA
+               ",\"layer_types\":[\"full_attention\",\"chunked_attention\"]}",
+               "chunked_attention"),
+       "another kind of layer");
+    ok(refused("{" MOE ",\"mlp_only_layers\":[0]}", "mlp_only_layers"),
+       "layers without experts among layers with them");
+    ok(refused("{" MOE ",\"decoder_sparse_step\":2}", "decoder_sparse_step"), "the same as a step");
+    ok(refused("{" MOE ",\"shared_expert_intermediate_size\":null}",
+               "shared_expert_intermediate_size"),
+       "a shared expert without a size");
+    ok(refused("{" LLAMA ",\"num_experts\":8}", "num_experts"), "experts of llama");
+    ok(refused("{" GEMMA ",\"attention_bias\":true}", "attention_bias"), "a bias of Gemma");
+    ok(refused("{" GEMMA ",\"hidden_activation\":\"gelu\"}", "gelu"), "GELU by erf");
+    ok(refused("{" GEMMA ",\"query_pre_attn_scalar\":-1}", "query_pre_attn_scalar"),
+       "a scale that is no number");
+    ok(refused("{" PHI3 ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1],"
+                   "\"long_factor\":[1,2,3]}}",
+               "long_factor"),
+       "factors of two lengths");
+    ok(refused("{" PHI3 ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1],"
+                   "\"original_max_position_embeddings\":256,\"long_factor\":[1,2]}}",
+               "longrope needs"),
+       "factors for another number of pairs");
+    ok(refused("{" LLAMA ",\"vision_config\":{}}", "vision_config"), "an image model");
     ok(refused("{" QWEN2 ",\"final_logit_softcapping\":30.0}", "final_logit_softcapping"),
        "soft-capping");
     ok(refused("{" QWEN2 ",\"quantization_config\":{\"bits\":4}}", "quantization_config"),
        "a quantized folder");
     ok(refused("{" LLAMA ",\"hidden_act\":\"gelu\"}", "gelu"), "another activation");
-    ok(refused("{\"attention_bias\":true,\"model_type\":\"llama\",\"hidden_size\":256,\"num_hidden_"
-               "layers\":2,"
-               "\"num_attention_heads\":4,\"intermediate_size\":512,\"vocab_size\":512,"
-               "\"max_position_embeddings\":2048}",
-               "attention_bias"),
-       "attention bias of llama");
     ok(refused("{" LLAMA ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor"),
        "partial RoPE");
     ok(refused("{" LLAMA ",\"eos_token_id\":512}", "outside the vocabulary"), "a stop id outside");
@@ -211,18 +277,18 @@ static void ggufs(void)
        "other divisors are refused: %s", e.msg);
     gguf_close(&g);
     memset(&e, 0, sizeof e);
-    gguf("phi3", 0, NULL, NULL);
+    gguf("gptneox", 0, NULL, NULL);
     mk_save(&m, path);
     ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
-           strstr(e.msg, "phi3") && strstr(e.msg, path),
+           strstr(e.msg, "gptneox") && strstr(e.msg, path),
        "unknown architecture: %s", e.msg);
     gguf_close(&g);
     memset(&e, 0, sizeof e);
-    gguf("qwen2", 0, "qwen2.rope.scaling.type", "yarn");
+    gguf("qwen2", 0, "qwen2.rope.scaling.type", "dynamic");
     mk_save(&m, path);
     ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
-           strstr(e.msg, "yarn"),
-       "YaRN: %s", e.msg);
+           strstr(e.msg, "dynamic"),
+       "an unknown RoPE scaling: %s", e.msg);
     gguf_close(&g);
     unlink(path);
 }
@@ -235,7 +301,7 @@ static void rope(void)
     from(&h,
          "{" LLAMA ",\"rope_theta\":500000.0,\"rope_scaling\":{\"type\":\"llama3\"," LLAMA3 "}}",
          NULL, &e);
-    hparams_rope_table(&h, 0, 300, t);
+    hparams_rope_table(&h, 0, h.n_ctx, 0, 300, t);
     double worst = 0;
     for (int pos = 0; pos < 300; pos++)
         for (int k = 0; k < 32; k++) { /* reference formula in double */
@@ -251,6 +317,7 @@ static void rope(void)
 int main(void)
 {
     configs();
+    windows();
     refusals();
     ggufs();
     rope();
