@@ -92,7 +92,8 @@ int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
     assert(a->q->k == a->n_embd && a->k->k == a->n_embd && a->v->k == a->n_embd);
     assert(kv->n_head_kv == a->n_head_kv && kv->head_dim == a->head_dim);
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(a, NULL, b->n_tok));
-    return (d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv : compose_qkv)(d, q, x, tmp, kv, layer, a, b);
+    return (d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv : compose_qkv)(d, q, x, tmp, kv, layer,
+                                                                          a, b);
 }
 
 int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at tmp,

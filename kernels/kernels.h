@@ -121,9 +121,9 @@ enum kn_act { KN_SILU = 0, KN_GELU = 1 };
 /* A mixture of experts: softmax of the router, top_k of them, and a shared one that all rows take, times
  * sigmoid(h . shared_gate). */
 struct kn_moe {
-    int n_expert, top_k, normalize; /* normalize: the chosen weights sum to 1 */
-    int n_ff, n_ff_shared;          /* of each expert; of the shared one, 0 = none */
-    struct kn_weight *router;       /* (n_expert, n_embd) */
+    int n_expert, top_k, normalize;        /* normalize: the chosen weights sum to 1 */
+    int n_ff, n_ff_shared;                 /* of each expert; of the shared one, 0 = none */
+    struct kn_weight *router;              /* (n_expert, n_embd) */
     struct kn_weight **gate, **up, **down; /* (n_expert) of (n_ff, n_embd) x2, (n_embd, n_ff) */
     struct kn_weight *shared_gate;         /* (1, n_embd) */
     struct kn_weight *shared[3];           /* gate, up, down */
@@ -136,7 +136,7 @@ struct kn_ffn {
     /* what some architectures add; all of it 0 is the plain part */
     struct kn_at norm_bias, post; /* as in kn_attn */
     float residual;
-    enum kn_act act;              /* gate NULL: down(act(up)) */
+    enum kn_act act; /* gate NULL: down(act(up)) */
     struct kn_at bgate, bup, bdown;
     const struct kn_moe *moe; /* in place of gate, up, down */
 };

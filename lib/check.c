@@ -235,8 +235,7 @@ static int trace_run(struct trace *t, const struct model *m, const struct kn_row
         (rc = kn_read(d, t->att, f.att, q)) < 0 ||
         (rc = kn_attn_out(d, f.x, f.att, f.tmp, a, f.batch)) < 0 ||
         (rc = kn_ffn(d, f.x, f.tmp, &m->layer[0].ffn, f.batch)) < 0 ||
-        (rc = kn_read(d, t->mlp, f.x, embd)) < 0 ||
-        (rc = forward_head(&f)) < 0 ||
+        (rc = kn_read(d, t->mlp, f.x, embd)) < 0 || (rc = forward_head(&f)) < 0 ||
         (rc = kn_read(d, t->logits, f.logits, t->n_vocab * sizeof(float))) < 0)
         err_set(e, ERR_SOFTWARE, "%s: %s", d->name, kn_strerror(rc));
     forward_free(&f);
@@ -296,7 +295,8 @@ static void check_norm(struct check_stage *s, const struct model *m, const struc
             sum += (x[i] - mean) * (x[i] - mean);
         double scale = 1 / sqrt(sum / (double)t->n_embd + m->h.rms_eps);
         for (size_t i = 0; i < t->n_embd; i++) {
-            double want = (x[i] - mean) * scale * g[i] + b[i], d = fabs(y[i] - want) / (fabs(want) + 1e-3);
+            double want = (x[i] - mean) * scale * g[i] + b[i],
+                   d = fabs(y[i] - want) / (fabs(want) + 1e-3);
             worst = d > worst || isnan(d) ? d : worst;
         }
     }

@@ -153,10 +153,9 @@ static int put_source(struct exporter *x, const struct import_want *w, int gguf,
         struct export_out *how = &x->how[x->n - 1];
         const struct tensor *first = x->from[how->first];
         if (t->type != first->type)
-            return err_set(e, ERR_DATA,
-                           "tensor %s: type %s, %s is %s: the format has both in one tensor",
-                           t->name, tensor_type_name(t->type), first->name,
-                           tensor_type_name(first->type));
+            return err_set(
+                e, ERR_DATA, "tensor %s: type %s, %s is %s: the format has both in one tensor",
+                t->name, tensor_type_name(t->type), first->name, tensor_type_name(first->type));
         how->n++;
     }
     x->n_from++;

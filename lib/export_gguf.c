@@ -185,8 +185,7 @@ static void put_hparams(struct writer *g)
     put_count(g, "feed_forward_length", h->n_ff);
     put_count(g, "attention.head_count", h->n_head);
     put_count(g, "attention.head_count_kv", h->n_head_kv);
-    if (h->qk_norm || hparams_has(h, ARCH_SCALAR) ||
-        h->n_head * (long)h->head_dim != h->n_embd) {
+    if (h->qk_norm || hparams_has(h, ARCH_SCALAR) || h->n_head * (long)h->head_dim != h->n_embd) {
         put_count(g, "attention.key_length", h->head_dim);
         put_count(g, "attention.value_length", h->head_dim);
     }
@@ -206,9 +205,7 @@ static int refuse(const struct hparams *h, struct err *e)
     const struct arch *a = arch_by_name(h->arch);
     const int big = h->n_layer == (h->qk_norm ? 62 : 46); /* the 27B models */
     const double scalar = big ? h->n_embd / h->n_head : h->head_dim;
-    const int period = a->window == WINDOW_ALTERNATE     ? 2
-                       : a->window == WINDOW_FIVE_OF_SIX ? 6
-                                                         : 0;
+    const int period = a->window == WINDOW_ALTERNATE ? 2 : a->window == WINDOW_FIVE_OF_SIX ? 6 : 0;
     if ((a->traits & ARCH_SCALAR) && h->query_scalar != scalar)
         return err_set(e, ERR_DATA, "query_pre_attn_scalar: %g: GGUF's %s has %g", h->query_scalar,
                        a->gguf, scalar);

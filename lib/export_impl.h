@@ -17,7 +17,7 @@ struct exporter {
         int first, n; /* its sources: from[first .. first + n - 1], one after the other */
         int heads;    /* if its rows change their order, else 0 */
         float plus;   /* a norm: what makes the target's value of the source's */
-    } *how;           /* of out[i] */
+    } * how;          /* of out[i] */
     int n, n_from;    /* there is room for three more of out */
 };
 /* Open, verify, and gather the tensors that the architecture needs, no more and no fewer, under GGUF's

@@ -102,9 +102,9 @@ int forward_embed(struct forward *f)
 {
     const struct hparams *h = &f->m->h;
     int rc = kn_embed(f->d, f->x, f->m->embd, f->batch);
-    return rc < 0 || h->embd_scale == 0 ? rc
-                                        : kn_map(f->d, f->x, KN_SCALE, (float)h->embd_scale,
-                                                 f->batch->n_tok, h->n_embd);
+    return rc < 0 || h->embd_scale == 0
+               ? rc
+               : kn_map(f->d, f->x, KN_SCALE, (float)h->embd_scale, f->batch->n_tok, h->n_embd);
 }
 
 /* x += o(attention(qkv(x))), then x += down(act(gate) * up): one pre-norm block. */
@@ -142,8 +142,7 @@ int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
 {
     const struct model *m = f->m;
     int rc;
-    if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 ||
-        (rc = forward_embed(f)) < 0)
+    if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 || (rc = forward_embed(f)) < 0)
         goto fail;
     watch(f, 0, r->n_tok);
     for (int l = 0; l < m->h.n_layer; l++) {

@@ -124,9 +124,9 @@ static int read_yarn(struct hparams *h, const cJSON *o, struct err *e)
         h->rope_factor = (double)h->n_ctx / h->rope_orig_ctx;
     double scale = json_get_num(o, "mscale", 0, e), all = json_get_num(o, "mscale_all_dim", 0, e);
     double grow = h->rope_factor > 1 ? 0.1 * log(h->rope_factor) : 0;
-    h->rope_attn = json_get_num(
-        o, "attention_factor", scale != 0 && all != 0 ? (scale * grow + 1) / (all * grow + 1) : 0,
-        e);
+    h->rope_attn =
+        json_get_num(o, "attention_factor",
+                     scale != 0 && all != 0 ? (scale * grow + 1) / (all * grow + 1) : 0, e);
     return e->code;
 }
 
@@ -191,10 +191,11 @@ int hparams_read_scaling(struct hparams *h, const cJSON *o, const char *key, str
             return err_set(e, ERR_DATA, "%s: longrope is not supported for %s", key, h->arch);
         read_long(h, o, e);
     } else {
-        return err_set(e, ERR_DATA,
-                       "%s: RoPE scaling \"%.40s\" is not supported (default, linear, llama3, yarn, "
-                       "longrope are)",
-                       key, type);
+        return err_set(
+            e, ERR_DATA,
+            "%s: RoPE scaling \"%.40s\" is not supported (default, linear, llama3, yarn, "
+            "longrope are)",
+            key, type);
     }
     return e->code ? err_prefix(e, "%s", key) : 0;
 }
@@ -227,7 +228,8 @@ static int check_rope(const struct hparams *h, struct err *e)
 {
     const int dim = hparams_rope_dim(h);
     if (h->head_dim % 2 || dim % 2 || dim < 2 || dim > h->head_dim)
-        return err_set(e, ERR_DATA, "head_dim: expected an even number, found %d (%d of them rotated)",
+        return err_set(e, ERR_DATA,
+                       "head_dim: expected an even number, found %d (%d of them rotated)",
                        h->head_dim, dim);
     if (!(h->rope_theta >= 1) || !isfinite(h->rope_theta))
         return err_set(e, ERR_DATA, "rope_theta: expected 1 or more, found %g", h->rope_theta);

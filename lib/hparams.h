@@ -18,19 +18,20 @@ struct hparams {
     double rope_factor, rope_low, rope_high; /* llama3: factor, low_freq_factor, high_freq_factor;
                                                 yarn: factor, beta_slow, beta_fast */
     int rope_orig_ctx;
-    int rope_dim;            /* rotated elements of a head, the first ones; 0 = all */
-    double rope_attn;        /* yarn, long: factor of cos and sin, if not the rule's own */
-    int rope_untruncated;    /* yarn: the ends of the ramp are not rounded */
-    double rope_local_theta; /* base of the windowed layers, which have no scaling; 0: as the others */
-    int n_rope_factors;      /* long: rope_dim / 2 */
+    int rope_dim;         /* rotated elements of a head, the first ones; 0 = all */
+    double rope_attn;     /* yarn, long: factor of cos and sin, if not the rule's own */
+    int rope_untruncated; /* yarn: the ends of the ramp are not rounded */
+    double
+        rope_local_theta; /* base of the windowed layers, which have no scaling; 0: as the others */
+    int n_rope_factors;   /* long: rope_dim / 2 */
     float rope_short[HPARAMS_FACTORS], rope_long[HPARAMS_FACTORS];
     /* layers from window_from on, but not every window_period-th, see `window` positions */
     int window, window_from, window_period;
     int tied; /* the head is the embedding */
     int qkv_bias, qk_norm, o_bias, mlp_bias;
-    int norm_adds_one;   /* norms hold w for a factor of 1 + w */
-    double query_scalar; /* scores are scaled by its power -1/2; 0: head_dim's */
-    double attn_scale;   /* ... or by this */
+    int norm_adds_one;                 /* norms hold w for a factor of 1 + w */
+    double query_scalar;               /* scores are scaled by its power -1/2; 0: head_dim's */
+    double attn_scale;                 /* ... or by this */
     double embd_scale, residual_scale; /* factors, 0 = 1 */
     double logit_scale;                /* logits are divided by it, 0 = 1 */
     double attn_cap, final_cap;        /* soft caps of scores and logits */

@@ -35,7 +35,8 @@ static int refuse_keys(const struct hparams *h, const cJSON *c, struct err *e)
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         if (json_get_bool(c, set[i], 0, e))
             return err_set(e, ERR_DATA, "%s: true is not supported", set[i]);
-    for (int i = 0; i < 2; i++) /* where transformers does not look at it, somebody meant something */
+    for (int i = 0; i < 2;
+         i++) /* where transformers does not look at it, somebody meant something */
         if (json_get_bool(c, biases[i], 0, e) &&
             !hparams_has(h, ARCH_BIAS_KEYS | ARCH_QKV_BIAS | ARCH_LAYER_NORM))
             return err_set(e, ERR_DATA, "%s: true is not supported for %s", biases[i], h->arch);
@@ -48,7 +49,9 @@ static int read_act(const struct hparams *h, const cJSON *c, struct err *e)
     const int gelu = hparams_has(h, ARCH_GELU);
     const char *want = gelu ? "gelu_pytorch_tanh" : "silu";
     const char *act = json_get_str(c, "hidden_act", want, e), *key = "hidden_act";
-    if (hparams_has(h, ARCH_ONE_PLUS)) { /* hidden_act of older Gemma folders says "gelu" and is not looked at */
+    if (hparams_has(
+            h,
+            ARCH_ONE_PLUS)) { /* hidden_act of older Gemma folders says "gelu" and is not looked at */
         act = json_get_str(c, "hidden_activation", want, e);
         key = "hidden_activation";
     }
@@ -90,8 +93,8 @@ static void read_more(struct hparams *h, const cJSON *c, struct err *e)
 {
     const int layer_norm = hparams_has(h, ARCH_LAYER_NORM);
     const int all = layer_norm && json_get_bool(c, "use_bias", 1, e);
-    h->rms_eps = json_get_num(c, layer_norm ? "norm_epsilon" : "rms_norm_eps",
-                              layer_norm ? 1e-5 : 1e-6, e);
+    h->rms_eps =
+        json_get_num(c, layer_norm ? "norm_epsilon" : "rms_norm_eps", layer_norm ? 1e-5 : 1e-6, e);
     h->tied = json_get_bool(c, "tie_word_embeddings", hparams_has(h, ARCH_TIED), e);
     h->qk_norm = hparams_has(h, ARCH_QK_NORM);
     h->norm_adds_one = hparams_has(h, ARCH_ONE_PLUS);
@@ -156,7 +159,7 @@ static int read_rope(struct hparams *h, const cJSON *c, struct err *e)
 {
     const cJSON *rope = cJSON_GetObjectItemCaseSensitive(c, "rope_parameters"), /* transformers 5 */
         *full = cJSON_GetObjectItemCaseSensitive(rope, "full_attention"),
-        *local = cJSON_GetObjectItemCaseSensitive(rope, "sliding_attention");
+                *local = cJSON_GetObjectItemCaseSensitive(rope, "sliding_attention");
     const int two = hparams_has(h, ARCH_TWO_BASES);
     const char *key = "rope_parameters";
     double part = json_get_num(c, "partial_rotary_factor", 1, e);
@@ -268,8 +271,8 @@ int hparams_from_config(struct hparams *h, const cJSON *c, const cJSON *generati
     if (hparams_add_stops(h, cJSON_GetObjectItemCaseSensitive(c, "eos_token_id"), "eos_token_id",
                           e) < 0)
         return e->code;
-    if (generation && hparams_add_stops(
-                          h, cJSON_GetObjectItemCaseSensitive(generation, "eos_token_id"),
+    if (generation &&
+        hparams_add_stops(h, cJSON_GetObjectItemCaseSensitive(generation, "eos_token_id"),
                           "generation eos_token_id", e) < 0)
         return e->code;
     return e->code ? e->code : hparams_check(h, e);

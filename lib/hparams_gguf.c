@@ -157,8 +157,7 @@ static void gguf_more(struct hparams *h, const struct gguf *g, struct err *e)
                               : h->head_dim;
     if (hparams_has(h, ARCH_CAPS)) {
         const int two = !hparams_has(h, ARCH_QK_NORM); /* llama.cpp's defaults for Gemma 2 */
-        h->attn_cap =
-            two ? hparams_plain(arch_num(h, g, "attn_logit_softcapping", 50, e)) : 0;
+        h->attn_cap = two ? hparams_plain(arch_num(h, g, "attn_logit_softcapping", 50, e)) : 0;
         h->final_cap = hparams_plain(arch_num(h, g, "final_logit_softcapping", two ? 30 : 0, e));
     }
     if (hparams_has(h, ARCH_MULTIPLIERS)) {
@@ -215,7 +214,8 @@ static int gguf_long(struct hparams *h, const struct gguf *g, struct err *e)
     h->rope_orig_ctx = arch_int(h, g, "rope.scaling.original_context_length", NAN, e);
     h->rope_factor = h->rope_orig_ctx > 0 ? (double)h->n_ctx / h->rope_orig_ctx : 0;
     h->n_rope_factors = hparams_rope_dim(h) / 2;
-    if (e->code || read_factors(g, "rope_factors_short.weight", h->rope_short, h->n_rope_factors, e) < 0 ||
+    if (e->code ||
+        read_factors(g, "rope_factors_short.weight", h->rope_short, h->n_rope_factors, e) < 0 ||
         read_factors(g, "rope_factors_long.weight", h->rope_long, h->n_rope_factors, e) < 0)
         return e->code;
     double attn = arch_num(h, g, "rope.scaling.attn_factor", 1, e);
@@ -257,7 +257,8 @@ static int gguf_rope(struct hparams *h, const struct gguf *g, struct err *e)
     if (e->code || !t)
         return e->code;
     if (h->rope_scaling != ROPE_NONE)
-        return err_set(e, ERR_DATA, "rope_freqs.weight beside RoPE scaling by a key: not supported");
+        return err_set(e, ERR_DATA,
+                       "rope_freqs.weight beside RoPE scaling by a key: not supported");
     return read_rope_freqs(h, t, e);
 }
 

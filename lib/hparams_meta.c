@@ -41,8 +41,8 @@ static int put_scaling(const struct hparams *h, cJSON *m)
     if (good && h->rope_scaling == ROPE_LONG)
         good = put_floats(s, "short_factor", h->rope_short, h->n_rope_factors) &&
                put_floats(s, "long_factor", h->rope_long, h->n_rope_factors);
-    return good && (h->rope_attn == 0 ||
-                    add(s, "attention_factor", cJSON_CreateNumber(h->rope_attn)));
+    return good &&
+           (h->rope_attn == 0 || add(s, "attention_factor", cJSON_CreateNumber(h->rope_attn)));
 }
 
 /* What only some architectures have: whole numbers and flags, and reals; under Hugging Face's names where it has
@@ -168,10 +168,10 @@ int hparams_from_meta(struct hparams *h, const cJSON *m, struct err *e)
     h->bos = hparams_id(m, "bos_token_id", e);
     h->pad = hparams_id(m, "pad_token_id", e);
     if (e->code || get_more(h, m, e) < 0 ||
-        hparams_read_scaling(h, cJSON_GetObjectItemCaseSensitive(m, "rope_scaling"), "rope_scaling", e) <
-            0 ||
-        hparams_add_stops(h, cJSON_GetObjectItemCaseSensitive(m, "stop_token_ids"), "stop_token_ids", e) <
-            0)
+        hparams_read_scaling(h, cJSON_GetObjectItemCaseSensitive(m, "rope_scaling"), "rope_scaling",
+                             e) < 0 ||
+        hparams_add_stops(h, cJSON_GetObjectItemCaseSensitive(m, "stop_token_ids"),
+                          "stop_token_ids", e) < 0)
         return e->code;
     return hparams_check(h, e);
 }

@@ -13,7 +13,6 @@
 
 /* ---- the one way in which a file is put together ---- */
 
-
 int import_check(const struct import_want *w, const char *name, const struct tensor *t,
                  const char *refusal, struct err *e)
 {

@@ -31,7 +31,8 @@ struct import_want {
     int ndim;
     uint64_t dim[2];
     struct import_part { /* where GGUF (or Hugging Face) has it in one tensor with others */
-        int gguf, hf, stacked; /* stacked: tensor `first` of `whole`, else rows from `first` on of `whole` */
+        int gguf, hf,
+            stacked; /* stacked: tensor `first` of `whole`, else rows from `first` on of `whole` */
         uint64_t first, whole;
     } part;
     int norm; /* may hold w for a factor of 1 + w */

@@ -8,7 +8,7 @@ enum side { NONE, EMBD, VOCAB, FF, FF2, Q, KV, Q_KV, QKV, HEAD, EXPERTS, SHARED,
 /* ALWAYS or all of these must hold */
 enum when {
     ALWAYS = 0,
-    BIAS = 1,        /* q, k, v */
+    BIAS = 1, /* q, k, v */
     O_BIAS = 2,
     MLP_BIAS = 4,
     QK_NORM = 8,
@@ -147,8 +147,8 @@ static void expert_tensor(const struct hparams *h, int layer, int i, struct impo
 {
     static const char *const kinds[] = {"gate", "up", "down"};
     const int kind = i / h->n_expert, expert = i % h->n_expert;
-    snprintf(w->name, sizeof w->name, "model.layers.%d.mlp.experts.%d.%s_proj.weight", layer, expert,
-             kinds[kind]);
+    snprintf(w->name, sizeof w->name, "model.layers.%d.mlp.experts.%d.%s_proj.weight", layer,
+             expert, kinds[kind]);
     snprintf(w->hf, sizeof w->hf, "%.100s", w->name);
     snprintf(w->gguf, sizeof w->gguf, "blk.%d.ffn_%s_exps.weight", layer, kinds[kind]);
     w->ndim = 2;

@@ -560,9 +560,10 @@ int model_weights(const struct model *m, const struct tensor **t, const struct k
 
 static void free_layer(const struct model *m, struct model_layer *y)
 {
-    struct kn_weight *w[] = {y->attn.q,        y->attn.k,        y->attn.v,        y->attn.o,
-                             y->ffn.gate,      y->ffn.up,        y->ffn.down,      y->moe.router,
-                             y->moe.shared[0], y->moe.shared[1], y->moe.shared[2], y->moe.shared_gate};
+    struct kn_weight *w[] = {y->attn.q,        y->attn.k,        y->attn.v,
+                             y->attn.o,        y->ffn.gate,      y->ffn.up,
+                             y->ffn.down,      y->moe.router,    y->moe.shared[0],
+                             y->moe.shared[1], y->moe.shared[2], y->moe.shared_gate};
     for (size_t i = 0; i < sizeof w / sizeof *w; i++)
         kn_weight_free(m->dev, w[i]);
     for (int i = 0; y->moe.gate && i < 3 * m->h.n_expert; i++) /* up and down follow */

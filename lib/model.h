@@ -25,15 +25,16 @@ struct model {
     struct kn_at out_bias;     /* (n_embd) of a LayerNorm; buf NULL: an RMSNorm */
     struct model_layer *layer; /* (n_layer) */
     struct kn_at rope;         /* (n_ctx, rope_dim) */
-    struct kn_at rope_local;   /* ... of the windowed layers; the same unless they have a base of their own */
-    int n_ctx;                 /* positions of the table: the longest sequence */
-    int n_rope;                /* of them filled in: all, or see MODEL_LATER */
-    struct packed *packed;     /* forms of weights from M.apr.packed, or NULL */
-    char packed_why[200];      /* why a file of that name was passed over; "" */
-    int n_real;                /* ids >= n_real are padding rows of the embedding: never chosen */
-    struct kn_at small;        /* the allocation behind norms and biases */
-    const char *chat_format;   /* "chatml" or NULL; inside file.meta */
-    const char *chat_system;   /* default system text or NULL */
+    struct kn_at
+        rope_local; /* ... of the windowed layers; the same unless they have a base of their own */
+    int n_ctx;      /* positions of the table: the longest sequence */
+    int n_rope;     /* of them filled in: all, or see MODEL_LATER */
+    struct packed *packed;   /* forms of weights from M.apr.packed, or NULL */
+    char packed_why[200];    /* why a file of that name was passed over; "" */
+    int n_real;              /* ids >= n_real are padding rows of the embedding: never chosen */
+    struct kn_at small;      /* the allocation behind norms and biases */
+    const char *chat_format; /* "chatml" or NULL; inside file.meta */
+    const char *chat_system; /* default system text or NULL */
 };
 /* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own; more than those is
  * ERR_USAGE). Shapes are checked tensor by tensor; a model that does not fit is refused before

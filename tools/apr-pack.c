@@ -27,7 +27,7 @@ static const struct cli cli = {.name = "apr-pack",
 static void pack(const struct model *m, const char *out, double start)
 {
     const char *inputs[] = {m->file.path, NULL};
-    const int max = 2 + 7 * m->h.n_layer;
+    const int max = m->file.n_tensor;
     const struct tensor **t = cli_malloc((size_t)max * sizeof *t);
     const struct kn_weight **w = cli_malloc((size_t)max * sizeof *w);
     struct err e = {0};

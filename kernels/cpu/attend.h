@@ -167,7 +167,7 @@ static void outputs_n(int type, int n, int dim, int from, int to, const float *c
 struct pairs {
     int n, end[SIMD_MR]; /* positions that each sees, ascending: [begin, end) */
     int begin[SIMD_MR];
-    float *q, *o, *p;    /* (dim, n) in the order of k's lines; (n, dim); (n, TILE) of this tile */
+    float *q, *o, *p; /* (dim, n) in the order of k's lines; (n, dim); (n, TILE) of this tile */
     float m[16], l[16], c[16];
 };
 

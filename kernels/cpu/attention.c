@@ -88,7 +88,8 @@ static void run_unit(void *ctx, int phase, int chunk, int thread)
     const size_t at = (size_t)s->row * row + (size_t)(head * group) * (size_t)a->head_dim;
     struct attn_unit u = {.type = t->kv->kv.type, .head_dim = a->head_dim, .dim = t->kv->dim};
     pool_part(s->rows * group, s->parts, part, &u.from, &u.to);
-    u.group = group, u.scale = a->scale, u.cap = a->cap, u.window = a->window, u.pos = t->b->pos + s->row;
+    u.group = group, u.scale = a->scale, u.cap = a->cap, u.window = a->window,
+    u.pos = t->b->pos + s->row;
     u.blocks = t->b->blocks + (size_t)t->b->seq[s->row] * (size_t)t->b->b.max_blocks;
     u.k = cpu_kv_tile(t->kv, t->layer, 0, 0, head), u.v = cpu_kv_tile(t->kv, t->layer, 0, 1, head);
     u.block_bytes = t->kv->block_bytes;

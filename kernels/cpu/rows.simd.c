@@ -130,5 +130,5 @@ static int32_t argmax(int n, const float *x)
     return 0;
 }
 
-const struct rows_isa FN(rows) = {norm, rope, swiglu, layer_norm, glu,
-                                    map,  add,  put,    argmax,     kv_put, attend};
+const struct rows_isa FN(rows) = {norm, rope, swiglu, layer_norm, glu,   map,
+                                  add,  put,  argmax, kv_put,     attend};

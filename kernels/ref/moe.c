@@ -7,9 +7,8 @@ int ref_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_
                   int n_expert, int top_k, int normalize)
 {
     for (size_t r = 0; r < (size_t)m; r++)
-        kn_route_row(ref_f32(d, logits) + r * (size_t)n_expert,
-                     ref_i32(d, ids) + r * (size_t)top_k, ref_f32(d, p) + r * (size_t)top_k,
-                     n_expert, top_k, normalize);
+        kn_route_row(ref_f32(d, logits) + r * (size_t)n_expert, ref_i32(d, ids) + r * (size_t)top_k,
+                     ref_f32(d, p) + r * (size_t)top_k, n_expert, top_k, normalize);
     return KN_OK;
 }
 

@@ -70,8 +70,8 @@ int ref_layer_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_a
 {
     for (int i = 0; i < m; i++) {
         size_t off = (size_t)i * (size_t)n;
-        (ref_dev(d)->rounded ? layer_float : layer_double)(
-            ref_f32(d, y) + off, ref_f32(d, x) + off, ref_f32(d, w), ref_f32(d, bias), eps, n);
+        (ref_dev(d)->rounded ? layer_float : layer_double)(ref_f32(d, y) + off, ref_f32(d, x) + off,
+                                                           ref_f32(d, w), ref_f32(d, bias), eps, n);
     }
     return KN_OK;
 }

@@ -45,7 +45,9 @@ static void make_layer(struct kn_dev *d, const int *p, struct layer *l)
         l->a.k_norm = random_on(d, 45, (size_t)p[4]);
     }
     l->a.rope = random_on(d, 46, (size_t)p[4] * MAX_BLOCKS * KN_TILE);
-    l->f = (struct kn_ffn){e, e, 1e-6f, random_on(d, 47, (size_t)e), l->w[4], l->w[5], l->w[6]};
+    l->f =
+        (struct kn_ffn){.n_embd = e, .n_ff = e, .eps = 1e-6f, .norm = random_on(d, 47, (size_t)e)};
+    l->f.gate = l->w[4], l->f.up = l->w[5], l->f.down = l->w[6];
 }
 
 /* Only rows [from, to) of r: a step of its own. */
@@ -169,8 +171,8 @@ static void attend_rows(struct kn_dev *d, const struct kn_attn *a, struct kn_kv 
     kn_batch_free(d, b);
 }
 
-/* attention alone, from k, v, q given: its own tolerance.  p as run_layer's; PIECES: in three steps
- */
+/* attention alone, from k, v, q given: its own tolerance.  p as run_layer's, but window and soft cap first;
+ * PIECES: in three steps */
 static size_t run_attention(struct kn_dev *d, const int *p, float *y)
 {
     const struct kn_rows *r = p[7] ? ragged(50, 1, &p[7], (int[]){0})
@@ -182,6 +184,7 @@ static size_t run_attention(struct kn_dev *d, const int *p, float *y)
                                 numbers(62, rows * q_row)};
     int32_t which[MAX_ROWS];
     const struct kn_rows all = *r;
+    a.window = p[0], a.cap = (float)p[1];
     a.scale = p[6] & SHARP ? 40.0f : 1 / sqrtf((float)p[4]);
     must(kn_kv_new(d, 1, N_BLOCK, p[3], p[4], p[5], &kv), "kn_kv_new");
     if (p[6] & STALE) { /* what another sequence left in the blocks must not be seen: inf in F16 */
@@ -229,6 +232,14 @@ static void test_attention(void)
     static const int heads[][3] = {{1, 1, 64}, {4, 2, 32}, {3, 1, 128},
                                    {2, 2, 20}, {6, 2, 15}, {1, 1, 1}};
     static const int len[] = {0, 1, 2, 31, 32, 33, 64, 65, 100};
+    for (int w = 0; w < 12; w++) { /* windows that end before, in and after a tile; 1 sees itself */
+        static const int window[] = {1, 2, 24, 31, 32, 33, 40, 64, 65, 99, 0, 7};
+        for (int t = 0; t < N_KV; t++)
+            check(&op, (int[8]){window[w], w % 3 ? 0 : 5, w % 2 ? 4 : 6, 2, 64, kv_types[t],
+                                STALE | (w % 4 == 1 ? PIECES : 0) | (w % 3 ? 0 : SHARP),
+                                w % 5 == 3 ? 100 : 0});
+    }
+    report(&op, "with windows and soft caps");
     for (int t = 0; t < N_KV; t++) {
         for (size_t h = 0; h < 6; h++)
             for (size_t i = 0; i < 9 && kn_row_bytes(kv_types[t], (size_t)heads[h][2]); i++)

@@ -95,6 +95,84 @@ static size_t run_swiglu(struct kn_dev *d, const int *p, float *y)
     return n;
 }
 
+/* p: m, n, in place; a mean that is large beside the deviation */
+static size_t run_layer_norm(struct kn_dev *d, const int *p, float *y)
+{
+    size_t n = (size_t)p[1], count = (size_t)p[0] * n;
+    float *in = numbers(1, count);
+    for (size_t i = 0; i < count; i++)
+        in[i] += p[2] ? 3 : 0.1f;
+    struct kn_at x = on(d, in, count), w = random_on(d, 2, n), bias = random_on(d, 3, n);
+    struct kn_at ya = p[2] ? x : on(d, NULL, count);
+    must(kn_layer_norm(d, ya, x, w, bias, 1e-5f, p[0], p[1]), "kn_layer_norm");
+    must(kn_read(d, y, ya, count * sizeof *y), "kn_read");
+    return count;
+}
+
+/* p: m, n, in place, activation, without up */
+static size_t run_glu(struct kn_dev *d, const int *p, float *y)
+{
+    size_t n = (size_t)p[0] * (size_t)p[1];
+    float *gate = numbers(3, n);
+    for (size_t i = 0; i < n; i++)
+        gate[i] *= i % 5 == 0 ? 120.0f : i % 5 == 1 ? 1e-30f : 4.0f;
+    struct kn_at g = on(d, gate, n), up = random_on(d, 4, n), ya = p[2] ? g : on(d, NULL, n);
+    struct kn_at none = {0};
+    must(kn_glu(d, ya, g, p[4] ? none : up, p[3] ? KN_GELU : KN_SILU, p[0], p[1]), "kn_glu");
+    must(kn_read(d, y, ya, n * sizeof *y), "kn_read");
+    return n;
+}
+
+/* p: m, n, which map */
+static size_t run_map(struct kn_dev *d, const int *p, float *y)
+{
+    size_t n = (size_t)p[0] * (size_t)p[1];
+    float *in = numbers(5, n);
+    for (size_t i = 0; i < n; i++)
+        in[i] *= i % 4 == 0 ? 300.0f : 20.0f;
+    struct kn_at x = on(d, in, n);
+    must(kn_map(d, x, (enum kn_map)p[2], 30, p[0], p[1]), "kn_map");
+    must(kn_read(d, y, x, n * sizeof *y), "kn_read");
+    return n;
+}
+
+/* p: m, n, with rows: backwards, taken out first; with weights */
+static size_t run_add_rows(struct kn_dev *d, const int *p, float *y)
+{
+    size_t n = (size_t)p[0] * (size_t)p[1], bytes = (size_t)p[0] * sizeof(int32_t);
+    struct kn_at x = random_on(d, 6, n), ya = random_on(d, 7, n), t = on(d, NULL, n);
+    struct kn_at rows = on(d, NULL, (size_t)p[0]), w = random_on(d, 8, (size_t)p[0]), none = {0};
+    int32_t id[64];
+    for (int i = 0; i < p[0]; i++)
+        id[i] = p[0] - 1 - i;
+    must(kn_write(d, rows, id, bytes), "kn_write");
+    if (p[2])
+        must(kn_take_rows(d, t, x, rows, p[0], p[1]), "kn_take_rows");
+    must(kn_add_rows(d, ya, p[2] ? t : x, p[2] ? rows : none, p[3] ? w : none, 0.3f, p[0], p[1]),
+         "kn_add_rows");
+    must(kn_read(d, y, ya, n * sizeof *y), "kn_read");
+    return n;
+}
+
+/* what some architectures add to a layer */
+static void test_more_rows(void)
+{
+    static const struct op ops[] = {{"layer_norm", run_layer_norm, 1e-11},
+                                    {"glu", run_glu, 1e-12},
+                                    {"map", run_map, 1e-12},
+                                    {"add_rows", run_add_rows, 1e-12}};
+    static const int n[] = {2, 15, 16, 17, 64, 200, 1003}, m[] = {1, 3, 33};
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 7; j++)
+                check(&ops[k], k == 1   ? (int[8]){m[i], n[j], (i + j) % 2, j % 3 > 0, i % 2}
+                               : k == 2 ? (int[8]){m[i], n[j], (i + j) % 3}
+                               : k == 3 ? (int[8]){m[i], n[j], j % 2, (i + j) % 3 > 0}
+                                        : (int[8]){m[i], n[j], (i + j) % 2});
+        report(&ops[k], "");
+    }
+}
+
 static void test_rows(void)
 {
     static const struct op norm = {"rms_norm", run_norm, 1e-12},
@@ -297,6 +375,7 @@ int main(int argc, char **argv)
     ops_begin(argc, argv);
     test_memory();
     test_rows();
+    test_more_rows();
     test_batch_rows();
     thin = quick;
     test_matmul();

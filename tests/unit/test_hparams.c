@@ -23,11 +23,11 @@
     "\"original_max_position_embeddings\":256"
 
 #define SIZES                                                                                      \
-    "\"hidden_size\":64,\"num_hidden_layers\":12,\"num_attention_heads\":4,"                         \
-    "\"num_key_value_heads\":2,\"intermediate_size\":96,\"vocab_size\":256,"                         \
+    "\"hidden_size\":64,\"num_hidden_layers\":12,\"num_attention_heads\":4,"                       \
+    "\"num_key_value_heads\":2,\"intermediate_size\":96,\"vocab_size\":256,"                       \
     "\"max_position_embeddings\":512"
 #define MOE                                                                                        \
-    "\"model_type\":\"qwen2_moe\"," SIZES ",\"num_experts\":8,\"num_experts_per_tok\":2,"              \
+    "\"model_type\":\"qwen2_moe\"," SIZES ",\"num_experts\":8,\"num_experts_per_tok\":2,"          \
     "\"moe_intermediate_size\":32"
 #define GEMMA "\"model_type\":\"gemma2\"," SIZES
 #define PHI3  "\"model_type\":\"phi3\"," SIZES
@@ -140,12 +140,13 @@ static void windows(void)
     ok(from(&h, "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":null}", NULL, &e) == 0 &&
            !h.window,
        "mistral: null is none: %s", e.msg);
-    ok(from(&h,
-            "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16,\"layer_types\":["
-            "\"full_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
-            "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
-            "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\"]}",
-            NULL, &e) == 0 &&
+    ok(from(
+           &h,
+           "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16,\"layer_types\":["
+           "\"full_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
+           "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\","
+           "\"sliding_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\"]}",
+           NULL, &e) == 0 &&
            h.window_from == 1 && h.window_period == 4,
        "layer types as a beginning and a period: %s", e.msg);
     ok(from(&h, "{" LLAMA ",\"sliding_window\":16}", NULL, &e) == 0 && !h.window,
@@ -171,8 +172,7 @@ static void refusals(void)
            ",\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"sliding_window\":4096}",
            "layer_types: 2 for 24"),
        "fewer layer types than layers");
-    ok(refused("{" LLAMA
-               ",\"layer_types\":[\"full_attention\",\"chunked_attention\"]}",
+    ok(refused("{" LLAMA ",\"layer_types\":[\"full_attention\",\"chunked_attention\"]}",
                "chunked_attention"),
        "another kind of layer");
     ok(refused("{" MOE ",\"mlp_only_layers\":[0]}", "mlp_only_layers"),
@@ -187,11 +187,11 @@ static void refusals(void)
     ok(refused("{" GEMMA ",\"query_pre_attn_scalar\":-1}", "query_pre_attn_scalar"),
        "a scale that is no number");
     ok(refused("{" PHI3 ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1],"
-                   "\"long_factor\":[1,2,3]}}",
+               "\"long_factor\":[1,2,3]}}",
                "long_factor"),
        "factors of two lengths");
     ok(refused("{" PHI3 ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1],"
-                   "\"original_max_position_embeddings\":256,\"long_factor\":[1,2]}}",
+               "\"original_max_position_embeddings\":256,\"long_factor\":[1,2]}}",
                "longrope needs"),
        "factors for another number of pairs");
     ok(refused("{" LLAMA ",\"vision_config\":{}}", "vision_config"), "an image model");
