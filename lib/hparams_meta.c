@@ -29,11 +29,11 @@ static int put_scaling(const struct hparams *h, cJSON *m)
     int good = add(m, "rope_scaling", s) &&
                add(s, "rope_type", cJSON_CreateString(names[h->rope_scaling])) &&
                add(s, "factor", cJSON_CreateNumber(h->rope_factor));
-    if (good && h->rope_scaling != ROPE_LINEAR)
-        good = add(s, "original_max_position_embeddings", cJSON_CreateNumber(h->rope_orig_ctx));
     if (good && h->rope_scaling == ROPE_LLAMA3)
         good = add(s, "low_freq_factor", cJSON_CreateNumber(h->rope_low)) &&
                add(s, "high_freq_factor", cJSON_CreateNumber(h->rope_high));
+    if (good && h->rope_scaling != ROPE_LINEAR)
+        good = add(s, "original_max_position_embeddings", cJSON_CreateNumber(h->rope_orig_ctx));
     if (good && h->rope_scaling == ROPE_YARN)
         good = add(s, "beta_fast", cJSON_CreateNumber(h->rope_high)) &&
                add(s, "beta_slow", cJSON_CreateNumber(h->rope_low)) &&

@@ -20,7 +20,7 @@ static const struct cli cli = {.name = "apr2st",
                                .example = "apr2st model.apr -o model-hf",
                                .opts = opts,
                                .see = "apr2gguf(1), st2apr(1), apr(5)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 static enum import_type type_of(const char *s)
 {

@@ -65,7 +65,7 @@ meta() {
 @test "what is not supported is refused by name" {
     sed 's/qwen2/qwenX/g' tiny.gguf >arch.gguf
     run --separate-stderr -65 "$x" arch.gguf -o m.apr
-    [[ "$stderr" == *"general.architecture"*"qwen2, qwen3 or llama"*'"qwenX"'* ]]
+    [[ "$stderr" == *"general.architecture"*"qwen2, qwen3, llama"*'"qwenX"'* ]]
     sed 's/tokenizer.ggml.merges/tokenizer.ggml.mergeX/' tiny.gguf >merges.gguf
     run --separate-stderr -65 "$x" merges.gguf -o m.apr
     [[ "$stderr" == *"merges.gguf"*"tokenizer.ggml.merges"* ]]

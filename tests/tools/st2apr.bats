@@ -97,8 +97,10 @@ edit() { # FILE FILTER
     }
     try '.model_type = "gemma3"' gemma3
     try '.hidden_act = "gelu"' gelu
-    try '.rope_scaling = {type: "yarn", factor: 4}' yarn
-    try '.use_sliding_window = true | .sliding_window = 16 | .max_window_layers = 0' use_sliding_window
+    try '.rope_scaling = {type: "dynamic", factor: 4}' dynamic
+    try '.layer_types = ["full_attention", "chunked_attention"]' chunked_attention
+    try '.num_experts = 8' num_experts
+    try '.final_logit_softcapping = 30' final_logit_softcapping
     try '.tie_word_embeddings = false' "lm_head.weight: missing"
     try '.intermediate_size = 48' "shape: expected (48, 32), found (64, 32)"
     try '.num_hidden_layers = 3' "model.layers.2"
