@@ -128,7 +128,11 @@ static int compare(struct forward *f, const struct golden *g, double *logits, do
     float *last = h.x + (size_t)g->n_layer * SEQS * C;
     if (rc == 0 && (rc = kn_alloc(f->d, SEQS * C * sizeof(float), &a)) == 0) {
         kn_write(f->d, a, last, SEQS * C * sizeof(float));
-        kn_rms_norm(f->d, a, a, f->m->out_norm, (float)f->m->h.rms_eps, SEQS, g->n_embd);
+        if (f->m->out_bias.buf)
+            kn_layer_norm(f->d, a, a, f->m->out_norm, f->m->out_bias, (float)f->m->h.rms_eps, SEQS,
+                          g->n_embd);
+        else
+            kn_rms_norm(f->d, a, a, f->m->out_norm, (float)f->m->h.rms_eps, SEQS, g->n_embd);
         kn_read(f->d, last, a, SEQS * C * sizeof(float));
         kn_free(f->d, a);
     }

@@ -94,7 +94,9 @@ static void set_key(const char *dir, const char *key, double v)
     struct err e = {0};
     snprintf(path, sizeof path, "%s/config.json", dir);
     cJSON *c = json_load(path, &e);
-    cJSON_ReplaceItemInObjectCaseSensitive(c, key, cJSON_CreateNumber(v));
+    const int flag = cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(c, key));
+    cJSON_ReplaceItemInObjectCaseSensitive(c, key,
+                                           flag ? cJSON_CreateBool(v != 0) : cJSON_CreateNumber(v));
     char *s = cJSON_Print(c);
     FILE *f = fopen(path, "w");
     if (f && s)
