@@ -137,10 +137,6 @@ static void put_rope(struct writer *g)
     }
     if (h->rope_scaling == ROPE_YARN) {
         put_count(g, "rope.scaling.original_context_length", h->rope_orig_ctx);
-        if (h->rope_high != 32)
-            put_real(g, "rope.scaling.yarn_beta_fast", h->rope_high);
-        if (h->rope_low != 1)
-            put_real(g, "rope.scaling.yarn_beta_slow", h->rope_low);
         if (h->rope_attn != 0) /* llama.cpp multiplies the rule's own factor by it */
             put_real(g, "rope.scaling.attn_factor", h->rope_attn / hparams_rope_own_attn(h));
     }
@@ -223,6 +219,14 @@ static int refuse(const struct hparams *h, struct err *e)
                        a->gguf);
     if (h->rope_untruncated)
         return err_set(e, ERR_DATA, "rope_scaling: truncate: false: GGUF has no key for it");
+    if (h->rope_scaling == ROPE_YARN && (h->rope_high != 32 || h->rope_low != 1))
+        return err_set(e, ERR_DATA,
+                       "rope_scaling: beta_fast %g, beta_slow %g: llama.cpp has 32 and 1 for %s",
+                       h->rope_high, h->rope_low, a->gguf);
+    if (h->tied && (a->traits & ARCH_SHARED))
+        return err_set(e, ERR_DATA, "tie_word_embeddings: true: GGUF's %s has a head", a->gguf);
+    if (!h->tied && (a->traits & ARCH_POST_NORM))
+        return err_set(e, ERR_DATA, "tie_word_embeddings: false: GGUF's %s has no head", a->gguf);
     return 0;
 }
 
@@ -307,6 +311,9 @@ int export_gguf(const char *in, const char *out, struct export_done *done, struc
         add_factors(x, "rope_factors_long.weight", x->h.rope_long);
         add_factors(x, "rope_factors_short.weight", x->h.rope_short);
     }
+    if (x->h.window && x->h.window < x->h.n_ctx &&
+        arch_by_name(x->h.arch)->window == WINDOW_ALL)
+        done->window_lost = x->h.window;
     put_general(&g);
     put_hparams(&g);
     if (put_tokenizer(&g, done, e) < 0) {

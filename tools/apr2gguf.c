@@ -36,6 +36,10 @@ int main(int argc, char **argv)
         cli_warn("%s: tokenizer: GGUF says nothing of spaces that added tokens take with them, nor "
                  "of normalization",
                  argv[0]);
+    if (done.window_lost)
+        cli_warn("%s: llama.cpp computes this architecture without its sliding window: results "
+                 "differ beyond %d positions",
+                 argv[0], done.window_lost);
     if (done.bytes &&
         meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
                    clock_now() - start, &e) < 0)
