@@ -10,8 +10,8 @@ struct export_done {
     uint64_t
         bytes; /* of the file (of the weights' file of a folder); 0 if it went to standard output */
     /* what the format says nothing of, for a warning */
-    int no_tokenizer;    /* the .apr has none */
-    int window_lost;     /* sliding window that llama.cpp's architecture does not have: results differ beyond it */
+    int no_tokenizer; /* the .apr has none */
+    int window_lost; /* sliding window that llama.cpp's architecture does not have: results differ beyond it */
     int tokenizer_loses; /* added tokens that take spaces with them, or normalization */
 };
 /* in as llama.cpp's converter would have written it: its names, keys, and order of q's and k's rows.

@@ -311,8 +311,7 @@ int export_gguf(const char *in, const char *out, struct export_done *done, struc
         add_factors(x, "rope_factors_long.weight", x->h.rope_long);
         add_factors(x, "rope_factors_short.weight", x->h.rope_short);
     }
-    if (x->h.window && x->h.window < x->h.n_ctx &&
-        arch_by_name(x->h.arch)->window == WINDOW_ALL)
+    if (x->h.window && x->h.window < x->h.n_ctx && arch_by_name(x->h.arch)->window == WINDOW_ALL)
         done->window_lost = x->h.window;
     put_general(&g);
     put_hparams(&g);

@@ -183,12 +183,13 @@ static void through_gguf(const char *name, const char *apr, const char *dir, int
 static const struct {
     const char *name, *key;
     double instead;
-} beyond_gguf[] = {{"gemma2", "query_pre_attn_scalar", 32},
-                   {"gemma3", "query_pre_attn_scalar", 32},
-                   {"qwen2-moe-norm", "norm_topk_prob", -1}, /* nor a tied head: refused in any case */
-                   {"qwen2-window", "sliding_window", 512},
-                   {"llama-yarn", "beta_fast", 32},
-                   {"llama-yarn", "beta_slow", 1}};
+} beyond_gguf[] = {
+    {"gemma2", "query_pre_attn_scalar", 32},
+    {"gemma3", "query_pre_attn_scalar", 32},
+    {"qwen2-moe-norm", "norm_topk_prob", -1}, /* nor a tied head: refused in any case */
+    {"qwen2-window", "sliding_window", 512},
+    {"llama-yarn", "beta_fast", 32},
+    {"llama-yarn", "beta_slow", 1}};
 enum { BEYOND = sizeof beyond_gguf / sizeof *beyond_gguf };
 
 static int refused_key(const char *name)
@@ -250,8 +251,10 @@ static void changed(const char *name, int which, const char *apr, const char *di
         (rc = import_gguf(gguf, back, &in, &e)) == 0 && (rc = load_golden(&g, dir, &h, &e)) == 0 &&
         (rc = logits_of(apr, g.ids, N, &a, &e)) == 0)
         rc = logits_of(back, g.ids, N, &b, &e);
-    ok(rc == 0 && memcmp(a, b, (size_t)N * 256 * sizeof *a) == 0,
-       "%s with %s %g: the same bits after GGUF %s", name, beyond_gguf[which].key,
+    /* rows of q and k in another order are summed in another order */
+    const double d = rc == 0 ? worst(a, b, (size_t)N * 256) : INFINITY;
+    ok(hparams_has(&in.h, ARCH_GGUF_PAIRS) ? d < 2e-5 : d == 0,
+       "%s with %s %g: the same after GGUF %s", name, beyond_gguf[which].key,
        beyond_gguf[which].instead, e.msg);
     free(a);
     free(b);
