@@ -95,6 +95,7 @@ struct kn_rows {
     const int32_t *out;     /* (n_out) rows whose logits are wanted, ascending */
     const int32_t *adapter; /* (n_tok) adapter of a row, -1 none; NULL = none at all */
     const int32_t *blocks;  /* (n_seq, max_blocks) KV blocks; p is in blocks[p/KN_TILE] */
+    const int32_t *rope;    /* (n_tok) a row's line of the RoPE table; NULL = its position */
 };
 
 /* Weights of one attention and one feed-forward part.  A bias or norm with buf NULL is absent. */

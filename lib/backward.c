@@ -279,6 +279,13 @@ static int backward(const struct pass *b, struct kn_group g, struct kn_at dx)
     return kn_group_bwd(b->d, &g, dx, b->n, b->flags);
 }
 
+/* The table of a pass whose documents have at most max_rows positions. */
+static struct kn_at rope_of(const struct pass *b, const struct kn_attn *a)
+{
+    const int shift = model_rope_shift(b->b->m, b->b->max_rows);
+    return kn_plus(a->rope, (size_t)shift * (size_t)a->rope_dim * sizeof(float));
+}
+
 static void layer_forward(struct pass *b, int i, const struct backward_acts *s)
 {
     const struct kn_attn *a = &b->b->m->layer[i].attn;
@@ -290,9 +297,9 @@ static void layer_forward(struct pass *b, int i, const struct backward_acts *s)
         DO(QKV, kn_norm(b->d, s->k, s->rstdk, s->k_raw, a->k_norm, a->eps, n * a->n_head_kv, hd));
     }
     if (a->rope_dim) {
-        DO(ROPE,
-           kn_rope_doc(b->d, s->q, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, 1));
-        DO(ROPE, kn_rope_doc(b->d, s->k, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim,
+        DO(ROPE, kn_rope_doc(b->d, s->q, rope_of(b, a), doc, n, a->n_head, hd, a->rope_dim,
+                             a->rope_pairs, 1));
+        DO(ROPE, kn_rope_doc(b->d, s->k, rope_of(b, a), doc, n, a->n_head_kv, hd, a->rope_dim,
                              a->rope_pairs, 1));
     }
     DO(ATTN, kn_attn_doc(b->d, s->att, s->lse, s->q, s->k, s->v, doc, a, n, b->flags));
@@ -315,9 +322,9 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
     DO(ATTN_BWD, kn_attn_doc_bwd(b->d, dq, dk, dv, dff, s->att, s->lse, s->q, s->k, s->v, doc, a, n,
                                  b->flags));
     if (a->rope_dim) {
-        DO(ROPE,
-           kn_rope_doc(b->d, dq, a->rope, doc, n, a->n_head, hd, a->rope_dim, a->rope_pairs, -1));
-        DO(ROPE, kn_rope_doc(b->d, dk, a->rope, doc, n, a->n_head_kv, hd, a->rope_dim,
+        DO(ROPE, kn_rope_doc(b->d, dq, rope_of(b, a), doc, n, a->n_head, hd, a->rope_dim,
+                             a->rope_pairs, -1));
+        DO(ROPE, kn_rope_doc(b->d, dk, rope_of(b, a), doc, n, a->n_head_kv, hd, a->rope_dim,
                              a->rope_pairs, -1));
     }
     if (a->q_norm.buf) {

@@ -40,10 +40,11 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
     g->tok = calloc(rows, sizeof *g->tok);
     g->pos = calloc(rows, sizeof *g->pos);
     g->seq = calloc(rows, sizeof *g->seq);
+    g->rope = calloc(rows, sizeof *g->rope);
     g->out = calloc(batch, sizeof *g->out);
     g->blocks = calloc(batch * (size_t)g->max_blocks, sizeof *g->blocks);
     int ok = kvcache_init(&g->kv, g->o.n_block) == 0 && g->scratch && g->active && g->table &&
-             g->tok && g->pos && g->seq && g->out && g->blocks;
+             g->tok && g->pos && g->seq && g->rope && g->out && g->blocks;
     for (size_t i = 0; ok && i < batch; i++)
         ok = (g->table[i] = calloc((size_t)g->max_blocks, sizeof **g->table)) != NULL;
     if (ok && !kn_host(m->dev, g->f.logits))
@@ -84,6 +85,7 @@ void engine_free(struct engine *g)
     free(g->tok);
     free(g->pos);
     free(g->seq);
+    free(g->rope);
     free(g->out);
     free(g->blocks);
     free(g->logits);
@@ -110,6 +112,7 @@ static int seq_new(struct seq **out, const struct engine *g, const struct engine
     s->n_prompt = s->n_ids = r->n_ids;
     s->max_new = max_new;
     s->need = engine_blocks(engine_positions(r->n_ids, r->max_tokens, g->o.n_ctx));
+    s->rope = model_rope_shift(g->m, engine_positions(r->n_ids, r->max_tokens, g->o.n_ctx));
     s->copy_from = -1;
     s->logprob = lp ? (double *)(void *)(s + 1) : NULL;
     s->ids = (int32_t *)(void *)((char *)(s + 1) + lp);
@@ -170,6 +173,7 @@ static void add_rows(struct engine *g, struct kn_rows *r, struct seq *s, int n)
     for (int i = 0; i < n; i++) {
         g->tok[r->n_tok] = s->ids[s->n_done + i];
         g->pos[r->n_tok] = s->n_done + i;
+        g->rope[r->n_tok] = s->n_done + i + s->rope;
         g->seq[r->n_tok++] = r->n_seq;
     }
     r->n_seq++;
@@ -186,6 +190,7 @@ static int plan(struct engine *g, struct kn_rows *r, struct err *e)
     int rc = 0, n_decode = 0;
     *r = (struct kn_rows){
         .tok = g->tok, .pos = g->pos, .seq = g->seq, .out = g->out, .blocks = g->blocks};
+    r->rope = g->rope;
     for (int i = 0; i < g->n_active; i++) {
         struct seq *s = g->active[i];
         s->rows = 0;

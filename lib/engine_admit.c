@@ -5,13 +5,19 @@
  * costs the copy, one that is promised a step's wait too. */
 enum { WORTH_COPY = 4, WORTH_WAIT = 8 };
 
+/* Where a sequence's chain begins: the same tokens under another RoPE table are another prefix. */
+static uint64_t root(const struct seq *s)
+{
+    return s->rope ? 1 : 0;
+}
+
 /* Take what the cache knows of the prompt's beginning, all but its last token: whole blocks to
  * hold, and one that agrees in part to copy. */
 static void share(struct engine *g, struct seq *s)
 {
     const int32_t *ids = s->req.ids;
     const int known = s->n_prompt - 1;
-    uint64_t chain = 0;
+    uint64_t chain = root(s);
     int b, n_same, left;
     if (g->o.no_share)
         return;
@@ -47,7 +53,7 @@ static void take_prompt_blocks(struct engine *g, struct seq *s)
 {
     const int32_t *ids = s->req.ids;
     int n = engine_blocks(s->n_prompt);
-    uint64_t chain = s->n_block ? g->kv.block[s->block[s->n_block - 1]].hash : 0;
+    uint64_t chain = s->n_block ? g->kv.block[s->block[s->n_block - 1]].hash : root(s);
     g->owed += s->need - s->n_block;
     while (s->n_block < n) {
         int b = kvcache_take(&g->kv), at = s->n_block * KN_TILE;

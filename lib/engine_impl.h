@@ -24,6 +24,7 @@ struct seq {
     int n_ids, n_prompt, max_new, n_done;
     int n_block;    /* blocks held */
     int need;       /* blocks that it may come to hold */
+    int rope;       /* model_rope_shift */
     int n_shared;   /* of them taken from others: to be waited for */
     int copy_from;  /* a partly filled block to copy first, held; -1 none */
     int rows, out;  /* of this step; out: its index among the logits rows, -1 none */
@@ -44,8 +45,8 @@ struct engine {
     struct seq *queue, *queue_end; /* waiting */
     struct seq *order, *order_end; /* all that have no result taken, in order of the requests */
     struct seq *fin, *fin_end;     /* finished, unordered */
-    int32_t *tok, *pos, *seq, *out, *blocks; /* the step's batch */
-    float *logits;                           /* where the device's memory is not ours */
+    int32_t *tok, *pos, *seq, *rope, *out, *blocks; /* the step's batch */
+    float *logits;                                  /* where the device's memory is not ours */
     struct engine_stats stats;
 };
 

@@ -39,6 +39,12 @@ static int two_tables(const struct hparams *h)
     return h->rope_local_theta != 0;
 }
 
+/* Lines of a second table for sequences short enough for longrope's other factors. */
+static int short_lines(const struct hparams *h, int n_ctx)
+{
+    return h->rope_scaling == ROPE_LONG && n_ctx > h->rope_orig_ctx ? h->rope_orig_ctx : 0;
+}
+
 /* of one table */
 static size_t rope_bytes(const struct hparams *h, int n_ctx)
 {
@@ -47,7 +53,8 @@ static size_t rope_bytes(const struct hparams *h, int n_ctx)
 
 size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
 {
-    size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx) * (two_tables(h) ? 2 : 1);
+    size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx) * (two_tables(h) ? 2 : 1) +
+               rope_bytes(h, short_lines(h, n_ctx));
     for (int i = 0; i < a->n_tensor; i++)
         if (a->tensor[i].ndim == 2)
             n += a->tensor[i].bytes;
@@ -363,17 +370,35 @@ static int load_ffn(struct model *m, struct small *s, int l, int flags, struct e
 }
 #undef NAME
 
+int model_rope_shift(const struct model *m, int positions)
+{
+    return positions <= m->n_short ? m->n_ctx : 0;
+}
+
+/* Lines [from, to) of the table of one kind, at `at`. */
+static int fill_rope(const struct model *m, float *table, struct kn_at at, int local, int n_ctx,
+                     int from, int to)
+{
+    if (from >= to)
+        return 0;
+    hparams_rope_table(&m->h, local, n_ctx, from, to, table);
+    return kn_write(m->dev, kn_plus(at, rope_bytes(&m->h, from)), table,
+                    rope_bytes(&m->h, to - from));
+}
+
 int model_positions(struct model *m, int n, struct err *e)
 {
-    if (n <= m->n_rope)
+    const int from = m->n_rope, near = n < m->n_short ? n : m->n_short;
+    if (n <= from)
         return 0;
-    const size_t bytes = rope_bytes(&m->h, n - m->n_rope), from = rope_bytes(&m->h, m->n_rope);
-    float *table = malloc(bytes);
+    float *table = malloc(rope_bytes(&m->h, n - from));
     int rc = table ? 0 : KN_ENOMEM;
-    for (int local = 0; rc == 0 && local <= two_tables(&m->h); local++) {
-        hparams_rope_table(&m->h, local, m->n_ctx, m->n_rope, n, table);
-        rc = kn_write(m->dev, kn_plus(local ? m->rope_local : m->rope, from), table, bytes);
-    }
+    if (rc == 0 && (rc = fill_rope(m, table, m->rope, 0, m->n_ctx, from, n)) == 0 &&
+        two_tables(&m->h))
+        rc = fill_rope(m, table, m->rope_local, 1, m->n_ctx, from, n);
+    if (rc == 0)
+        rc = fill_rope(m, table, kn_plus(m->rope, rope_bytes(&m->h, m->n_ctx)), 0, m->n_short, from,
+                       near);
     free(table);
     if (rc < 0)
         return kn_failed(m, "rope table", rc, e);
@@ -384,7 +409,9 @@ int model_positions(struct model *m, int n, struct err *e)
 static int load_rope(struct model *m, int later, struct err *e)
 {
     const size_t bytes = rope_bytes(&m->h, m->n_ctx);
-    int rc = kn_alloc(m->dev, bytes * (two_tables(&m->h) ? 2 : 1), &m->rope);
+    m->n_short = short_lines(&m->h, m->n_ctx);
+    int rc = kn_alloc(m->dev, bytes * (two_tables(&m->h) ? 2 : 1) + rope_bytes(&m->h, m->n_short),
+                      &m->rope);
     if (rc < 0)
         return kn_failed(m, "rope table", rc, e);
     m->rope_local = two_tables(&m->h) ? kn_plus(m->rope, bytes) : m->rope;

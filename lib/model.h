@@ -27,6 +27,7 @@ struct model {
     struct kn_at rope;         /* (n_ctx, rope_dim) */
     struct kn_at
         rope_local; /* ... of the windowed layers; the same unless they have a base of their own */
+    int n_short;    /* lines behind the n_ctx of rope: longrope's short table; 0: none */
     int n_ctx;      /* positions of the table: the longest sequence */
     int n_rope;     /* of them filled in: all, or see MODEL_LATER */
     struct packed *packed;   /* forms of weights from M.apr.packed, or NULL */
@@ -46,6 +47,9 @@ enum {
 }; /* a flag: fill the RoPE table only when model_positions asks for it */
 int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
                struct err *e);
+/* What a row's position is moved by to find its line of the RoPE table: longrope has other factors for a sequence
+ * that stays within the model's first context than for a longer one.  positions: all that it may come to have. */
+int model_rope_shift(const struct model *m, int positions);
 /* Rows of the RoPE table up to position n, n <= m->n_ctx: before a step that reaches there. */
 int model_positions(struct model *m, int n, struct err *e);
 /* The weights with the tensors that they were made from, at most `max`; their number. */

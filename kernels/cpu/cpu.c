@@ -239,14 +239,14 @@ static int cpu_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blo
 {
     struct cpu_batch *b = calloc(1, sizeof *b);
     size_t n = (size_t)max_tok;
-    if (!b || cpu_reserve(cpu_dev(d), 0, max_tok) || !(b->tok = calloc(n, 4 * sizeof *b->tok)) ||
+    if (!b || cpu_reserve(cpu_dev(d), 0, max_tok) || !(b->tok = calloc(n, 5 * sizeof *b->tok)) ||
         !(b->blocks = calloc((size_t)max_seq * (size_t)max_blocks, sizeof *b->blocks)) ||
         !(b->seg = calloc(n, sizeof *b->seg))) {
         if (b)
             cpu_batch_free(d, &b->b);
         return KN_ENOMEM;
     }
-    b->pos = b->tok + n, b->seq = b->pos + n, b->out = b->seq + n;
+    b->pos = b->tok + n, b->seq = b->pos + n, b->out = b->seq + n, b->rope = b->out + n;
     *out = &b->b;
     return KN_OK;
 }
@@ -260,6 +260,7 @@ static int cpu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct 
         memcpy(b->tok, r->tok, n);
         memcpy(b->pos, r->pos, n);
         memcpy(b->seq, r->seq, n);
+        memcpy(b->rope, r->rope ? r->rope : r->pos, n);
         memcpy(b->blocks, r->blocks,
                (size_t)r->n_seq * (size_t)batch->max_blocks * sizeof *b->blocks);
     }

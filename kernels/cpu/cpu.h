@@ -74,9 +74,9 @@ struct cpu_seg {
 };
 struct cpu_batch {
     struct kn_batch b;
-    int32_t *tok, *pos, *seq, *out; /* (max_tok) */
-    int32_t *blocks;                /* (max_seq, max_blocks) */
-    struct cpu_seg *seg;            /* (max_tok) */
+    int32_t *tok, *pos, *seq, *out, *rope; /* (max_tok) */
+    int32_t *blocks;                       /* (max_seq, max_blocks) */
+    struct cpu_seg *seg;                   /* (max_tok) */
     int n_seg;
 };
 struct cpu_kv {

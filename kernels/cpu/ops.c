@@ -224,7 +224,7 @@ static void finish_head(const struct job *j, int unit)
         j->c->rows->norm(a->head_dim, x, norm, a->eps, x);
     if (a->rope_dim)
         j->c->rows->rope(a->rope_dim, a->rope_pairs,
-                         cpu_f32(a->rope) + (size_t)j->b->pos[row] * (size_t)a->rope_dim, x);
+                         cpu_f32(a->rope) + (size_t)j->b->rope[row] * (size_t)a->rope_dim, x);
     if (is_q)
         return;
     cpu_kv_store(j->c, j->kv, j->b, j->layer, row, kv_head, x,

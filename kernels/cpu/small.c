@@ -74,7 +74,7 @@ int cpu_rms_norm(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at 
 
 static void rope_row(const struct rows_job *j, int i)
 {
-    const float *cs = j->w + (size_t)j->b->pos[i] * (size_t)j->a->rope_dim;
+    const float *cs = j->w + (size_t)j->b->rope[i] * (size_t)j->a->rope_dim;
     float *x = j->y + (size_t)i * (size_t)j->n_head * (size_t)j->a->head_dim;
     for (int h = 0; h < j->n_head; h++, x += j->a->head_dim)
         j->c->rows->rope(j->a->rope_dim, j->a->rope_pairs, cs, x);

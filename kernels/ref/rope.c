@@ -7,7 +7,7 @@ int ref_rope(struct kn_dev *d, struct kn_at x_at, const struct kn_attn *a, int n
     const struct ref_batch *b = (const struct ref_batch *)batch;
     int rounded = ref_dev(d)->rounded, half = a->rope_dim / 2;
     for (int i = 0; i < batch->n_tok; i++) {
-        const float *c = ref_f32(d, a->rope) + (size_t)b->pos[i] * (size_t)a->rope_dim;
+        const float *c = ref_f32(d, a->rope) + (size_t)b->rope[i] * (size_t)a->rope_dim;
         const float *s = c + half;
         for (int h = 0; h < n_head; h++) {
             float *x =

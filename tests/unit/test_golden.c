@@ -85,7 +85,7 @@ static void built_in(const char *apr)
         int n = (int)ids->dim[0];
         for (int i = 0; i < n; i++)
             pos[i] = i;
-        struct kn_rows r = {n, 1, n, ids->data, pos, seq, pos, NULL, blocks};
+        struct kn_rows r = {n, 1, n, ids->data, pos, seq, pos, NULL, blocks, NULL};
         int rc = forward_step(&f, &r, &e);
         size_t count = (size_t)n * (size_t)m.h.n_vocab;
         if (rc == 0)
