@@ -294,6 +294,9 @@ static int check_more(const struct hparams *h, struct err *e)
         h->n_expert_used > h->n_expert)
         return err_set(e, ERR_DATA, "num_experts_per_tok: %d of %d experts", h->n_expert_used,
                        h->n_expert);
+    if ((long)h->n_layer * h->n_expert > 1 << 18) /* DeepSeek's largest has 15 thousand */
+        return err_set(e, ERR_DATA, "num_experts: %d in each of %d layers is too many", h->n_expert,
+                       h->n_layer);
     if (h->n_ff_expert < 1 || h->n_ff_expert > 1 << 22)
         return err_set(e, ERR_DATA, "moe_intermediate_size: expected 1 to %d, found %d", 1 << 22,
                        h->n_ff_expert);

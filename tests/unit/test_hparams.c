@@ -3,6 +3,7 @@
 #include "hparams.h"
 #include "mkgguf.h"
 #include "tap.h"
+#include <dirent.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -212,6 +213,74 @@ static void refusals(void)
     ok(hparams_check(&h, &e) == ERR_DATA, "an empty set: %s", e.msg);
 }
 
+/* Every key of every golden's config.json with values that it should not have: refused with ERR_DATA, or taken with
+ * all that follows from it in range. */
+static int survives(const cJSON *c)
+{
+    static float table[3 * 4096];
+    struct hparams h, back;
+    struct err e = {0};
+    int rc = hparams_from_config(&h, c, NULL, &e);
+    if (rc)
+        return rc == ERR_DATA && e.msg[0];
+    cJSON *meta = cJSON_CreateObject();
+    hparams_rope_table(&h, 0, h.n_ctx, 0, 3, table);
+    hparams_rope_table(&h, 1, 1, 0, 3, table);
+    rc = hparams_to_meta(&h, meta, &e) == 0 && hparams_from_meta(&back, meta, &e) == 0 &&
+         memcmp(&h, &back, sizeof h) == 0;
+    cJSON_Delete(meta);
+    return rc;
+}
+
+static int try_values(cJSON *whole, cJSON *in)
+{
+    static const char *const values[] = {"null",     "-1",     "0",  "1e300", "2147483648",
+                                         "0.5",      "\"x\"",  "[]", "{}",    "true",
+                                         "[1,null]", "1e-300", "3",  "7"};
+    int bad = 0;
+    for (int k = 0; k < cJSON_GetArraySize(in); k++) {
+        cJSON *v = cJSON_GetArrayItem(in, k);
+        char key[100];
+        snprintf(key, sizeof key, "%s", v->string ? v->string : "");
+        if (cJSON_IsObject(v))
+            bad += try_values(whole, v);
+        cJSON *keep = cJSON_Duplicate(v, 1);
+        for (size_t i = 0; *key && i < sizeof values / sizeof *values; i++) {
+            cJSON_ReplaceItemInObjectCaseSensitive(in, key, cJSON_Parse(values[i]));
+            if (!survives(whole)) {
+                printf("# %s: %s\n", key, values[i]);
+                bad++;
+            }
+        }
+        if (*key)
+            cJSON_ReplaceItemInObjectCaseSensitive(in, key, keep);
+        else
+            cJSON_Delete(keep);
+    }
+    return bad;
+}
+
+static void hostile(void)
+{
+    struct dirent **list;
+    int n = scandir(TOP "/tests/vectors/arch", &list, NULL, alphasort), tried = 0;
+    for (int i = 0; i < n; i++) {
+        char path[400];
+        struct err e = {0};
+        snprintf(path, sizeof path, TOP "/tests/vectors/arch/%s/config.json", list[i]->d_name);
+        cJSON *c = list[i]->d_name[0] == '.' ? NULL : json_load(path, &e);
+        if (c) {
+            ok(survives(c) && try_values(c, c) == 0, "%s: any value of any key", list[i]->d_name);
+            tried++;
+        }
+        cJSON_Delete(c);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    ok(tried > 15, "%d configurations", tried);
+}
+
 static struct mk m;
 static void gguf(const char *arch, int rope_freqs, const char *extra_key, const char *extra)
 {
@@ -318,6 +387,7 @@ int main(void)
 {
     configs();
     windows();
+    hostile();
     refusals();
     ggufs();
     rope();
