@@ -403,7 +403,7 @@ static int stages(struct check *c, const struct model *m, const struct model *re
     compare(&c->stage[ATTENTION], "attention of layer 0", a.att, b.att, rows * a.n_q,
             tolerance(l->attn.v));
     compare(&c->stage[MLP], "output of layer 0", a.mlp, b.mlp, rows * a.n_embd,
-            tolerance(l->ffn.down));
+            tolerance(l->ffn.moe ? l->moe.down[0] : l->ffn.down));
     compare(&c->stage[HEAD], "head over layer 0", a.logits, b.logits, a.n_vocab,
             tolerance(m->head));
     x = malloc(a.n_vocab * sizeof *x);

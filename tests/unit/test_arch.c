@@ -3,6 +3,7 @@
  * A case is a folder of tests/vectors/arch (made by tests/gpu/golden_arch.py): config.json, weights.json from
  * which its weights are made again, golden.safetensors.  A new architecture needs a case here and nothing
  * else. */
+#include "check.h"
 #include "gguf.h"
 #include "golden.h"
 #include "mapfile.h"
@@ -387,6 +388,10 @@ static void one_case(const char *name)
     if (strcmp(name, "phi4-mini-long") == 0)
         short_beside_long(name, apr, g.ids);
     safetensors_close(&g.s);
+    struct check c;
+    rc = check_model(&c, apr, "cpu", 1, &e);
+    ok(rc == 0 && c.score == (CHECK_STAGES - 1) * CHECK_POINTS,
+       "%s: passes every stage of apr-check but that of a tokenizer %s", name, e.msg);
     by_folder(name, apr);
     same_config(name, apr, dir);
     if (which < 0)
