@@ -1,5 +1,5 @@
 /* small.c - the small calls of kernels.h: each one phase over rows */
-#include "../route.h"
+#include "../experts.h"
 #include "cpu.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* moe - routing of a mixture of experts, and its rows taken out and added back */
+#include "experts.h"
 #include "ref/ref.h"
-#include "route.h"
 #include <string.h>
 
 int ref_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,

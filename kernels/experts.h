@@ -1,8 +1,8 @@
-/* route.h - one row of a mixture's routing: softmax, the top_k experts by ascending id, their weights
+/* experts.h - one row of a mixture's routing: softmax, the top_k experts by ascending id, their weights
  *
  * All f32 on every device: which expert is chosen is part of the result.  The softmax sum follows R3. */
-#ifndef KN_ROUTE_H
-#define KN_ROUTE_H
+#ifndef KN_EXPERTS_H
+#define KN_EXPERTS_H
 #include "poly.h"
 
 static inline float kn_route_fold(float lane[16])
