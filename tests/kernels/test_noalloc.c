@@ -128,7 +128,8 @@ static void test(const char *name, int type)
     a.k = w[1];
     a.v = w[2];
     a.o = w[3];
-    struct kn_ffn f = {EMBD, FF, 1e-6f, norm, w[4], w[5], w[6]};
+    struct kn_ffn f = {.n_embd = EMBD, .n_ff = FF, .eps = 1e-6f, .norm = norm};
+    f.gate = w[4], f.up = w[5], f.down = w[6];
     struct kn_at at[6] = {zeros(d, ROWS * EMBD),
                           zeros(d, ROWS * HEADS * HEAD_DIM),
                           zeros(d, ROWS * HEADS * HEAD_DIM),
