@@ -355,8 +355,8 @@ static void independent(const char *name, const char *apr, const struct golden *
     free(y[1]);
 }
 
-/* exported.json is a config.json of ours with which transformers gave the golden's logits (golden_arch.py checks
- * it): what is written now must say the same. */
+/* exported.json is the config.json that apr2st wrote when the goldens were last made; golden_arch.py loads the model
+ * with it too and says whether transformers gives equal logits, so a change here means running it again. */
 static void same_config(const char *name, const char *apr, const char *dir)
 {
     char ours[200], theirs[500];
@@ -364,8 +364,7 @@ static void same_config(const char *name, const char *apr, const char *dir)
     snprintf(ours, sizeof ours, "%s.hf/config.json", apr);
     snprintf(theirs, sizeof theirs, "%s/exported.json", dir);
     cJSON *a = json_load(ours, &e), *b = json_load(theirs, &e);
-    ok(a && b && cJSON_Compare(a, b, 1), "%s: the config.json that transformers took %s", name,
-       e.msg);
+    ok(a && b && cJSON_Compare(a, b, 1), "%s: the config.json of exported.json %s", name, e.msg);
     cJSON_Delete(a);
     cJSON_Delete(b);
 }
