@@ -122,7 +122,7 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
 {
     struct carve c = {0};
     *b = (struct backward){.m = m, .l = l, .mixed = mixed};
-    int rc = hparams_trainable(&m->h, e);
+    int rc = hparams_trainable(&m->h, max_rows, e);
     if (rc < 0)
         return rc;
     size_t bytes = backward_bytes(&m->h, l, max_rows, recompute, mixed);

@@ -37,13 +37,13 @@ int hparams_rope_dim(const struct hparams *h)
     return h->rope_dim ? h->rope_dim : h->head_dim;
 }
 
-int hparams_trainable(const struct hparams *h, struct err *e)
+int hparams_trainable(const struct hparams *h, int rows, struct err *e)
 {
     const struct {
         int there;
         const char *name;
     } no[] = {
-        {h->window && h->window < h->n_ctx, "a sliding window"},
+        {h->window && h->window < rows, "a sliding window that documents reach beyond"},
         {h->attn_cap != 0 || h->final_cap != 0, "soft-capping"},
         {h->n_expert, "a mixture of experts"},
         {h->o_bias || h->mlp_bias, "a bias of o_proj or the MLP"},

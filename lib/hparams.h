@@ -55,8 +55,9 @@ int hparams_has(const struct hparams *h, unsigned traits); /* any of enum arch_t
 /* Window of a layer, 0 = none. */
 int hparams_window(const struct hparams *h, int layer);
 int hparams_rope_dim(const struct hparams *h);
-/* Is there anything that training does not compute? ERR_UNAVAILABLE with its name. */
-int hparams_trainable(const struct hparams *h, struct err *e);
+/* Is there anything that training on documents of at most `rows` positions does not compute? ERR_UNAVAILABLE with
+ * its name. */
+int hparams_trainable(const struct hparams *h, int rows, struct err *e);
 
 /* RoPE (rope.c).  Table (to - from, rope_dim) of positions [from, to): cos[rope_dim/2] then sin[rope_dim/2], of the
  * windowed layers if `local`; n_ctx: of the longest sequence, which says which factors longrope takes. inv_freq

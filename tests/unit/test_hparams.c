@@ -154,6 +154,24 @@ static void windows(void)
        "llama has none: %s", e.msg);
 }
 
+static void trainable(void)
+{
+    static const char *const no[][2] = {
+        {"{" GEMMA "}", "soft-capping"},
+        {"{" MOE ",\"shared_expert_intermediate_size\":8}", "experts"},
+        {"{\"model_type\":\"starcoder2\"," SIZES "}", "bias"},
+        {"{\"model_type\":\"granite\"," SIZES ",\"embedding_multiplier\":12}", "multipliers"},
+        {"{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16}", "sliding window"}};
+    struct hparams h;
+    struct err e;
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        ok(from(&h, no[i][0], NULL, &e) == 0 && hparams_trainable(&h, 17, &e) == ERR_UNAVAILABLE &&
+               strstr(e.msg, no[i][1]),
+           "what training does not compute: %s", e.msg);
+    ok(hparams_trainable(&h, 16, &e) == 0, "documents within the window are trained");
+    ok(from(&h, "{" QWEN2 "}", NULL, &e) == 0 && hparams_trainable(&h, 4096, &e) == 0, "qwen2 is");
+}
+
 static void refusals(void)
 {
     ok(refused("{\"model_type\":\"gemma3\"}", "gemma3"), "unknown architecture");
@@ -387,6 +405,7 @@ int main(void)
 {
     configs();
     windows();
+    trainable();
     hostile();
     refusals();
     ggufs();
