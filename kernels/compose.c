@@ -151,7 +151,7 @@ static int mixture(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_a
     struct kn_at in = take(&tmp, rows, n), out = take(&tmp, rows, n);
     struct kn_at room[2] = {take(&tmp, rows, moe_width(e)), take(&tmp, rows, moe_width(e))};
     int err;
-    if ((err = kn_map(d, y, KN_SCALE, 0, m, f->n_embd)) ||
+    if ((err = kn_map(d, y, KN_ZERO, 0, m, f->n_embd)) ||
         (err = kn_matmul(d, logits, h, e->router, none, m, 0)) ||
         (err = kn_moe_route(d, ids, p, logits, m, e->n_expert, e->top_k, e->normalize)) ||
         (err = kn_sync(d)))

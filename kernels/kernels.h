@@ -142,8 +142,8 @@ struct kn_ffn {
     const struct kn_moe *moe; /* in place of gate, up, down */
 };
 
-/* kn_map: x * s; s * tanh(x / s); 1 / (1 + exp(-x)) */
-enum kn_map { KN_SCALE, KN_CAP, KN_SIGMOID };
+/* kn_map: x * s; s * tanh(x / s); 1 / (1 + exp(-x)); 0 whatever x was */
+enum kn_map { KN_SCALE, KN_CAP, KN_SIGMOID, KN_ZERO };
 /* matmul flag: y += instead of y = (the product is folded first, then added) */
 enum { KN_ADD = 1 };
 /* weight flags */

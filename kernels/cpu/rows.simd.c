@@ -86,9 +86,10 @@ static void map(size_t n, int what, float s, float *x)
         const int t = n - i < 16 ? (int)(n - i) : 16;
         const vf v = vf_load_n(x + i, t);
         vf_store_n(x + i,
-                   what == KN_SCALE ? vf_mul(v, by)
-                   : what == KN_CAP ? vf_mul(by, vf_tanh(vf_div(v, by)))
-                                    : vf_sigmoid(v),
+                   what == KN_SCALE     ? vf_mul(v, by)
+                   : what == KN_CAP     ? vf_mul(by, vf_tanh(vf_div(v, by)))
+                   : what == KN_SIGMOID ? vf_sigmoid(v)
+                                        : vf_zero(),
                    t);
     }
 }

@@ -43,12 +43,18 @@ int ref_glu(struct kn_dev *d, struct kn_at y_at, struct kn_at gate_at, struct kn
 
 static float map_float(enum kn_map map, float x, float s)
 {
-    return map == KN_SCALE ? x * s : map == KN_CAP ? s * kn_tanh(x / s) : kn_sigmoid(x);
+    return map == KN_SCALE     ? x * s
+           : map == KN_CAP     ? s * kn_tanh(x / s)
+           : map == KN_SIGMOID ? kn_sigmoid(x)
+                               : 0;
 }
 
 static double map_double(enum kn_map map, double x, double s)
 {
-    return map == KN_SCALE ? x * s : map == KN_CAP ? s * tanh(x / s) : 1 / (1 + exp(-x));
+    return map == KN_SCALE     ? x * s
+           : map == KN_CAP     ? s * tanh(x / s)
+           : map == KN_SIGMOID ? 1 / (1 + exp(-x))
+                               : 0;
 }
 
 int ref_map(struct kn_dev *d, struct kn_at x_at, enum kn_map map, float s, int m, int n)

@@ -130,6 +130,8 @@ static size_t run_map(struct kn_dev *d, const int *p, float *y)
     float *in = numbers(5, n);
     for (size_t i = 0; i < n; i++)
         in[i] *= i % 4 == 0 ? 300.0f : 20.0f;
+    if (p[2] == KN_ZERO)
+        in[0] = NAN;
     struct kn_at x = on(d, in, n);
     must(kn_map(d, x, (enum kn_map)p[2], 30, p[0], p[1]), "kn_map");
     must(kn_read(d, y, x, n * sizeof *y), "kn_read");
@@ -166,7 +168,7 @@ static void test_more_rows(void)
         for (int i = 0; i < 3; i++)
             for (int j = 0; j < 7; j++)
                 check(&ops[k], k == 1   ? (int[8]){m[i], n[j], (i + j) % 2, j % 3 > 0, i % 2}
-                               : k == 2 ? (int[8]){m[i], n[j], (i + j) % 3}
+                               : k == 2 ? (int[8]){m[i], n[j], (i + j) % 4}
                                : k == 3 ? (int[8]){m[i], n[j], j % 2, (i + j) % 3 > 0}
                                         : (int[8]){m[i], n[j], (i + j) % 2});
         report(&ops[k], "");
