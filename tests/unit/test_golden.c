@@ -8,7 +8,6 @@
 #include "export.h"
 #include "forward.h"
 #include "golden.h"
-#include "hf_apr.h"
 #include "import.h"
 #include "safetensors.h"
 #include "tap.h"
@@ -70,7 +69,7 @@ static void built_in(const char *apr)
     if (safetensors_open(&s, path, &e) < 0 || kn_open(&dev, "cpu", 1) < 0)
         return;
     snprintf(path, sizeof path, "%s/models/tiny-coder-29m/hf", shared());
-    if (convert(path, apr, &e) < 0 || model_load(&m, apr, dev, KN_W_INFER, 0, &e) < 0 ||
+    if (folder_to_apr(path, apr, &e) < 0 || model_load(&m, apr, dev, KN_W_INFER, 0, &e) < 0 ||
         forward_new(&f, &m, ROWS, 1, ROWS, ROWS / KN_TILE, ROWS / KN_TILE, KN_F32, &e) < 0) {
         ok(0, "built-in model: %s", e.msg);
         return;
