@@ -177,7 +177,7 @@ struct jlist *j_iter(struct jx *x, struct jv v)
         j_list(x, J_LIST, &l);
         if (x->failed)
             return NULL;
-        l->v = v.u.l->v + v.u.l->at;
+        l->v = v.u.l->v ? v.u.l->v + v.u.l->at : NULL;
         l->n = l->cap = v.u.l->n - v.u.l->at;
         v.u.l->at = v.u.l->n;
         return l;
