@@ -8,34 +8,34 @@
 #include <string.h>
 
 struct chat_marks {
-    int32_t *id; /* (n) ordered by first byte; begin[c] is where those of byte c begin */
-    int n, begin[257];
+    int32_t *id;    /* ordered by first byte */
+    int begin[257]; /* where those of a byte begin */
 };
 
 int chat_marks_new(struct chat_marks **out, const struct bpe *b, struct err *e)
 {
-    int n_vocab = bpe_n_vocab(b), n = 0;
+    int n_vocab = bpe_n_vocab(b), at[256];
     size_t len;
     struct chat_marks *m = *out = calloc(1, sizeof *m);
-    if (m)
-        m->id = malloc(((size_t)n_vocab + 1) * sizeof *m->id);
-    if (!m || !m->id)
+    if (!m)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (int32_t i = 0; i < n_vocab; i++)
-        if (bpe_is_special(b, i) && bpe_token(b, i, &len) && len)
-            m->id[m->n++] = i;
-    int32_t *sorted = malloc(((size_t)m->n + 1) * sizeof *sorted);
-    if (!sorted)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    for (int c = 0; c < 256; c++) {
-        m->begin[c] = n;
-        for (int i = 0; i < m->n; i++)
-            if ((uint8_t)*bpe_token(b, m->id[i], &len) == c)
-                sorted[n++] = m->id[i];
+    for (int pass = 0; pass < 2; pass++) { /* count by first byte, then place */
+        for (int32_t i = 0; i < n_vocab; i++) {
+            const char *s = bpe_is_special(b, i) ? bpe_token(b, i, &len) : NULL;
+            if (!s || !len)
+                continue;
+            if (pass)
+                m->id[at[(uint8_t)*s]++] = i;
+            else
+                m->begin[(uint8_t)*s + 1]++;
+        }
+        for (int c = 0; c < 256 && !pass; c++) {
+            at[c] = m->begin[c];
+            m->begin[c + 1] += m->begin[c];
+        }
+        if (!pass && !(m->id = malloc(((size_t)m->begin[256] + 1) * sizeof *m->id)))
+            return err_set(e, ERR_NOMEM, "out of memory");
     }
-    m->begin[256] = n;
-    free(m->id);
-    m->id = sorted;
     return 0;
 }
 

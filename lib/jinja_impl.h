@@ -198,6 +198,12 @@ enum { JP_NO_COND = 1, JP_SIMPLE = 2, JP_NS = 4, JP_PARENS = 8 };
 struct jnode *jparse_expr(struct jparser *p, int flags);
 struct jnode *jparse_tuple(struct jparser *p, int flags);
 struct jnode *jparse_filters(struct jparser *p, struct jnode *on); /* [NAME] { "|" NAME } */
+/* One level deeper: 0, or failed. Those who loop put p->depth back. */
+int jparse_enter(struct jparser *p);
+struct jnode *jparse_binary(struct jparser *p, enum jkind kind, int op, struct jnode *a,
+                            struct jnode *b);
+struct jnode *jparse_filter_expr(struct jparser *p,
+                                 struct jnode *on); /* { |filter, is test, (call) } */
 struct jnode *jparse_postfix(struct jparser *p, struct jnode *on);
 struct jnode *jparse_primary(struct jparser *p, int flags);
 void jparse_args(struct jparser *p, struct jnode *call);
