@@ -128,6 +128,9 @@ static int set_vars(const struct chat *c, struct jinja_vars *v, const char *msgs
     int rc = 0;
     if (c->special)
         rc = jinja_set_all(v, c->special, strlen(c->special), 1, e);
+    if (rc == 0 &&
+        !(rc = jinja_set_json(v, "tools", "null", 4, e))) /* as transformers gives them */
+        rc = jinja_set_json(v, "documents", "null", 4, e);
     if (rc == 0 && c->system)
         rc = jinja_set_str(v, "default_system", c->system, 0, e);
     if (rc == 0 && thinking != CHAT_THINK_AUTO) {

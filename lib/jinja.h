@@ -22,7 +22,7 @@ struct jinja_vars;
 /* Parse n bytes; `where` begins error messages ("WHERE:LINE: ..."). ERR_DATA, ERR_NOMEM. */
 int jinja_parse(struct jinja **t, const char *text, size_t n, const char *where, struct err *e);
 void jinja_free(struct jinja *t);
-/* 1 if the template speaks of that name anywhere. */
+/* 1 if the template reads a variable of that name anywhere. */
 int jinja_uses(const struct jinja *t, const char *name);
 
 /* Variables of one rendering. NULL: out of memory. */

@@ -9,10 +9,12 @@ const char j_absent[] = "an argument";
 
 static struct jv lookup(struct jx *x, const char *name)
 {
-    for (const struct jframe *f = x->f; f; f = f->up)
+    for (const struct jframe *f = x->f; f; f = f->up) {
+        x->steps += (long)(f->n / 16);
         for (size_t i = f->n; i-- > 0;)
             if (f->v[i].name == name)
                 return f->v[i].v;
+    }
     const struct jv *v = jdict_find(x->vars->vars, name);
     if (v)
         return *v;

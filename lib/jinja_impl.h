@@ -136,11 +136,14 @@ struct jname {
     struct jname *next;
     int assigned; /* by set, for, a macro's head: it may hold a macro */
     int called;   /* the first line that does */
+    int read;     /* as a variable */
     char s[];
 };
+enum { J_NAMES = 256 };
 struct jinja {
     struct jarena a;
-    struct jname *name;
+    struct jname *name[J_NAMES];                  /* by the sum of their characters */
+    const char *loop, *caller, *varargs, *kwargs; /* interned */
     struct jnode *body;
     char where[200];
 };

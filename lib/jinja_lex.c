@@ -25,8 +25,11 @@ static int line_of(struct lexer *l, size_t at)
 
 static int fail(struct lexer *l, size_t at, const char *what)
 {
+    int line = 1;
+    for (size_t i = 0; i < at; i++)
+        line += l->s[i] == '\n';
     l->failed = 1;
-    return err_set(l->e, ERR_DATA, "%s:%d: %s", l->t->where, line_of(l, at), what);
+    return err_set(l->e, ERR_DATA, "%s:%d: %s", l->t->where, line, what);
 }
 
 static struct jtok *put(struct lexer *l, enum jtok_kind kind, size_t at)

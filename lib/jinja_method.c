@@ -86,18 +86,19 @@ static struct jv m_replace(struct jx *x, struct jv self, const struct jv *arg)
     return jtext_replace(x, self.u.s, text(x, arg[0]), text(x, arg[1]), whole(x, arg[2], -1));
 }
 
-static int has(const struct jstr *s, const struct jstr *part, int at_end)
+static int has(struct jx *x, const struct jstr *s, const struct jstr *part, int at_end)
 {
-    return part->n <= s->n && memcmp(s->s + (at_end ? s->n - part->n : 0), part->s, part->n) == 0;
+    return part->n <= s->n && !jx_spend(x, part->n) &&
+           memcmp(s->s + (at_end ? s->n - part->n : 0), part->s, part->n) == 0;
 }
 
 /* One text or a tuple of them. */
 static struct jv begins_or_ends(struct jx *x, struct jv self, struct jv what, int at_end)
 {
     if (what.t != J_TUPLE)
-        return j_bool(has(self.u.s, text(x, what), at_end));
+        return j_bool(has(x, self.u.s, text(x, what), at_end));
     for (size_t i = 0; i < what.u.l->n && !x->failed; i++)
-        if (has(self.u.s, text(x, what.u.l->v[i]), at_end))
+        if (has(x, self.u.s, text(x, what.u.l->v[i]), at_end))
             return j_bool(1);
     return j_bool(0);
 }
@@ -115,13 +116,13 @@ static struct jv m_endswith(struct jx *x, struct jv self, const struct jv *arg)
 static struct jv m_removeprefix(struct jx *x, struct jv self, const struct jv *arg)
 {
     const struct jstr *s = self.u.s, *p = text(x, arg[0]);
-    return has(s, p, 0) ? j_sub(x, s, p->n, s->n - p->n) : self;
+    return has(x, s, p, 0) ? j_sub(x, s, p->n, s->n - p->n) : self;
 }
 
 static struct jv m_removesuffix(struct jx *x, struct jv self, const struct jv *arg)
 {
     const struct jstr *s = self.u.s, *p = text(x, arg[0]);
-    return has(s, p, 1) ? j_sub(x, s, 0, s->n - p->n) : self;
+    return has(x, s, p, 1) ? j_sub(x, s, 0, s->n - p->n) : self;
 }
 
 static struct jv position(const struct jstr *s, size_t at)
@@ -141,7 +142,7 @@ static struct jv m_rfind(struct jx *x, struct jv self, const struct jv *arg)
     const struct jstr *what = text(x, arg[0]), *s = self.u.s;
     if (jx_spend(x, s->n) || what->n > s->n)
         return j_int(-1);
-    for (size_t i = s->n - what->n + 1; i-- > 0;)
+    for (size_t i = s->n - what->n + 1; i-- > 0 && !jx_spend(x, what->n);)
         if (memcmp(s->s + i, what->s, what->n) == 0)
             return position(s, i);
     return j_int(-1);
@@ -186,6 +187,7 @@ static struct jv m_splitlines(struct jx *x, struct jv self, const struct jv *arg
     struct jlist *l;
     struct jv v = j_list(x, J_LIST, &l);
     int keep = j_given(arg[0]) && j_true(arg[0]);
+    jx_spend(x, s->n);
     for (size_t i = 0, from = 0; i < s->n && !x->failed;) {
         uint8_t c = (uint8_t)s->s[i];
         size_t n = (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e);
@@ -205,9 +207,11 @@ static struct jv m_splitlines(struct jx *x, struct jv self, const struct jv *arg
 }
 
 /* Categories of all characters in a set of bits, and at least one character. */
-static struct jv all_are(struct jv self, unsigned bits)
+static struct jv all_are(struct jx *x, struct jv self, unsigned bits)
 {
     const struct jstr *s = self.u.s;
+    if (jx_spend(x, s->n))
+        return j_bool(0);
     for (size_t i = 0; i < s->n;) {
         int32_t c;
         utf8proc_ssize_t k =
@@ -224,16 +228,14 @@ static const unsigned letters = BIT(LU) | BIT(LL) | BIT(LT) | BIT(LM) | BIT(LO);
 
 static struct jv m_isalpha(struct jx *x, struct jv self, const struct jv *arg)
 {
-    (void)x;
     (void)arg;
-    return all_are(self, letters);
+    return all_are(x, self, letters);
 }
 
 static struct jv m_isdecimal(struct jx *x, struct jv self, const struct jv *arg)
 {
-    (void)x;
     (void)arg;
-    return all_are(self, BIT(ND));
+    return all_are(x, self, BIT(ND));
 }
 
 static struct jv by_test(struct jx *x, struct jv self, const char *test)
@@ -256,10 +258,9 @@ static struct jv m_islower(struct jx *x, struct jv self, const struct jv *arg)
 
 static struct jv m_isspace(struct jx *x, struct jv self, const struct jv *arg)
 {
-    (void)x;
     (void)arg;
     const struct jstr *s = self.u.s;
-    for (size_t i = 0, n; i < s->n; i += n)
+    for (size_t i = 0, n; i < s->n && !jx_spend(x, 0); i += n)
         if (!jtext_is_space(s->s + i, s->n - i, &n))
             return j_bool(0);
     return j_bool(s->n > 0);

@@ -332,8 +332,12 @@ static struct jnode *name(struct jparser *p, int flags)
     if (jparse_take_name(p, "none") || jparse_take_name(p, "None"))
         return constant(p, j_none());
     struct jnode *n = jparse_node(p, N_NAME, line);
-    if (!n || !(n->name = jparse_name(p)))
+    struct jname *k = n ? jparse_intern(p, p->tok->s, p->tok->n) : NULL;
+    if (!k)
         return NULL;
+    p->tok++;
+    n->name = k->s;
+    k->read = 1;
     p->seen |= strcmp(n->name, "varargs") == 0  ? JP_VARARGS
                : strcmp(n->name, "kwargs") == 0 ? JP_KWARGS
                : strcmp(n->name, "caller") == 0 ? JP_CALLER

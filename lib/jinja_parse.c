@@ -37,17 +37,38 @@ struct jnode *jparse_node(struct jparser *p, enum jkind kind, int line)
     return n;
 }
 
+static size_t bucket(const char *s, size_t n)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum = 31 * sum + (uint8_t)s[i];
+    return sum % J_NAMES;
+}
+
 struct jname *jparse_intern(struct jparser *p, const char *s, size_t n)
 {
-    struct jname *k;
-    for (k = p->t->name; k; k = k->next)
+    struct jname *k, **list = &p->t->name[bucket(s, n)];
+    for (k = *list; k; k = k->next)
         if (strncmp(k->s, s, n) == 0 && !k->s[n])
             return k;
     if (!(k = take_memory(p, sizeof *k + n + 1)))
         return NULL;
     memcpy(k->s, s, n);
-    k->next = p->t->name;
-    return p->t->name = k;
+    k->next = *list;
+    return *list = k;
+}
+
+/* The names that the interpreter itself gives values to. */
+static void own_names(struct jparser *p)
+{
+    const char **own[] = {&p->t->loop, &p->t->caller, &p->t->varargs, &p->t->kwargs};
+    static const char *const name[] = {"loop", "caller", "varargs", "kwargs"};
+    for (int i = 0; i < 4; i++) {
+        struct jname *k = jparse_intern(p, name[i], strlen(name[i]));
+        *own[i] = k ? k->s : "";
+        if (k)
+            k->assigned = i > 0; /* a loop that is called is a recursive one, which we have not */
+    }
 }
 
 int jparse_is_op(const struct jparser *p, int op)
@@ -416,12 +437,13 @@ static struct jnode *statements(struct jparser *p, const char *end1, const char 
 /* Names that are called although nothing that can be called has them. */
 static void check_calls(struct jparser *p)
 {
-    for (struct jname *k = p->t->name; k && !p->failed; k = k->next)
-        if (k->called && !k->assigned && !jfunc_find(k->s, strlen(k->s))) {
-            p->failed = 1;
-            err_set(p->e, ERR_DATA, "%s:%d: the function '%.60s' is not supported", p->t->where,
-                    k->called, k->s);
-        }
+    for (int i = 0; i < J_NAMES; i++)
+        for (struct jname *k = p->t->name[i]; k && !p->failed; k = k->next)
+            if (k->called && !k->assigned && !jfunc_find(k->s, strlen(k->s))) {
+                p->failed = 1;
+                err_set(p->e, ERR_DATA, "%s:%d: the function '%.60s' is not supported", p->t->where,
+                        k->called, k->s);
+            }
 }
 
 int jinja_parse(struct jinja **t, const char *text, size_t n, const char *where, struct err *e)
@@ -436,7 +458,7 @@ int jinja_parse(struct jinja **t, const char *text, size_t n, const char *where,
     int rc = jinja_lex(p.t, text, n, &toks, e);
     if (rc == 0) {
         p.tok = toks.v;
-        assigned(&p, "caller");
+        own_names(&p);
         if (!p.failed)
             p.t->body = statements(&p, NULL, NULL, NULL);
         check_calls(&p);
@@ -459,8 +481,8 @@ void jinja_free(struct jinja *t)
 
 int jinja_uses(const struct jinja *t, const char *name)
 {
-    for (const struct jname *k = t->name; k; k = k->next)
+    for (const struct jname *k = t->name[bucket(name, strlen(name))]; k; k = k->next)
         if (strcmp(k->s, name) == 0)
-            return 1;
+            return k->read;
     return 0;
 }

@@ -21,7 +21,7 @@ size_t jprint_float(char *to, size_t n, double f)
     do
         snprintf(d, sizeof d, "%.*e", precision, f);
     while (strtod(d, NULL) != f && ++precision < 17);
-    int exp10 = atoi(strchr(d, 'e') + 1);
+    int exp10 = (int)strtol(strchr(d, 'e') + 1, NULL, 10);
     if (exp10 >= 16 || exp10 < -4)
         return (size_t)snprintf(to, n, "%s", d);
     return (size_t)snprintf(to, n, "%.*f", precision > exp10 ? precision - exp10 : 1, f);

@@ -131,20 +131,10 @@ static void bind_rest(struct jx *x, const struct jnode *m, const struct jargs *a
     if (named->n && !(m->op & JP_KWARGS))
         jx_fail(x, "the macro '%s' takes no argument '%s'", m->name ? m->name : "caller",
                 named->key[0].u.s->s);
-    for (int i = 0; i < 2; i++) { /* their names are interned: find the macro's own */
-        const char *name = i ? "kwargs" : "varargs";
-        for (const struct jname *k = x->t->name; k; k = k->next)
-            if (m->op & (i ? JP_KWARGS : JP_VARARGS) && strcmp(k->s, name) == 0)
-                define(x, k->s, i ? kwargs : varargs);
-    }
-}
-
-static const char *interned(struct jx *x, const char *name)
-{
-    for (const struct jname *k = x->t->name; k; k = k->next)
-        if (strcmp(k->s, name) == 0)
-            return k->s;
-    return NULL; /* nobody asks for it */
+    if (m->op & JP_VARARGS)
+        define(x, x->t->varargs, varargs);
+    if (m->op & JP_KWARGS)
+        define(x, x->t->kwargs, kwargs);
 }
 
 struct jv jcall_macro(struct jx *x, const struct jmacro *m, const struct jargs *args,
@@ -155,12 +145,11 @@ struct jv jcall_macro(struct jx *x, const struct jmacro *m, const struct jargs *
     struct jv v = j_undef(NULL);
     int line = x->line;
     if (!jx_enter(x) && f && used) {
-        const char *name = interned(x, "caller");
         x->f = f;
         size_t at = bind_params(x, m->node, args, used);
         bind_rest(x, m->node, args, at, used);
-        if (m->node->kind == N_MACRO && name && m->node->op & JP_CALLER)
-            define(x, name, caller);
+        if (m->node->kind == N_MACRO && m->node->op & JP_CALLER)
+            define(x, x->t->caller, caller);
         else if (caller.t == J_MACRO)
             jx_fail(x, "the macro '%s' does not call caller()", m->node->name);
         x->f = outer;
@@ -217,7 +206,6 @@ static struct jlist *kept(struct jx *x, const struct jnode *n, struct jlist *all
 static void iterate(struct jx *x, const struct jnode *n, struct jloop *loop)
 {
     struct jframe *outer = x->f, *f = NULL;
-    const char *name = interned(x, "loop");
     struct jv l = {J_LOOP, {.loop = loop}};
     for (loop->i = 0; loop->i < loop->items->n && x->stop != 1 && !jx_spend(x, 0); loop->i++) {
         if (!f || n->op) /* a macro may hold on to the frame */
@@ -228,8 +216,7 @@ static void iterate(struct jx *x, const struct jnode *n, struct jloop *loop)
             break;
         x->f = f;
         x->stop = 0;
-        if (name)
-            define(x, name, l);
+        define(x, x->t->loop, l);
         assign(x, n->a, loop->items->v[loop->i]);
         jrun(x, n->list);
     }

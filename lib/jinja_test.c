@@ -76,6 +76,8 @@ static int all_case(struct jx *x, struct jv v, utf8proc_category_t want, utf8pro
 {
     struct jv text = jprint_to_str(x, v);
     int any = 0;
+    if (jx_spend(x, text.u.s->n))
+        return 0;
     for (size_t i = 0; i < text.u.s->n;) {
         int32_t c;
         utf8proc_ssize_t k = utf8proc_iterate((const uint8_t *)text.u.s->s + i,

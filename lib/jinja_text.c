@@ -141,7 +141,7 @@ static struct jv split_right(struct jx *x, const struct jstr *s, const struct js
     struct jlist *l;
     size_t end = s->n, i = s->n;
     j_list(x, J_LIST, &l);
-    while (!x->failed && i >= sep->n && (int64_t)l->n < max) {
+    while (i >= sep->n && (int64_t)l->n < max && !jx_spend(x, sep->n)) {
         if (memcmp(s->s + i - sep->n, sep->s, sep->n)) {
             i--;
             continue;

@@ -275,7 +275,7 @@ static int hashable(struct jx *x, struct jv v)
 {
     if (v.t == J_LIST || v.t == J_DICT)
         jx_fail(x, "unhashable type: '%s'", j_type(v));
-    return !x->failed;
+    return !jx_spend(x, v.t == J_STR ? v.u.s->n : 0);
 }
 
 static size_t find(struct jx *x, const struct jdict *d, struct jv key)

@@ -278,6 +278,8 @@ static void errors(void)
            "chat.jinja:3: the filter 'from_json' is not supported");
     marked("the line of a tag", "a\n{%- include 'x' %}", "{}",
            "chat.jinja:2: the tag 'include' is not supported");
+    marked("the line where a tag begins", "a\n{{ b\n\n", "{}", "chat.jinja:2: the tag has no end");
+    marked("the line of a string", "a\n{{\n'b }}\n", "{}", "chat.jinja:3: the string has no end");
     marked("raise_exception", "{{ raise_exception('roles must ' ~ 'alternate') }}", "{}",
            "chat.jinja:1: the template refuses: roles must alternate");
     marked("what would change data", "{{ l.append(1) }}", "{\"l\": []}",
@@ -287,6 +289,20 @@ static void errors(void)
     marked("not UTF-8", "\xff", "{}", "chat.jinja: the template is not UTF-8");
     marked("whole numbers beyond 64 bits", "", "{\"a\": 99999999999999999999}",
            "JSON: a whole number beyond 64 bits");
+}
+
+static void uses(void)
+{
+    static const char text[] =
+        "{{ a.b }}{% set c = 1 %}{% if d is defined %}{{ x(e=1) }}{% endif %}"
+        "{% macro x(e) %}{% endmacro %}";
+    struct err e = {0};
+    struct jinja *t;
+    ok(jinja_parse(&t, text, sizeof text - 1, "t", &e) == 0 && jinja_uses(t, "a") &&
+           !jinja_uses(t, "b") && !jinja_uses(t, "c") && jinja_uses(t, "d") &&
+           !jinja_uses(t, "e") && !jinja_uses(t, "f"),
+       "variables that are read, not attributes and arguments of that name");
+    jinja_free(t);
 }
 
 static char *repeated(const char *head, const char *part, int n, const char *tail)
@@ -352,6 +368,7 @@ int main(int argc, char **argv)
     expressions();
     marks();
     errors();
+    uses();
     limits();
     return done_testing();
 }
