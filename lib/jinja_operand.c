@@ -337,7 +337,8 @@ static struct jnode *name(struct jparser *p, int flags)
         return NULL;
     p->tok++;
     n->name = k->s;
-    k->read = 1;
+    if (!(flags & JP_SIMPLE))
+        k->read = 1;
     p->seen |= strcmp(n->name, "varargs") == 0  ? JP_VARARGS
                : strcmp(n->name, "kwargs") == 0 ? JP_KWARGS
                : strcmp(n->name, "caller") == 0 ? JP_CALLER

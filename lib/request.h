@@ -23,7 +23,7 @@ struct requests {
     int n, cap, longest;    /* longest: max of n_ids + max_tokens, at most n_ctx */
     const char *path;
     struct chat *chat; /* the model's template, once a prompt has needed it */
-    char sha256[65]; /* of the records as they were read */
+    char sha256[65];   /* of the records as they were read */
 };
 enum request_thinking { REQUEST_THINK_AUTO, REQUEST_THINK_ON, REQUEST_THINK_OFF };
 struct request_defaults {
