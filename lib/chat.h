@@ -1,27 +1,44 @@
-/* chat.h - prompts as token ids: ChatML or raw
+/* chat.h - conversations as token ids, by the model's own chat template
  *
- * Content is encoded without special tokens (text that spells <|im_end|> stays text); the turn marks are
- * ids.  Which format a model takes is decided at import from its template and kept in the metadata as
- * chat_format; an unknown template is refused when a chat prompt is asked for. */
+ * The template is evaluated (jinja.h).  Special tokens count where the template wrote them; what
+ * a message contributes is text, so that it cannot end its turn (added tokens that are not special,
+ * such as Qwen3's <think>, are themselves everywhere, as in Hugging Face). */
 #ifndef CHAT_H
 #define CHAT_H
 #include "bpe.h"
 #include "json.h"
 
+struct chat;
 struct chat_msg {
     const char *role, *content;
 };
-/* ids (malloc) of the messages, then the assistant's header, then prefill (may be NULL). default_system:
- * what Qwen2.5's template inserts when no system turn is given; NULL = nothing.  Header and prefill are
- * encoded as one text, as in the templated text, so a prefill that begins with a newline joins the header's.
- * chat_format "raw": one message, its content and the prefill as one text after the model's bos. */
-long chat_encode(const struct bpe *b, const char *chat_format, const struct chat_msg *m, int n_msg,
-                 const char *default_system, const char *prefill, int32_t **ids, struct err *e);
-/* Append to ids (n of them, as chat_encode returned them) the empty thinking block that Qwen3's template
- * puts behind the assistant's header when enable_thinking is false, and the prefill (may be NULL). The
- * new count, or ERR_DATA if the tokenizer has no <think> and </think>. */
-long chat_no_think(const struct bpe *b, const char *prefill, int32_t **ids, long n, struct err *e);
-/* "chatml" if the Jinja template is ChatML (with its default system text into *system, malloc or NULL),
- * else NULL. */
-const char *chat_detect(const char *jinja, char **system);
+/* What a model says about its conversations; all may be NULL, but not both template and format. */
+struct chat_source {
+    const char *name;     /* begins error messages */
+    const char *template; /* Jinja */
+    const char
+        *format; /* without template: "chatml", or "raw": the one message as it stands, after bos */
+    const char *system;   /* the system text that "chatml" puts in when there is none */
+    const cJSON *special; /* bos_token and the like: variables of the template */
+};
+/* Compile. b is kept, not owned. ERR_DATA: the template is not supported (with line and construct), no
+ * format, or chatml of a tokenizer that lacks its marks. */
+int chat_open(struct chat **c, const struct chat_source *s, const struct bpe *b, struct err *e);
+void chat_free(struct chat *c);
+
+enum chat_thinking { CHAT_THINK_AUTO, CHAT_THINK_ON, CHAT_THINK_OFF };
+/* ids (malloc) of the messages, the header of the answer, then prefill (may be NULL), which is encoded as
+ * one text with the header: a prefill that begins with a newline joins the header's. Thinking goes to
+ * the template as enable_thinking and thinking; for off, a template that speaks of neither gets Qwen3's empty
+ * thinking block behind the header (ERR_DATA if the tokenizer has no <think> and </think>). */
+long chat_encode(const struct chat *c, const struct chat_msg *m, int n_msg,
+                 enum chat_thinking thinking, const char *prefill, int32_t **ids, struct err *e);
+/* ids (malloc) of the messages and the answer as the template sets it, with what ends it; *n_prompt of them come
+ * before what is to be learnt. They are encoded apart, as the answer will be when it is generated. */
+long chat_train(const struct chat *c, const struct chat_msg *m, int n_msg, const char *answer,
+                int32_t **ids, long *n_prompt, struct err *e);
+
+/* Can the template be used? `where` begins the error message: ERR_DATA with line and construct. *chatml: 1 if
+ * it renders a conversation as ChatML does. */
+int chat_check(const char *template, const char *where, int *chatml, struct err *e);
 #endif

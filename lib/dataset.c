@@ -1,6 +1,6 @@
 /* dataset - JSONL to samples, samples to packed rows */
 #include "dataset.h"
-#include "chat.h"
+#include "chat_model.h"
 #include "rng.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -22,24 +22,16 @@ static int put(struct dataset *d, const int32_t *ids, size_t n, struct err *e)
     return 0;
 }
 
-static int put_text(struct dataset *d, const struct bpe *b, const char *text, struct err *e)
-{
-    int32_t *ids = NULL;
-    long n = bpe_encode(b, text, strlen(text), 0, &ids, e);
-    int rc = n < 0 ? (int)n : put(d, ids, (size_t)n, e);
-    free(ids);
-    return rc;
-}
-
-static int put_sample(struct dataset *d, const struct model *m, const cJSON *v, int max_len,
+static int put_sample(struct dataset *d, const struct chat *chat, const cJSON *v, int max_len,
                       struct err *e)
 {
     const char *system = json_get_str(v, "system", NULL, e);
     const char *instruction = json_get_str(v, "instruction", NULL, e);
     const char *response = json_get_str(v, "response", NULL, e);
     struct chat_msg msg[2] = {{"system", system}, {"user", instruction}};
-    int32_t *ids = NULL, end = bpe_id(m->tok, "<|im_end|>");
+    int32_t *ids = NULL;
     struct dataset_sample s = {.at = d->n_ids};
+    long n_prompt;
     int rc;
     if (e->code)
         return e->code;
@@ -48,19 +40,17 @@ static int put_sample(struct dataset *d, const struct model *m, const cJSON *v, 
                        instruction ? "response" : "instruction");
     if (!*response)
         return err_set(e, ERR_DATA, "the response is empty: nothing to learn from");
-    long n = chat_encode(m->tok, m->chat_format, system ? msg : msg + 1, system ? 2 : 1,
-                         m->chat_system, NULL, &ids, e);
+    long n = chat_train(chat, system ? msg : msg + 1, system ? 2 : 1, response, &ids, &n_prompt, e);
     if (n < 0)
         return (int)n;
     rc = put(d, ids, (size_t)n, e);
     free(ids);
-    if (rc || (rc = put_text(d, m->tok, response, e)) || (rc = put(d, &end, 1, e)) ||
-        (rc = put_text(d, m->tok, "\n", e)))
+    if (rc)
         return rc;
     if (d->n_ids - s.at > INT_MAX / 2)
         return err_set(e, ERR_DATA, "a sample of %zu tokens", d->n_ids - s.at);
     s.n = (int)(d->n_ids - s.at);
-    s.n_prompt = (int)n;
+    s.n_prompt = (int)n_prompt;
     if (s.n > max_len) {
         d->n_ids = s.at + (size_t)max_len;
         s.n = max_len;
@@ -89,19 +79,25 @@ int dataset_load(struct dataset *d, const char *path, const struct model *m, int
                  struct err *e)
 {
     struct jsonl r;
+    struct chat *chat;
     int rc;
     memset(d, 0, sizeof *d);
-    if (!m->tok || !m->chat_format || strcmp(m->chat_format, "chatml"))
-        return err_set(e, ERR_DATA, "%s: training data needs a tokenizer and the chatml format",
+    if (!m->tok || !model_has_chat(m))
+        return err_set(e, ERR_DATA, "%s: training data needs a tokenizer and a chat template",
                        m->file.path ? m->file.path : "model");
-    if ((rc = jsonl_open(&r, path, e)) < 0)
+    if ((rc = model_chat(&chat, m, e)) < 0)
         return rc;
+    if ((rc = jsonl_open(&r, path, e)) < 0) {
+        chat_free(chat);
+        return rc;
+    }
     while ((rc = jsonl_next(&r, e)) > 0)
-        if ((rc = put_sample(d, m, r.v, max_len, e)) < 0) {
+        if ((rc = put_sample(d, chat, r.v, max_len, e)) < 0) {
             err_prefix(e, "%s:%ld", path, r.lineno);
             break;
         }
     jsonl_close(&r);
+    chat_free(chat);
     for (size_t i = 0; rc == 0 && i < d->n_ids; i++)
         if (d->ids[i] < 0 || d->ids[i] >= m->h.n_vocab)
             rc = err_set(e, ERR_DATA, "%s: token %d is beyond the model's %d", path, d->ids[i],

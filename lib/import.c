@@ -196,18 +196,20 @@ static int special_tokens(struct import *im)
            add_token_name(o, "im_end_token", im->tok, bpe_id(im->tok, "<|im_end|>"));
 }
 
+/* A template that we could not render is refused here, not when somebody asks. */
 static int add_template(struct import *im, struct err *e)
 {
-    char *system = NULL;
-    const char *format;
+    char where[300];
+    int chatml;
     if (!im->template)
         return 0;
-    format = chat_detect(im->template, &system);
-    int good = cJSON_AddStringToObject(im->meta, "chat_template", im->template) &&
-               (!format || cJSON_AddStringToObject(im->meta, "chat_format", format)) &&
-               (!system || cJSON_AddStringToObject(im->meta, "chat_system", system));
-    free(system);
-    return good ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+    snprintf(where, sizeof where, "%.250s: chat template", im->path);
+    if (chat_check(im->template, where, &chatml, e))
+        return e->code;
+    return cJSON_AddStringToObject(im->meta, "chat_template", im->template) &&
+                   (!chatml || cJSON_AddStringToObject(im->meta, "chat_format", "chatml"))
+               ? 0
+               : err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
 }
 
 /* Metadata that both sources share; `tok` and `h` are complete. */

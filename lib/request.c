@@ -1,6 +1,6 @@
 /* request - prompt records as token ids */
 #include "request.h"
-#include "chat.h"
+#include "chat_model.h"
 #include "hash.h"
 #include "mapfile.h"
 #include <stdlib.h>
@@ -88,12 +88,14 @@ static int can_think(const struct model *m)
            (!cJSON_IsString(t) || strstr(t->valuestring, "think>"));
 }
 
-/* The ids of a conversation in the model's chat format. */
-static int encode_chat(struct request *q, const struct chat_msg *msg, int n_msg,
+/* The ids of a conversation by the model's template, which is compiled for the first of them. */
+static int encode_chat(struct requests *p, struct request *q, const struct chat_msg *msg, int n_msg,
                        const struct model *m, const struct request_defaults *d, struct err *e)
 {
-    int no_think = d->thinking == REQUEST_THINK_OFF && can_think(m);
-    if (!m->chat_format)
+    enum chat_thinking thinking = d->thinking == REQUEST_THINK_ON    ? CHAT_THINK_ON
+                                  : d->thinking == REQUEST_THINK_OFF ? CHAT_THINK_OFF
+                                                                     : CHAT_THINK_AUTO;
+    if (!model_has_chat(m))
         return err_set(e, ERR_DATA, "%s has no chat format: give raw prompts (--raw)",
                        m->file.path);
     if (d->thinking == REQUEST_THINK_ON && !can_think(m))
@@ -102,16 +104,17 @@ static int encode_chat(struct request *q, const struct chat_msg *msg, int n_msg,
                        m->file.path);
     if (d->thinking == REQUEST_THINK_ON && q->prefill)
         return err_set(e, ERR_DATA, "an answer that has a prefill cannot begin with thinking");
-    long n = chat_encode(m->tok, m->chat_format, msg, n_msg, m->chat_system,
-                         no_think ? NULL : q->prefill, &q->ids, e);
-    if (n > 0 && no_think)
-        n = chat_no_think(m->tok, q->prefill, &q->ids, n, e);
+    if (!can_think(m))
+        thinking = CHAT_THINK_AUTO;
+    if (!p->chat && model_chat(&p->chat, m, e))
+        return e->code;
+    long n = chat_encode(p->chat, msg, n_msg, thinking, q->prefill, &q->ids, e);
     q->n_ids = n > INT32_MAX / 2 ? INT32_MAX : (int)n;
     return n < 0 ? (int)n : 0;
 }
 
 /* The ids of a prompt: the model's chat format around it, or the text as it stands. */
-static int encode(struct request *q, const cJSON *v, const char *text, int raw,
+static int encode(struct requests *p, struct request *q, const cJSON *v, const char *text, int raw,
                   const struct model *m, const struct request_defaults *d, struct err *e)
 {
     const char *system = json_get_str(v, "system", NULL, e);
@@ -120,7 +123,7 @@ static int encode(struct request *q, const cJSON *v, const char *text, int raw,
     if (rc == 0 && raw && (!text || n_msg != 1 + !!system))
         rc = err_set(e, ERR_DATA, "a raw prompt is one text: no messages");
     if (rc == 0)
-        rc = raw ? encode_raw(q, text, m, e) : encode_chat(q, msg, n_msg, m, d, e);
+        rc = raw ? encode_raw(q, text, m, e) : encode_chat(p, q, msg, n_msg, m, d, e);
     free(msg);
     if (rc < 0)
         return rc;
@@ -205,7 +208,7 @@ static int take_record(struct requests *p, const cJSON *v, long line, const stru
     if ((rc = take_id(q, v, line, e)) < 0 || (rc = copy(&q->bench, bench, e)) < 0 ||
         (rc = copy(&q->prefill, prefill && *prefill ? prefill : NULL, e)) < 0 ||
         (rc = take_stops(q, cJSON_GetObjectItemCaseSensitive(v, "stop"), d, e)) < 0 ||
-        (rc = encode(q, v, text, d->raw || strcmp(template, "raw") == 0, m, d, e)) < 0)
+        (rc = encode(p, q, v, text, d->raw || strcmp(template, "raw") == 0, m, d, e)) < 0)
         return rc;
     return fits(p, q, d->n_ctx, e);
 }
@@ -313,6 +316,7 @@ void requests_free(struct requests *p)
         free(q->prefill);
         free(q->ids);
     }
+    chat_free(p->chat);
     free(p->v);
     free(p->index);
     memset(p, 0, sizeof *p);

@@ -22,7 +22,8 @@ struct requests {
     struct request **index; /* (n) by key */
     int n, cap, longest;    /* longest: max of n_ids + max_tokens, at most n_ctx */
     const char *path;
-    char sha256[65]; /* of the records as they were read */
+    struct chat *chat; /* the model's template, once a prompt has needed it */
+    char sha256[65];   /* of the records as they were read */
 };
 enum request_thinking { REQUEST_THINK_AUTO, REQUEST_THINK_ON, REQUEST_THINK_OFF };
 struct request_defaults {
@@ -32,7 +33,7 @@ struct request_defaults {
     int max_tokens, n_ctx;
     enum request_thinking thinking; /* of chat prompts; auto adds nothing, as on does */
 };
-/* Read all records of path ("-" is stdin). A chat prompt is rendered by the model's chat format; a
+/* Read all records of path ("-" is stdin). A chat prompt is rendered by the model's chat template; a
  * raw one is encoded as it stands, special tokens in it included. Errors name path:line: a model
  * without chat format, a prompt that leaves no room in n_ctx, (task_id, sample) twice, thinking asked
  * of a model that has no such tokens. */

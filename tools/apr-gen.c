@@ -69,7 +69,7 @@ static const struct cli cli = {.name = "apr-gen",
                                    "apr-prompt --bench basic | apr-gen -m m.apr -o samples.jsonl",
                                .opts = opts,
                                .see = "apr-prompt(1), apr-extract(1), schema(7)",
-                               .output_version = 2};
+                               .output_version = 3};
 
 /* One answer to make: sample k of prompt p. */
 struct job {

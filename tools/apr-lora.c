@@ -73,7 +73,7 @@ static const struct cli cli = {.name = "apr-lora",
                                .example = "apr-lora m.apr --data train.jsonl --rank 16 -o tuned",
                                .opts = opts,
                                .see = "apr-fuse(1), apr-gen(1), schema(7)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 struct run {
     struct model model;

@@ -19,7 +19,7 @@ static const struct cli cli = {.name = "gguf2apr",
                                .example = "gguf2apr model-Q4_K_M.gguf -o model.apr",
                                .opts = opts,
                                .see = "st2apr(1), apr-info(1), apr-check(1), apr(5)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 int main(int argc, char **argv)
 {

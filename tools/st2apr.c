@@ -22,7 +22,7 @@ static const struct cli cli = {.name = "st2apr",
                                .example = "st2apr Qwen2.5-Coder-0.5B-Instruct/ -o coder.apr",
                                .opts = opts,
                                .see = "gguf2apr(1), apr-info(1), apr-check(1), apr(5)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 int main(int argc, char **argv)
 {
