@@ -70,6 +70,13 @@ int hash_git_blob_file(const char *path, char hex[41], struct err *e)
     return good ? 0 : err_set(e, ERR_NOMEM, "%s: no sha1", path);
 }
 
+int hash_oid_file(const char *path, const char *oid, struct err *e)
+{
+    char hex[65];
+    int rc = strlen(oid) == 64 ? hash_sha256_file(path, hex, e) : hash_git_blob_file(path, hex, e);
+    return rc < 0 ? rc : strcmp(hex, oid) == 0;
+}
+
 uint64_t hash_fnv(uint64_t h, const void *p, size_t n)
 {
     const unsigned char *s = p;

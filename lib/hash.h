@@ -14,6 +14,8 @@ void hash_sha256_hex(struct hash_sha256 *h, char hex[65]); /* ends it */
 int hash_sha256_file(const char *path, char hex[65], struct err *e);
 /* What git calls a file with these bytes: sha1 of "blob SIZE", a NUL and the bytes. */
 int hash_git_blob_file(const char *path, char hex[41], struct err *e);
+/* Does the file have this digest, 64 hex digits of sha256 or 40 of a git blob?  1 or 0. */
+int hash_oid_file(const char *path, const char *oid, struct err *e);
 void hash_sha256_mem(const void *p, size_t n, char hex[65]);
 
 uint64_t hash_fnv(uint64_t h, const void *p, size_t n); /* start with HASH_FNV */

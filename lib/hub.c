@@ -320,3 +320,15 @@ int hub_cached(const struct hub *h, const struct hub_name *n, char path[PATH_MAX
                      path);
     return rc == ERR_NOINPUT ? err_prefix(e, "fetch it with apr-pull first") : rc;
 }
+
+int hub_operand(const char *operand, char path[PATH_MAX], struct err *e)
+{
+    struct hub h;
+    struct hub_name n;
+    if (strncmp(operand, HUB_SCHEME, sizeof HUB_SCHEME - 1))
+        return snprintf(path, PATH_MAX, "%s", operand) < PATH_MAX
+                   ? 0
+                   : err_set(e, ERR_NOINPUT, "%.200s: path too long", operand);
+    return hub_name(&n, operand, e) < 0 || hub_settings(&h, e) < 0 ? e->code
+                                                                   : hub_cached(&h, &n, path, e);
+}

@@ -76,6 +76,9 @@ int hub_list_load(const struct hub *h, const struct hub_name *n, const char *com
  * ERR_NOINPUT names what is missing and says how to get it. */
 int hub_cached(const struct hub *h, const struct hub_name *n, char path[PATH_MAX], struct err *e);
 
+/* The path that an operand names: hf://... is looked up in the cache, anything else is the path. */
+int hub_operand(const char *operand, char path[PATH_MAX], struct err *e);
+
 /* Where a folder or file came from, "hf://ORG/NAME@COMMIT", and its listing: of a snapshot in a cache, or of a
  * folder that apr-pull -o made.  0, or ERR_NO if nothing tells. */
 int hub_origin(const char *path, char origin[512], struct hub_list *l, struct err *e);

@@ -1,5 +1,6 @@
 /* hub_pull - which files of a repository are missing in the cache, fetched, then linked into the snapshot */
 #include "hub_pull.h"
+#include "hash.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static int have(const struct hub *h, const struct hub_want *w, const struct hub_
     if (stat(path, &st))
         return 0;
     int good = S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->size;
-    if (good && w->verify && (good = pull_check(path, f->oid, e)) < 0)
+    if (good && w->verify && (good = hash_oid_file(path, f->oid, e)) < 0)
         return good;
     if (good)
         return 1;

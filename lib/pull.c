@@ -197,7 +197,7 @@ static void *check_thread(void *arg)
     struct file *f = arg;
     char part[4200];
     snprintf(part, sizeof part, "%s.part", f->item->path);
-    int rc = pull_check(part, f->item->oid, &f->check_err);
+    int rc = hash_oid_file(part, f->item->oid, &f->check_err);
     atomic_store(&f->checked, rc < 0 ? -2 : rc ? 1 : -1);
     return NULL;
 }
@@ -436,11 +436,4 @@ int pull_files(struct pull_item *v, int n, const struct pull_opts *o, struct err
     free(x->file);
     free(x);
     return rc;
-}
-
-int pull_check(const char *path, const char *oid, struct err *e)
-{
-    char hex[65];
-    int rc = strlen(oid) == 64 ? hash_sha256_file(path, hex, e) : hash_git_blob_file(path, hex, e);
-    return rc < 0 ? rc : strcmp(hex, oid) == 0;
 }

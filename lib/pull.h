@@ -47,7 +47,4 @@ struct pull_head {
     int ranges;          /* it says that it takes ranges */
 };
 int pull_head(const char *url, const struct pull_opts *o, struct pull_head *head, struct err *e);
-
-/* Does the file at path have this digest (as pull_item.oid)?  1 or 0. */
-int pull_check(const char *path, const char *oid, struct err *e);
 #endif
