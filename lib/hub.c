@@ -32,11 +32,10 @@ static int repo_ok(const char *s)
     return at > 0 && s[-1] != '.' && s[-1] != '-';
 }
 
-/* A relative path that stays where it is put: no empty, "." or ".." part, no control byte. */
-static int path_ok(const char *s)
+int hub_path_ok(const char *s)
 {
     int parts = 0;
-    if (!utf8_valid(s, strlen(s)))
+    if (strlen(s) >= sizeof((struct hub_name *)NULL)->file || !utf8_valid(s, strlen(s)))
         return 0;
     for (const char *p = s; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '\\')
@@ -77,11 +76,12 @@ int hub_name(struct hub_name *n, const char *text, struct err *e)
     s += k;
     if (good && *s == '@') {
         k = strcspn(++s, ":");
-        good = take(own.rev, sizeof own.rev, s, k) && path_ok(own.rev) && !strpbrk(own.rev, "?#%");
+        good =
+            take(own.rev, sizeof own.rev, s, k) && hub_path_ok(own.rev) && !strpbrk(own.rev, "?#%");
         s += k;
     }
     if (good && *s == ':')
-        good = take(own.file, sizeof own.file, s + 1, strlen(s + 1)) && path_ok(own.file);
+        good = take(own.file, sizeof own.file, s + 1, strlen(s + 1)) && hub_path_ok(own.file);
     if (!good)
         return err_set(e, ERR_USAGE, "%.200s: expected hf://ORG/NAME[@REVISION][:FILE]", text);
     *n = own;

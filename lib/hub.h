@@ -24,6 +24,8 @@ struct hub_name {
     char repo[200], rev[200], file[1024];
 };
 int hub_name(struct hub_name *n, const char *text, struct err *e);
+/* Is it a relative path that stays where it is put: UTF-8, no empty, "." or ".." part, no control byte? */
+int hub_path_ok(const char *s);
 /* The same from the address of a file on the hub: ENDPOINT/ORG/NAME/resolve/REV/FILE; 0 = it is one, 1 = another
  * address. */
 int hub_name_of_url(struct hub_name *n, const char *url, const char *endpoint, struct err *e);

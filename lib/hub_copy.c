@@ -40,7 +40,7 @@ static int copy_bytes(int from, int to, const char *path, struct err *e)
 
 int hub_copy_file(const char *from, const char *path, struct err *e)
 {
-    char tmp[PATH_MAX + 32];
+    char tmp[PATH_MAX + 32], self[40];
     struct stat st, old;
     int in = open(from, O_RDONLY | O_CLOEXEC), out, rc = 0;
     snprintf(tmp, sizeof tmp, "%s.tmp.%ld", path, (long)getpid());
@@ -55,16 +55,13 @@ int hub_copy_file(const char *from, const char *path, struct err *e)
         close(in);
         return 0;
     }
-    if (st.st_size < LINK_FROM || linkat(in, "", AT_FDCWD, tmp, AT_EMPTY_PATH)) {
-        char self
-            [40]; /* linkat of a descriptor needs a capability; by its name in /proc it does not */
-        snprintf(self, sizeof self, "/proc/self/fd/%d", in);
-        if (st.st_size < LINK_FROM || linkat(AT_FDCWD, self, AT_FDCWD, tmp, AT_SYMLINK_FOLLOW)) {
-            out = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-            rc = out < 0 ? err_errno(e, ERR_CANTCREAT, "%s", path) : copy_bytes(in, out, path, e);
-            if (out >= 0 && (close(out) && rc == 0))
-                rc = err_errno(e, ERR_IO, "%s", path);
-        }
+    /* what was opened, whatever links led to it */
+    snprintf(self, sizeof self, "/proc/self/fd/%d", in);
+    if (st.st_size < LINK_FROM || linkat(AT_FDCWD, self, AT_FDCWD, tmp, AT_SYMLINK_FOLLOW)) {
+        out = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        rc = out < 0 ? err_errno(e, ERR_CANTCREAT, "%s", path) : copy_bytes(in, out, path, e);
+        if (out >= 0 && close(out) && rc == 0)
+            rc = err_errno(e, ERR_IO, "%s", path);
     }
     close(in);
     if (rc == 0 && rename(tmp, path))
@@ -74,20 +71,22 @@ int hub_copy_file(const char *from, const char *path, struct err *e)
     return rc;
 }
 
-/* What an earlier call put there and this one will not. */
-static void drop_old(const char *dir, const struct hub_list *l)
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct hub_file *)a)->path, ((const struct hub_file *)b)->path);
+}
+
+/* What an earlier call put there and this one did not: by its record, or all if nobody else puts anything there. */
+static void drop_old(const char *dir, const struct hub_list *l, int all)
 {
     struct hub_list old;
     struct err none = {0};
     char origin[512], path[PATH_MAX + 1100];
-    if (hub_origin(dir, origin, &old, &none))
+    if (all ? hub_list_walk(&old, dir, "", &none) : hub_origin(dir, origin, &old, &none))
         return;
     for (int i = 0; i < old.n; i++) {
-        int still = 0;
-        for (int k = 0; k < l->n && !still; k++)
-            still = strcmp(l->file[k].path, old.file[i].path) == 0;
         snprintf(path, sizeof path, "%s/%s", dir, old.file[i].path);
-        if (!still)
+        if (!bsearch(&old.file[i], l->file, (size_t)l->n, sizeof *l->file, by_path))
             unlink(path);
     }
     hub_list_free(&old);
@@ -145,7 +144,7 @@ int hub_copy_out(const struct hub *h, const struct hub_name *n, const struct hub
     }
     snprintf(path, sizeof path, "%s/%s", work, HUB_RECORD);
     if ((rc = fill(h, n, l, work, e)) == 0) {
-        drop_old(work, l);
+        drop_old(work, l, strcmp(work, dir) != 0);
         rc = hub_put(path, record, e);
     }
     if (rc == 0 && strcmp(work, dir) && (fsync(lock) || rename(work, dir)))

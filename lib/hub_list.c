@@ -15,17 +15,6 @@ static int hex_ok(const char *s, size_t n)
     return s && strspn(s, "0123456789abcdef") == n && !s[n];
 }
 
-/* As in hub.c's names: stays below its folder. */
-static int path_ok(const char *s)
-{
-    struct hub_name n;
-    struct err none = {0};
-    char text[1100];
-    return strlen(s) < sizeof n.file &&
-           snprintf(text, sizeof text, HUB_SCHEME "x:%s", s) < (int)sizeof text &&
-           hub_name(&n, text, &none) == 0;
-}
-
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct hub_file *)a)->path, ((const struct hub_file *)b)->path);
@@ -39,7 +28,7 @@ static int take_file(struct hub_file *f, const cJSON *v, const char *where, stru
     double size;
     if (e->code || !path)
         return err_set(e, ERR_DATA, "%s: a file without rfilename", where);
-    if (!path_ok(path))
+    if (!hub_path_ok(path))
         return err_set(e, ERR_DATA, "%s: file name '%.100s': expected a relative path without '..'",
                        where, path);
     lfs = cJSON_IsObject(lfs) ? lfs : NULL;
@@ -172,7 +161,8 @@ static int walk(struct hub_list *l, int *cap, const char *dir, const char *below
             continue;
         if (snprintf(name, sizeof name, "%s%s%s", below, *below ? "/" : "", en->d_name) >=
                 (int)sizeof name ||
-            !path_ok(name) || snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+            !hub_path_ok(name) ||
+            snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
             rc = err_set(e, ERR_DATA, "%s/%s: bad name", dir, en->d_name);
         else if (stat(path, &st))
             rc = err_errno(e, ERR_NOINPUT, "%s", path);
@@ -244,7 +234,7 @@ static int from_record(const char *dir, char origin[512], struct hub_list *l, st
         const char *name = json_get_str(f, "path", "", &none),
                    *oid = json_get_str(f, "oid", "", &none);
         struct hub_file *to = &l->file[l->n];
-        if (!path_ok(name) || !(hex_ok(oid, 40) || hex_ok(oid, 64)))
+        if (!hub_path_ok(name) || !(hex_ok(oid, 40) || hex_ok(oid, 64)))
             rc = err_set(e, ERR_DATA, "%s: file '%.100s': bad name or digest", path, name);
         else if (!(to->path = strdup(name)))
             rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);

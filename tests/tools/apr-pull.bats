@@ -269,6 +269,11 @@ whole() { # the snapshot is the repository, byte for byte, and nothing lies abou
     "$x" hf://Some/Model --include '*.json' -o d/m/
     [ "$(ls -A d/m d/m/sub | paste -sd' ')" = "d/m: .hub.json config.json sub  d/m/sub:" ]
     [ "$(ls d)" = m ]
+    # what a killed call left of another repository does not slip in
+    mkdir -p n.part/x && echo old >n.part/x/old && echo old >n.part/config.json
+    "$x" hf://Some/Model -o n
+    diff -r -x .hub.json -x x $repo n
+    [ -z "$(ls n/x)" ]
     mkdir e && touch e/mine
     run --separate-stderr -73 "$x" hf://Some/Model -o e
     [ "$(ls -A e)" = mine ]
@@ -291,6 +296,16 @@ whole() { # the snapshot is the repository, byte for byte, and nothing lies abou
     run -66 "$x" "http://127.0.0.1:$cdn/none" -o n.bin
     run -64 "$x" "$url"
     run -64 "$x" "$url" -o x --include '*'
+}
+
+@test "progress on demand, none otherwise; --quiet" {
+    modes '{"slow": 0.4}'
+    run --separate-stderr -0 "$x" hf://Some/Model:model.safetensors -v
+    [[ $stderr == *"fetch: "*"/1 MB ("*" %), "*"/s, 0:0"*" left"* ]]
+    rm -rf home
+    modes '{}'
+    run --separate-stderr -0 "$x" hf://Some/Model -q
+    [ -z "$output$stderr" ]
 }
 
 @test "a mirror by its base address" {
