@@ -13,6 +13,7 @@ ROOT/modes.json, read at each request, says how (numbers count down in memory, u
   redirect URL    where large files are said to be                    listing TEXT   the hub's answer, as it is
 ROOT/log gets a line a request: hub|cdn METHOD PATH RANGE AUTHORIZATION
 """
+import functools
 import hashlib
 import json
 import os
@@ -57,17 +58,19 @@ def files(repo):
             yield os.path.relpath(path, base), path
 
 
+@functools.lru_cache(None)
+def entry(name, path, size, changed):
+    with open(path, "rb") as f:
+        data = f.read()
+    one = {"rfilename": name, "size": size, "blobId": hashlib.sha1(b"blob %d\0" % size + data).hexdigest()}
+    if size >= LARGE:
+        one["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": size, "pointerSize": 130}
+    return one
+
+
 def listing(repo):
-    siblings = []
-    for name, path in sorted(files(repo)):
-        with open(path, "rb") as f:
-            data = f.read()
-        git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        one = {"rfilename": name, "size": len(data), "blobId": git}
-        if len(data) >= LARGE:
-            one["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
-        siblings.append(one)
-    return {"id": repo, "sha": COMMIT, "siblings": siblings}
+    stats = ((name, path, os.stat(path)) for name, path in sorted(files(repo)))
+    return {"id": repo, "sha": COMMIT, "siblings": [entry(name, path, s.st_size, s.st_mtime_ns) for name, path, s in stats]}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -83,7 +86,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            try:
+                self.wfile.write(data)
+            except OSError:  # the client was killed
+                self.close_connection = True
 
     def do_HEAD(self):
         self.do_GET()
