@@ -4,7 +4,7 @@
 #     tests/slow/pull-kill.sh [ROUNDS]
 #
 # Not a part of make check: a minute or two for the 20 rounds that are the default, each with a few kills.  Exit 1 if
-# a byte differs, a file is seen before it is whole.
+# a byte differs or a file is seen before it is whole.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 bin=${APR_BIN:-$top/build/bin}
