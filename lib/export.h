@@ -2,6 +2,7 @@
 #ifndef EXPORT_H
 #define EXPORT_H
 #include "err.h"
+#include "gguf_split.h"
 #include "import.h"
 #include <stdint.h>
 
@@ -17,6 +18,10 @@ struct export_done {
 /* in as llama.cpp's converter would have written it: its names, keys, and order of q's and k's rows.
  * Weights keep their bytes; norms, biases and other vectors become F32.  in is verified first.  What GGUF
  * cannot hold is ERR_DATA naming tensor, token or key. */
+/* The same in several files (gguf_split.h), named after out; *piece is the caller's to free. */
+int export_gguf_split(const char *in, const char *out, const struct gguf_split *split,
+                      struct gguf_piece **piece, int *n_piece, struct export_done *done,
+                      struct err *e);
 int export_gguf(const char *in, const char *out, struct export_done *done, struct err *e);
 /* in as a Hugging Face folder: model.safetensors, config.json, generation_config.json, tokenizer.json,
  * tokenizer_config.json.  Matrices get the type, where IMPORT_KEEP turns blocks into BF16 and leaves the

@@ -287,6 +287,13 @@ static int put_tokenizer(struct writer *g, struct export_done *done, struct err 
 
 int export_gguf(const char *in, const char *out, struct export_done *done, struct err *e)
 {
+    return export_gguf_split(in, out, NULL, NULL, NULL, done, e);
+}
+
+int export_gguf_split(const char *in, const char *out, const struct gguf_split *split,
+                      struct gguf_piece **piece, int *n_piece, struct export_done *done,
+                      struct err *e)
+{
     struct writer g = {.divisor = NULL};
     struct exporter *x = &g.x;
     struct err own = {0};
@@ -317,6 +324,10 @@ int export_gguf(const char *in, const char *out, struct export_done *done, struc
     put_hparams(&g);
     if (put_tokenizer(&g, done, e) < 0) {
         rc = err_prefix(e, "%s", in);
+        goto done;
+    }
+    if (split) {
+        rc = gguf_write_split(out, &g.w, x->out, x->n, split, export_fill, x, piece, n_piece, e);
         goto done;
     }
     rc = gguf_write(out, &g.w, x->out, x->n, export_fill, x, done->sha256, e);

@@ -43,7 +43,7 @@ static int do_export(struct front *f, const struct given *g, struct err *e);
 // clang-format off
 static const struct flag import_flags[] = {
     {"output", OWN, NULL}, {"quantize", OWN, NULL}, {"arch", DROP_VALUE, NULL}, {"preserve-q4k", DROP, NULL},
-    {"enforce-provenance", DROP, NULL}, {NULL, END, NULL}};
+    {"enforce-provenance", SWITCH, "enforce-provenance"}, {NULL, END, NULL}};
 static const struct flag run_flags[] = {
     {"prompt", OWN, NULL}, {"batch-jsonl", OWN, NULL}, {"max-tokens", OWN, NULL}, {"json", OWN_SWITCH, NULL},
     {"chat", DROP, NULL}, {"gpu", FIXED, "--device=cuda"},
@@ -186,7 +186,7 @@ static const char *own(const struct given *g, const char *flag)
     return NULL;
 }
 
-static const char *our_type(const char *t)
+const char *front_type(const char *t)
 {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(types[i].theirs, t) == 0)
@@ -202,6 +202,17 @@ static int ends_with(const char *s, const char *end)
 
 /* ---- the names that need more than other words ---- */
 
+/* From the hub what st2apr reads, not the same weights in other formats; it then finds them in the cache. */
+static int fetch(struct front *f, const char *src, int one_file, struct err *e)
+{
+    struct front_step *s = step(f, "apr-pull");
+    int rc = add(s, e, src, "--quiet", NULL);
+    return rc < 0 || one_file
+               ? rc
+               : add(s, e, "--include", "*.json", "--include", "*.safetensors", "--include",
+                     "*.jinja", "--exclude", "original/*", "--exclude", "consolidated*", NULL);
+}
+
 static int do_import(struct front *f, const struct given *g, struct err *e)
 {
     const char *out = own(g, "output"), *type = own(g, "quantize"), *first = out, *src;
@@ -209,21 +220,25 @@ static int do_import(struct front *f, const struct given *g, struct err *e)
     if (g->n_operand != 1 || !out)
         return err_set(e, ERR_USAGE, "expected SOURCE -o OUT.apr [--quantize TYPE]");
     src = g->operand[0];
-    if (strncmp(src, "hf://", 5) == 0)
-        return add(step(f, "apr-pull"), e, src, "-o", out, NULL);
-    int gguf = ends_with(src, ".gguf"), folder = stat(src, &st) == 0 && S_ISDIR(st.st_mode);
-    if (!gguf && !folder && !ends_with(src, ".safetensors"))
+    int hub = strncmp(src, "hf://", 5) == 0, gguf = ends_with(src, ".gguf");
+    int folder = !hub && stat(src, &st) == 0 && S_ISDIR(st.st_mode);
+    if (!hub && !gguf && !folder && !ends_with(src, ".safetensors"))
         return err_set(e, ERR_USAGE,
                        "%s: expected hf://..., a .gguf or .safetensors file, or a folder", src);
-    int direct = type && !gguf && strcmp(our_type(type), "f16") == 0;
-    if (type && !direct && !(first = f->temporary = keep(f, out, ".import", ".apr")))
+    if (hub && fetch(f, src, gguf, e) < 0)
+        return e->code;
+    int two = type && gguf; /* st2apr quantizes as it reads */
+    if (two && !(first = f->temporary = keep(f, out, ".import", ".apr")))
         return err_set(e, ERR_NOMEM, "out of memory");
     struct front_step *s = step(f, gguf ? "gguf2apr" : "st2apr");
     int rc = add_rest(s, g, 0, e);
+    if (rc == 0 && type && !two)
+        rc = strcmp(front_type(type), "f16") ? add(s, e, "--quantize", front_type(type), NULL)
+                                             : add(s, e, "--type", "f16", NULL);
     if (rc == 0)
-        rc = direct ? add(s, e, "--type", "f16", "-o", first, NULL) : add(s, e, "-o", first, NULL);
-    if (rc == 0 && type && !direct)
-        rc = add(step(f, "apr-quant"), e, first, "--type", our_type(type), "-o", out, NULL);
+        rc = add(s, e, "-o", first, NULL);
+    if (rc == 0 && two)
+        rc = add(step(f, "apr-quant"), e, first, "--type", front_type(type), "-o", out, NULL);
     return rc;
 }
 
@@ -294,7 +309,7 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e)
                        "expected MODEL.apr --scheme int4|int8|q4k|q5k|q6k|fp16 -o OUT.apr");
     if (!batch) {
         struct front_step *s = step(f, "apr-quant");
-        rc = add(s, e, g->operand[0], "--type", our_type(type), NULL);
+        rc = add(s, e, g->operand[0], "--type", front_type(type), NULL);
         if (rc == 0 && out)
             rc = add(s, e, "-o", out, NULL);
         return rc < 0 ? rc : add_rest(s, g, 1, e);
@@ -314,7 +329,7 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e)
         const char *name = keep(f, one, "", ""), *path = keep(f, stem, one, ".apr");
         if (!name || !path)
             return err_set(e, ERR_NOMEM, "out of memory");
-        if ((rc = add(s, e, g->operand[0], "--type", our_type(name), "-o", path, NULL)) == 0)
+        if ((rc = add(s, e, g->operand[0], "--type", front_type(name), "-o", path, NULL)) == 0)
             rc = add_rest(s, g, 1, e);
         p += k + (p[k] == ',');
     }

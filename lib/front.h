@@ -25,6 +25,8 @@ const char *front_tool(const char *name, const char **what);
 /* Arguments after the name. ERR_USAGE for flags or operands that do not fit; ERR_UNAVAILABLE for
  * what no tool does yet. */
 int front_plan(struct front *f, const char *name, int argc, char **argv, struct err *e);
+/* Our name of a weight type that aprender calls int4, int8, fp16, q4k, ...; any other as it is. */
+const char *front_type(const char *theirs);
 void front_free(struct front *f);
 /* The flags of a name that are translated, one "theirs -> ours" a line, into buf. */
 void front_flags(const char *name, char *buf, unsigned long size);

@@ -362,7 +362,7 @@ fail:
 }
 
 /* Files 2 to n of a split model: NAME-00001-of-0000N.gguf was given. */
-static int read_shards(struct gguf *g, int count, struct err *e)
+static int read_shards(struct gguf *g, int count, double total, struct err *e)
 {
     size_t n = strlen(g->path);
     int no = 0, of = 0, end = 0;
@@ -392,7 +392,12 @@ static int read_shards(struct gguf *g, int count, struct err *e)
         if ((rc = read_file(g, m, &kv, &n_kv, e)) == 0) {
             double found_no = number_of(path, find(kv, n_kv, "split.no"), -1, &wrong),
                    found_of = number_of(path, find(kv, n_kv, "split.count"), -1, &wrong);
-            if (found_no != i || found_of != count)
+            double all = number_of(path, find(kv, n_kv, "split.tensors.count"), total, &wrong);
+            if (found_no == i && found_of == count && all != total)
+                rc = err_set(e, ERR_DATA,
+                             "%s: split.tensors.count: expected %g as in the first file, found %g",
+                             path, total, all);
+            else if (found_no != i || found_of != count)
                 rc =
                     err_set(e, ERR_DATA, "%s: split.no, split.count: expected %d, %d, found %g, %g",
                             path, i, count, found_no, found_of);
@@ -426,10 +431,16 @@ int gguf_open(struct gguf *g, const char *path, struct err *e)
                      count);
         goto fail;
     }
-    if (count > 1 && (rc = read_shards(g, (int)count, e)) < 0)
+    double no = number_of(path, gguf_find(g, "split.no"), 0, &wrong),
+           total = number_of(path, gguf_find(g, "split.tensors.count"), -1, &wrong);
+    if (wrong.code || no != 0) {
+        rc = err_set(e, ERR_DATA, "%s: split.no: expected 0, found %g (give the first file)", path,
+                     no);
         goto fail;
-    double total = number_of(path, gguf_find(g, "split.tensors.count"), g->n_tensor, &wrong);
-    if (total != g->n_tensor) {
+    }
+    if (count > 1 && (rc = read_shards(g, (int)count, total, e)) < 0)
+        goto fail;
+    if (total >= 0 && total != g->n_tensor) {
         rc = err_set(e, ERR_DATA, "%s: split.tensors.count: expected %g tensors, found %d", path,
                      total, g->n_tensor);
         goto fail;

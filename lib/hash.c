@@ -2,6 +2,7 @@
 #include "hash.h"
 #include "mapfile.h"
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -47,6 +48,33 @@ int hash_sha256_file(const char *path, char hex[65], struct err *e)
     hash_sha256_mem(m.p, m.n, hex);
     mapfile_close(&m);
     return 0;
+}
+
+int hash_git_blob_file(const char *path, char hex[41], struct err *e)
+{
+    struct mapfile m;
+    char head[40];
+    unsigned char d[20] = {0};
+    int rc = mapfile_open(&m, path, e);
+    if (rc < 0)
+        return rc;
+    int n = snprintf(head, sizeof head, "blob %zu", m.n);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    int good = c && EVP_DigestInit_ex(c, EVP_sha1(), NULL) &&
+               EVP_DigestUpdate(c, head, (size_t)n + 1) && EVP_DigestUpdate(c, m.p, m.n) &&
+               EVP_DigestFinal_ex(c, d, NULL);
+    EVP_MD_CTX_free(c);
+    mapfile_close(&m);
+    for (int i = 0; i < 20; i++)
+        snprintf(hex + 2 * i, 3, "%02x", d[i]);
+    return good ? 0 : err_set(e, ERR_NOMEM, "%s: no sha1", path);
+}
+
+int hash_oid_file(const char *path, const char *oid, struct err *e)
+{
+    char hex[65];
+    int rc = strlen(oid) == 64 ? hash_sha256_file(path, hex, e) : hash_git_blob_file(path, hex, e);
+    return rc < 0 ? rc : strcmp(hex, oid) == 0;
 }
 
 uint64_t hash_fnv(uint64_t h, const void *p, size_t n)

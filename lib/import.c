@@ -28,7 +28,7 @@ int import_check(const struct import_want *w, const char *name, const struct ten
     if (!tensor_is_weight(t->type))
         return err_set(e, ERR_DATA, "tensor %s: type %s %s", name, tensor_type_name(t->type),
                        refusal);
-    if ((bad = tensor_not_finite(t)) >= 0)
+    if (t->data && (bad = tensor_not_finite(t)) >= 0)
         return err_set(e, ERR_DATA, "tensor %s: NaN or infinity at element %" PRId64, name, bad);
     return 0;
 }
@@ -68,9 +68,24 @@ static const struct tensor *source_tensor(const struct import *im, const struct 
     const char *name = im->gguf_names ? w->gguf : w->hf;
     const struct tensor *t = im->find(im->source, name);
     const int whole = im->gguf_names ? !w->part.gguf : !w->part.hf;
-    if ((whole || (t = part_of(w, t, name, part, e))) &&
-        import_check(w, name, t, "is not supported", e) == 0)
+    struct tensor as = {.name = ""};
+    if (!whole && !(t = part_of(w, t, name, part, e))) {
+        err_prefix(e, "%s", im->path);
+        return NULL;
+    }
+    if (t && t->type == TENSOR_F8_E4M3 && t->ndim == 2) { /* its values are looked at apart */
+        as = *t;
+        as.type = KN_BF16;
+        as.data = NULL;
+    }
+    if (as.ndim && !whole)
+        err_set(e, ERR_DATA, "tensor %s: FP8 in a tensor of several weights is not supported",
+                name);
+    else if (import_check(w, name, as.ndim ? &as : t, "is not supported", e) == 0 &&
+             (as.ndim ? import_fp8_check(im, t, e) : import_stray_scale(im, t, e)) == 0) {
+        import_forget(im, t);
         return t;
+    }
     err_prefix(e, "%s", im->path);
     return NULL;
 }
@@ -99,48 +114,6 @@ static int check_extra(const struct import *im, int n_used, struct err *e)
     }
     free(used);
     return rc;
-}
-
-/* Type of the copy: norms and biases are only ever widened. */
-static int target_type(const struct import *im, const struct tensor *t)
-{
-    switch (im->opts.type) {
-    case IMPORT_KEEP:
-        break;
-    case IMPORT_F32:
-        return KN_F32;
-    case IMPORT_F16:
-        return t->ndim > 1 ? KN_F16 : t->type;
-    case IMPORT_BF16:
-        return t->ndim > 1 ? KN_BF16 : t->type;
-    }
-    return t->type;
-}
-
-static int convert(void *arg, int i, void *buf, struct err *e)
-{
-    const struct import *im = arg;
-    const struct tensor *from = im->used[i];
-    enum { CHUNK = 4096 };
-    float x[CHUNK];
-    size_t n = tensor_count(from), size = from->bytes / n; /* plain types only */
-    const uint8_t *p = from->data;
-    for (size_t at = 0; at < n; at += CHUNK) {
-        size_t k = n - at < CHUNK ? n - at : CHUNK;
-        kn_dequantize(from->type, p + at * size, x, k);
-        for (size_t j = 0; j < k; j++) {
-            if (im->out[i].type == KN_F32) {
-                memcpy((float *)buf + at + j, &x[j], sizeof x[j]);
-                continue;
-            }
-            uint16_t v = im->out[i].type == KN_F16 ? kn_f32_to_f16(x[j]) : kn_f32_to_bf16(x[j]);
-            if ((v & 0x7fff) >= (im->out[i].type == KN_F16 ? 0x7c00 : 0x7f80))
-                return err_set(e, ERR_DATA, "%s: tensor %s: element %zu: %g is beyond %s", im->path,
-                               from->name, at + j, (double)x[j], tensor_type_name(im->out[i].type));
-            memcpy((uint16_t *)buf + at + j, &v, sizeof v);
-        }
-    }
-    return 0;
 }
 
 const char *import_end_mark(int i)
@@ -212,10 +185,24 @@ static int add_template(struct import *im, struct err *e)
                : err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
 }
 
+/* In pieces, so that the file passes through memory. */
+static void digest(const struct mapfile *m, char hex[65])
+{
+    static const size_t piece = 8 << 20;
+    struct hash_sha256 h;
+    hash_sha256_init(&h);
+    for (size_t at = 0; at < m->n; at += piece) {
+        size_t n = m->n - at < piece ? m->n - at : piece;
+        hash_sha256_add(&h, m->p + at, n);
+        mapfile_forget(m, m->p + at, n);
+    }
+    hash_sha256_hex(&h, hex);
+}
+
 /* Metadata that both sources share; `tok` and `h` are complete. */
 static int describe(struct import *im, struct err *e)
 {
-    char source[300], path[PATH_MAX], *slash;
+    char source[512], path[PATH_MAX], *slash;
     cJSON *list, *step, *inputs, *input;
     if (hparams_to_meta(&im->h, im->meta, e) < 0 || add_template(im, e) < 0)
         return e->code;
@@ -224,8 +211,11 @@ static int describe(struct import *im, struct err *e)
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/';)
         path[--n] = 0;
     slash = strrchr(path, '/');
-    snprintf(source, sizeof source, "local://%.250s",
-             strcmp(path, "-") ? slash ? slash + 1 : path : "standard-input");
+    if (im->origin && *im->origin)
+        snprintf(source, sizeof source, "%s", im->origin);
+    else
+        snprintf(source, sizeof source, "local://%.250s",
+                 strcmp(path, "-") ? slash ? slash + 1 : path : "standard-input");
     cJSON *derived = apr_derive_meta(im->meta, e);
     if (!derived)
         return e->code;
@@ -239,7 +229,7 @@ static int describe(struct import *im, struct err *e)
                special_tokens(im);
     for (int i = 0; i < im->n_map && good; i++) {
         char hex[65];
-        hash_sha256_mem(im->map[i].p, im->map[i].n, hex);
+        digest(&im->map[i], hex);
         good = (input = cJSON_CreateObject()) && cJSON_AddItemToArray(inputs, input) &&
                cJSON_AddNumberToObject(input, "bytes", (double)im->map[i].n) &&
                cJSON_AddStringToObject(input, "sha256", hex);
@@ -292,13 +282,8 @@ static int gather(struct import *im, int *n, void **tables, struct err *e)
             return e->code;
         *t = *im->used[*n];
         memcpy(t->name, w.name, sizeof t->name);
-        t->type = target_type(im, im->used[*n]);
-        if (t->type != im->used[*n]->type) {
-            t->data = NULL;
-            t->bytes = tensor_bytes(t->type, t->ndim, t->dim);
-        }
     }
-    if ((rc = check_extra(im, count, e)) < 0 || !im->tok)
+    if ((rc = check_extra(im, count, e)) < 0 || (rc = import_types(im, count, e)) < 0 || !im->tok)
         return rc;
     if ((rc = bpe_save_tables(im->tok, tables, &size, e)) < 0)
         return rc;
@@ -329,7 +314,7 @@ int import_write(struct import *im, const char *out, struct import_done *done, s
         (rc = gather(im, &n, &tables, e)) < 0 || (rc = describe(im, e)) < 0)
         goto done;
     add_vocabulary(im);
-    rc = apr_write(out, im->meta, im->out, n, convert, im, done->sha256, e);
+    rc = apr_write(out, im->meta, im->out, n, import_fill, im, done->sha256, e);
     struct stat st;
     done->h = im->h;
     done->bytes = rc == 0 && strcmp(out, "-") && stat(out, &st) == 0 ? (uint64_t)st.st_size : 0;

@@ -7,16 +7,21 @@
 #define IMPORT_H
 #include "apr.h"
 #include "hparams.h"
+#include "quant.h"
 
 enum import_type { IMPORT_KEEP, IMPORT_F32, IMPORT_F16, IMPORT_BF16 };
 struct import_opts {
     enum import_type type; /* of matrices; norms and biases are only ever widened to F32 */
     int no_tokenizer;      /* weights alone */
+    int enforce;           /* refuse what is no original, and bytes that are not the hub's */
+    const struct quant_mix *quantize; /* NULL: as type says */
+    int threads;                      /* 0: all */
 };
 struct import_done {
     char sha256[65];
     uint64_t bytes; /* of the file */
     struct hparams h;
+    int origin_known; /* the metadata say which repository and commit it is */
 };
 int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e);
 /* in: a folder, or a .safetensors or .index.json file with config.json and tokenizer.json beside it. */

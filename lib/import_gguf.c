@@ -1,4 +1,5 @@
 /* import_gguf - a GGUF file as a .apr file */
+#include "hub.h"
 #include "import_impl.h"
 #include <stdlib.h>
 #include <string.h>
@@ -59,18 +60,36 @@ static int no_vocabulary(const struct gguf *g)
                  (s->n == 8 && memcmp(s->p, "no_vocab", 8) == 0));
 }
 
+/* A file of a hub's snapshot: "hf://ORG/NAME@COMMIT:FILE". */
+static void origin_of(const char *in, char origin[600])
+{
+    struct hub_list l;
+    struct err none = {0};
+    const char *slash = strrchr(in, '/');
+    if (hub_origin(in, origin, &l, &none) < 0) {
+        *origin = 0;
+        return;
+    }
+    hub_list_free(&l);
+    size_t n = strlen(origin);
+    snprintf(origin + n, 600 - n, ":%s", slash ? slash + 1 : in);
+}
+
 int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e)
 {
     struct gguf g;
     struct import im = {
         .path = in, .format = "gguf", .gguf_names = 1, .find = find, .ignored = ignored};
-    char *template = NULL;
+    char *template = NULL, origin[600];
     int rc = gguf_open(&g, in, e);
     if (rc < 0)
         return rc;
     if ((rc = hparams_from_gguf(&im.h, &g, e)) < 0 ||
         (!no_vocabulary(&g) && (rc = bpe_load_gguf(&im.tok, &g, e)) < 0))
         goto done;
+    origin_of(in, origin);
+    im.origin = origin;
+    done->origin_known = *origin != 0;
     im.source = &g;
     im.tensor = g.tensor;
     im.n_tensor = g.n_tensor;

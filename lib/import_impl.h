@@ -13,6 +13,9 @@ struct import {
     cJSON *vocabulary, *merges; /* lists as aprender reads them; taken over; NULL: left out */
     const char *template;       /* Jinja, or NULL */
     const char *eos;            /* the tokenizer's end token by name, or NULL */
+    const char *origin;         /* "hf://ORG/NAME@COMMIT", or NULL */
+    uint64_t fp8_block
+        [2]; /* rows, columns of a block of FP8 weights with a scale of its own; 0: the model is none of FP8 */
     int gguf_names;
     const void *source;
     const struct tensor *(*find)(const void *source, const char *name);
@@ -27,5 +30,14 @@ struct import {
     const struct tensor **used; /* source of out[i] */
     struct tensor *part;        /* where it is a part of the source's: that part */
 };
+/* import_fill.c: types and bytes of what is written.  Is FP8 with its scales what we can read? */
+int import_fp8_check(const struct import *im, const struct tensor *t, struct err *e);
+/* ERR_DATA if a weight of a plain type has scales beside it, which would be left out. */
+int import_stray_scale(const struct import *im, const struct tensor *t, struct err *e);
+/* The pages of a source tensor leave memory. */
+void import_forget(const struct import *im, const struct tensor *t);
+int import_types(struct import *im, int n, struct err *e); /* of out[0..n), from used */
+int import_fill(void *im, int i, void *buf, struct err *e);
+
 int import_write(struct import *im, const char *out, struct import_done *done, struct err *e);
 #endif

@@ -1,4 +1,6 @@
 /* import_st - a Hugging Face folder as a .apr file */
+#include "hash.h"
+#include "hub.h"
 #include "import_impl.h"
 #include "safetensors.h"
 #include <limits.h>
@@ -19,6 +21,49 @@ static int ignored(const struct hparams *h, const char *name)
     static const char inv[] = ".rotary_emb.inv_freq";
     return (h->tied && strcmp(name, "lm_head.weight") == 0) ||
            (n >= sizeof inv - 1 && strcmp(name + n - (sizeof inv - 1), inv) == 0);
+}
+
+/* What goes with FP8 weights: their scales (import_fill.c), and those of activations, which are not rounded here. */
+static int ignored_fp8(const struct hparams *h, const char *name)
+{
+    static const char *const ends[] = {".weight_scale_inv", ".weight_scale", ".input_scale",
+                                       ".k_scale", ".v_scale"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t k = strlen(ends[i]);
+        if (n > k && strcmp(name + n - k, ends[i]) == 0)
+            return 1;
+    }
+    return ignored(h, name);
+}
+
+/* FP8 folders of the three kinds that import_fill.c reads; the key is taken out, so that any other stays and is
+ * refused by its name. */
+static int take_fp8(struct import *im, cJSON *config, struct err *e)
+{
+    cJSON *q = cJSON_GetObjectItemCaseSensitive(config, "quantization_config");
+    const cJSON *block = cJSON_GetObjectItemCaseSensitive(q, "weight_block_size");
+    struct err none = {0};
+    const char *method = json_get_str(q, "quant_method", "", &none);
+    int fp8 = (strcmp(method, "fp8") == 0 &&
+               strcmp(json_get_str(q, "fmt", "e4m3", &none), "e4m3") == 0) ||
+              strcmp(method, "fbgemm_fp8") == 0 ||
+              (strcmp(method, "compressed-tensors") == 0 &&
+               strcmp(json_get_str(q, "format", "", &none), "float-quantized") == 0);
+    if (!fp8)
+        return 0;
+    im->fp8_block[0] = im->fp8_block[1] = 128; /* transformers' FineGrainedFP8Config */
+    for (int i = 0; cJSON_IsArray(block) && i < 2; i++) {
+        const cJSON *v = cJSON_GetArrayItem(block, i);
+        if (!cJSON_IsNumber(v) || !(v->valuedouble >= 1 && v->valuedouble <= 1 << 20) ||
+            cJSON_GetArraySize(block) != 2)
+            return err_set(e, ERR_DATA,
+                           "quantization_config: weight_block_size: expected two sizes");
+        im->fp8_block[i] = (uint64_t)v->valuedouble;
+    }
+    im->ignored = ignored_fp8;
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "quantization_config");
+    return 0;
 }
 
 static cJSON *load(const char *dir, const char *name, int needed, struct err *e)
@@ -165,6 +210,8 @@ static int load_texts(struct texts *x, struct import *im, const char *dir, struc
     x->tokenizer_config = load(dir, "tokenizer_config.json", 0, e);
     if (e->code)
         return e->code;
+    if (take_fp8(im, x->config, e) < 0)
+        return err_prefix(e, "%s/config.json", dir);
     if ((rc = hparams_from_config(&im->h, x->config, x->generation, e)) < 0)
         return err_prefix(e, "%s/config.json", dir);
     if (im->opts.no_tokenizer)
@@ -181,6 +228,50 @@ static int load_texts(struct texts *x, struct import *im, const char *dir, struc
     return 0;
 }
 
+/* The file's own keys, for who writes such a file again; without what the .apr file has elsewhere. */
+static int carry(cJSON *meta, const char *key, const cJSON *v, struct err *e)
+{
+    enum { ROOM = 256 << 10 };
+    cJSON *copy = v ? cJSON_Duplicate(v, 1) : NULL;
+    if (!v)
+        return 0;
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "chat_template");
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "added_tokens_decoder");
+    char *text = copy ? cJSON_PrintUnformatted(copy) : NULL;
+    int fits = text && strlen(text) <= ROOM;
+    if (!text || (fits && !cJSON_AddItemToObject(meta, key, copy))) {
+        cJSON_Delete(copy);
+        free(text);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    free(text);
+    if (fits)
+        return 0;
+    cJSON_Delete(copy);
+    return err_set(e, ERR_DATA, "%s.json: more than %d bytes", key, ROOM);
+}
+
+/* --enforce-provenance: the folder's files are the ones that the hub has at that commit. */
+static int enforce(const char *dir, const char *origin, const struct hub_list *l, struct err *e)
+{
+    char path[PATH_MAX + 1100];
+    if (strcasestr(origin, "-gguf@"))
+        return err_set(e, ERR_DATA, "%s: a repository of conversions, not of the original", origin);
+    for (int i = 0; i < l->n; i++) {
+        const struct hub_file *f = &l->file[i];
+        snprintf(path, sizeof path, "%s/%s", dir, f->path);
+        if (access(path, F_OK))
+            continue;
+        int rc = *f->oid ? hash_oid_file(path, f->oid, e) : 0;
+        if (rc < 0)
+            return rc;
+        if (!rc)
+            return err_set(e, ERR_DATA, "%s: not the bytes of %s: expected digest %s", path, origin,
+                           *f->oid ? f->oid : "of a link into the cache, found a plain file");
+    }
+    return 0;
+}
+
 static int name_meta(struct import *im, const struct texts *x, const char *dir, struct err *e)
 {
     const char *slash = strrchr(dir, '/'), *base = slash ? slash + 1 : dir;
@@ -190,6 +281,9 @@ static int name_meta(struct import *im, const struct texts *x, const char *dir, 
     if (e->code || !(im->meta = cJSON_CreateObject()))
         return err_set(e, ERR_NOMEM, "%s: out of memory", dir);
     name = name && *name ? name : base;
+    if (carry(im->meta, "generation_config", x->generation, e) < 0 ||
+        carry(im->meta, "tokenizer_config", x->tokenizer_config, e) < 0)
+        return err_prefix(e, "%s", dir);
     int good = cJSON_AddStringToObject(im->meta, "name", name) &&
                cJSON_AddStringToObject(im->meta, "hf_model_type", im->h.arch) &&
                (!cJSON_IsString(first) ||
@@ -204,11 +298,22 @@ int import_safetensors(const char *in, const char *out, const struct import_opts
     struct texts x = {0};
     struct import im = {
         .path = in, .format = "safetensors", .opts = *o, .find = find, .ignored = ignored};
-    char dir[PATH_MAX];
+    char dir[PATH_MAX], origin[512] = "";
+    struct hub_list files;
     int rc = safetensors_open(&s, in, e);
     if (rc < 0)
         return rc;
     folder_of(in, dir);
+    if ((rc = hub_origin(in, origin, &files, e)) == ERR_NO)
+        *origin = 0;
+    else if (rc < 0)
+        goto done;
+    else if (o->enforce && (rc = enforce(dir, origin, &files, e)) < 0) {
+        hub_list_free(&files);
+        goto done;
+    } else
+        hub_list_free(&files);
+    im.origin = origin;
     if ((rc = load_texts(&x, &im, dir, e)) < 0 || (rc = name_meta(&im, &x, dir, e)) < 0)
         goto done;
     im.source = &s;
@@ -217,6 +322,7 @@ int import_safetensors(const char *in, const char *out, const struct import_opts
     im.map = s.map;
     im.n_map = s.n_map;
     rc = import_write(&im, out, done, e);
+    done->origin_known = *origin != 0;
 done:
     cJSON_Delete(im.meta);
     cJSON_Delete(im.vocabulary);

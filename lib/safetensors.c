@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     HEADER_MAX = 100000000,
@@ -422,9 +423,57 @@ static int sort_tensors(struct safetensors *s, const char *path, struct err *e)
     return 0;
 }
 
-static int by_file(const void *a, const void *b)
+static int same_file(const cJSON *a, const cJSON *b)
 {
-    return strcmp((*(const cJSON *const *)a)->valuestring, (*(const cJSON *const *)b)->valuestring);
+    return strcmp(a->valuestring, b->valuestring) == 0;
+}
+
+static int by_file_and_name(const void *a, const void *b)
+{
+    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
+    int c = strcmp(x->valuestring, y->valuestring);
+    return c ? c : strcmp(x->string, y->string);
+}
+
+/* A shard is a file of the folder, or a link into the blobs of the hub's cache that the folder is in: another link
+ * would read what the folder does not hold. */
+static int check_link(const char *path, const char *index, struct err *e)
+{
+    static const char blobs[] = "../../blobs/";
+    char to[PATH_MAX];
+    ssize_t n = readlink(path, to, sizeof to - 1);
+    struct stat st;
+    if (n < 0 && lstat(path, &st) == 0)
+        return 0;
+    if (n < 0)
+        return err_errno(e, ERR_NOINPUT, "%s: names a shard that cannot be opened: %s", index,
+                         path);
+    to[n] = 0;
+    const char *hex = to + sizeof blobs - 1;
+    size_t k = strncmp(to, blobs, sizeof blobs - 1) ? 0 : strspn(hex, "0123456789abcdef");
+    return (k == 40 || k == 64) && !hex[k]
+               ? 0
+               : err_set(e, ERR_DATA, "%s: a symbolic link to %.150s: refused", path, to);
+}
+
+/* Every name of the index is in the file that the index says: n names, grouped by file in the order of the maps. */
+static int check_places(const struct safetensors *s, const cJSON *const *name, size_t n,
+                        const char *index, struct err *e)
+{
+    int file = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct tensor *t = safetensors_get(s, name[i]->string);
+        file += i && !same_file(name[i], name[i - 1]);
+        const struct mapfile *m = &s->map[file];
+        const uint8_t *p = t ? t->data : NULL;
+        if (!t)
+            return err_set(e, ERR_DATA, "%s: tensor %.200s: not in %s", index, name[i]->string,
+                           name[i]->valuestring);
+        if (p < m->p || p > m->p + m->n)
+            return err_set(e, ERR_DATA, "%s: tensor %.200s: in another shard than %s", index,
+                           name[i]->string, name[i]->valuestring);
+    }
+    return 0;
 }
 
 static int open_shards(struct safetensors *s, const char *index, const char *dir, struct err *e)
@@ -459,15 +508,22 @@ static int open_shards(struct safetensors *s, const char *index, const char *dir
     k = 0;
     for (const cJSON *w = map->child; w; w = w->next)
         list[k++] = w;
-    qsort(list, n, sizeof *list, by_file);
-    for (size_t i = 0; i < n; i = k) {
-        for (k = i; k < n && by_file(&list[i], &list[k]) == 0; k++)
-            ;
-        int before = s->n_tensor;
+    qsort(list, n, sizeof *list, by_file_and_name);
+    for (size_t i = 0; i < n; i++) { /* all of them are there, before one is read */
+        if (i && same_file(list[i], list[i - 1]))
+            continue;
         if (snprintf(path, sizeof path, "%s%s", dir, list[i]->valuestring) >= (int)sizeof path) {
             rc = err_set(e, ERR_DATA, "%s: file name too long", index);
             goto done;
         }
+        if ((rc = check_link(path, index, e)) < 0)
+            goto done;
+    }
+    for (size_t i = 0; i < n; i = k) {
+        for (k = i; k < n && same_file(list[i], list[k]); k++)
+            ;
+        int before = s->n_tensor;
+        snprintf(path, sizeof path, "%s%s", dir, list[i]->valuestring);
         if ((rc = add_file(s, path, e)) < 0)
             goto done;
         if ((size_t)(s->n_tensor - before) != k - i) {
@@ -476,14 +532,8 @@ static int open_shards(struct safetensors *s, const char *index, const char *dir
             goto done;
         }
     }
-    if ((rc = sort_tensors(s, index, e)) < 0)
-        goto done;
-    for (size_t i = 0; i < n; i++) /* as many as there are, so each name decides */
-        if (!safetensors_get(s, list[i]->string)) {
-            rc = err_set(e, ERR_DATA, "%s: tensor %.200s: not in %s", index, list[i]->string,
-                         list[i]->valuestring);
-            goto done;
-        }
+    if ((rc = sort_tensors(s, index, e)) == 0)
+        rc = check_places(s, list, n, index, e);
 done:
     free(list);
     cJSON_Delete(v);

@@ -2,33 +2,63 @@
 #include "cli.h"
 #include "export.h"
 #include "outfile.h"
+#include <string.h>
 
 static struct {
-    const char *out;
+    const char *out, *max_size;
+    long max_tensors;
 } o;
 
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "FILE", "write the GGUF file here (- is stdout); required"),
+    CLI_STR(0, "split-max-size", &o.max_size, "N[K|M|G]", "several files, of at most this much each: OUT-00001-of-00003.gguf"),
+    CLI_INT(0, "split-max-tensors", &o.max_tensors, "N", "several files, of at most N tensors each; 0: no bound", 0, 1 << 30),
     CLI_END // clang-format on
 };
 static const struct cli cli = {.name = "apr2gguf",
                                .what = "turn a .apr model into a GGUF file",
-                               .usage = "IN.apr -o OUT.gguf",
+                               .usage = "IN.apr -o OUT.gguf [options]",
                                .example = "apr2gguf model.apr -o model.gguf",
                                .opts = opts,
                                .see = "apr-quant(1), gguf2apr(1), st2apr(1), apr(5)",
                                .output_version = 1};
 
-int main(int argc, char **argv)
+/* One file or several, each with its sidecar. */
+static int convert(const char *in, const struct gguf_split *split, struct export_done *done,
+                   struct err *e)
 {
     double start = clock_now();
+    struct gguf_piece *piece = NULL;
+    const char *const inputs[] = {in, NULL};
+    int n = 0, rc;
+    if (!split->max_bytes && !split->max_tensors) {
+        rc = export_gguf(in, o.out, done, e);
+        return rc < 0 || !done->bytes ? rc
+                                      : meta_write(o.out, done->sha256, done->bytes, inputs, NULL,
+                                                   clock_now() - start, e);
+    }
+    rc = export_gguf_split(in, o.out, split, &piece, &n, done, e);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = meta_write(piece[i].path, piece[i].sha256, piece[i].bytes, inputs, NULL,
+                        clock_now() - start, e);
+    gguf_pieces_free(piece, n);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
     struct err e = {0};
     struct export_done done;
     cli_parse(&cli, &argc, &argv);
     if (argc != 1 || !o.out)
         cli_usage(argc != 1 ? "one IN.apr is needed" : "-o OUT.gguf is needed");
-    if (export_gguf(argv[0], o.out, &done, &e) < 0)
+    struct gguf_split split = {.max_tensors = (int)o.max_tensors};
+    if (o.max_size && !(split.max_bytes = gguf_split_size(o.max_size)))
+        cli_usage("--split-max-size: expected a size as 500M or 2G, found '%s'", o.max_size);
+    if ((split.max_bytes || split.max_tensors) && strcmp(o.out, "-") == 0)
+        cli_usage("several files do not fit into standard output");
+    if (convert(argv[0], &split, &done, &e) < 0)
         cli_die(&e);
     if (done.no_tokenizer)
         cli_warn("%s: no tokenizer: the GGUF file holds weights alone", argv[0]);
@@ -40,9 +70,5 @@ int main(int argc, char **argv)
         cli_warn("%s: llama.cpp computes this architecture without its sliding window: results "
                  "differ beyond %d positions",
                  argv[0], done.window_lost);
-    if (done.bytes &&
-        meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   clock_now() - start, &e) < 0)
-        cli_die(&e);
     return cli_exit(0);
 }

@@ -1,21 +1,24 @@
 /* gguf2apr - import a GGUF model */
 #include "cli.h"
+#include "hub.h"
 #include "import.h"
 #include "outfile.h"
 #include <string.h>
 
 static struct {
     const char *out;
+    int enforce;
 } o;
 
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "FILE", "write the .apr file here (- is stdout); required"),
+    CLI_FLAG(0, "enforce-provenance", &o.enforce, "refuse: a GGUF file is a conversion, not the original"),
     CLI_END // clang-format on
 };
 static const struct cli cli = {.name = "gguf2apr",
                                .what = "turn a GGUF model into a .apr file",
-                               .usage = "IN.gguf -o OUT.apr",
+                               .usage = "IN.gguf|hf://ORG/NAME:FILE.gguf -o OUT.apr",
                                .example = "gguf2apr model-Q4_K_M.gguf -o model.apr",
                                .opts = opts,
                                .see = "st2apr(1), apr-info(1), apr-check(1), apr(5)",
@@ -26,14 +29,21 @@ int main(int argc, char **argv)
     double start = clock_now();
     struct err e = {0};
     struct import_done done = {.bytes = 0};
+    char in[PATH_MAX];
     cli_parse(&cli, &argc, &argv);
     if (argc != 1 || !o.out)
         cli_usage(argc != 1 ? "one IN.gguf is needed" : "-o OUT.apr is needed");
-    if (import_gguf(argv[0], o.out, &done, &e) < 0)
+    if (o.enforce) {
+        err_set(&e, ERR_DATA,
+                "%s: --enforce-provenance: a GGUF file is a conversion: start from the original "
+                "SafeTensors (st2apr)",
+                argv[0]);
         cli_die(&e);
-    if (done.bytes &&
-        meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   clock_now() - start, &e) < 0)
+    }
+    if (hub_operand(argv[0], in, &e) < 0 || import_gguf(in, o.out, &done, &e) < 0)
+        cli_die(&e);
+    if (done.bytes && meta_write(o.out, done.sha256, done.bytes, (const char *const[]){in, NULL},
+                                 NULL, clock_now() - start, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

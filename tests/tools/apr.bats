@@ -10,7 +10,7 @@ setup() {
     for t in apr-gen apr-lora apr-quant apr-ppl; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n[ ! -e fail-%s ]\n' "$APR_BIN" $t $t $t >bin/$t
     done
-    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check passk; do
+    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check apr-pull passk; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n' "$APR_BIN" $t $t >bin/$t
     done
     printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/gguf2apr" "$1"\necho x >"${*: -1}"; echo "gguf2apr $*"\n' "$APR_BIN" >bin/gguf2apr
@@ -33,13 +33,14 @@ says() { # says "LINE;LINE" ARGS...
     says "gguf2apr m.gguf -o m.apr" import m.gguf -o m.apr
     says "st2apr hf -o m.apr" import hf --output=m.apr --arch qwen2
     says "st2apr hf --type f16 -o m.apr" import hf -o m.apr --quantize fp16
+    says "st2apr hf --quantize q4_k_m -o m.apr" import hf -o m.apr --quantize q4km
     says "gguf2apr m.gguf -o m.apr.import.apr;apr-quant m.apr.import.apr --type q4_k_m -o m.apr" import m.gguf -o m.apr --quantize q4k
     [ ! -e m.apr.import.apr ]
     touch fail-apr-quant
     run -1 bin/apr import m.gguf -o m.apr --quantize q4k
     [ ! -e m.apr.import.apr ]
-    run --separate-stderr -69 bin/apr import hf://Some/Model -o m.apr
-    [ "$stderr" = "apr: apr-pull is not built yet" ]
+    says "apr-pull hf://S/M --quiet --include *.json --include *.safetensors --include *.jinja --exclude original/* --exclude consolidated*;st2apr --enforce-provenance hf://S/M --quantize q4_k_m -o m.apr" import hf://S/M -o m.apr --quantize q4k --enforce-provenance
+    says "apr-pull hf://S/M:q.gguf --quiet;gguf2apr hf://S/M:q.gguf -o m.apr" import hf://S/M:q.gguf -o m.apr
     run --separate-stderr -64 bin/apr import m.gguf
     run --separate-stderr -64 bin/apr import m.bin -o m.apr
 }
@@ -85,7 +86,7 @@ says() { # says "LINE;LINE" ARGS...
         [[ $stderr == "apr: "*" is not built yet" ]]
     done
     run --separate-stderr -69 bin/apr data prep d
-    run --separate-stderr -69 bin/apr pull hf://x
+    says "apr-pull hf://x" pull hf://x
     run --separate-stderr -69 bin/apr serve --help
 }
 @test "unknown names, help" {

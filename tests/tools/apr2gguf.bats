@@ -93,6 +93,45 @@ E2
     cmp b.gguf d.gguf
 }
 
+@test "split files: keys, tensors and names as gguf-split has them, and the way back" {
+    "$x" "$f/m.apr" -o w.gguf
+    for o in "--split-max-tensors 5" "--split-max-size 10K" "--split-max-size 1G" "--split-max-size 1K --split-max-tensors 2"; do
+        rm -f s-*
+        run --separate-stderr -0 "$x" "$f/m.apr" -o s.gguf $o
+        [ -z "$output$stderr" ]
+        python3 - w.gguf "$o" s-*.gguf <<'E2'
+from gguf import *
+(k, t), o, files = read(sys.argv[1]), sys.argv[2].split(), sys.argv[3:]
+n, all = len(files), []
+for i, f in enumerate(files):
+    assert f == 's-%05d-of-%05d.gguf' % (i + 1, n), f
+    ki, ti = read(f)
+    split = [('split.no', (2, i)), ('split.tensors.count', (5, len(t))), ('split.count', (2, n))]
+    assert list(ki.items()) == (list(k.items()) if i == 0 else []) + split, f
+    size = sum((len(b) + 31) // 32 * 32 for _, _, b in ti.values())
+    assert ti and ('--split-max-tensors' not in o or len(ti) <= int(o[-1]))
+    assert len(ti) == 1 or '--split-max-size' not in o or size <= {'10K': 10000, '1G': 10 ** 9, '1K': 1000}[o[1]]
+    all += list(ti.items())
+assert all == list(t.items()), 'tensors in their order'
+E2
+        for p in s-*.gguf; do
+            [ "$(jq -r .sha256 "$p.meta.json")" = "$(sha256sum <"$p" | cut -d' ' -f1)" ]
+        done
+        "$APR_BIN/gguf2apr" s-00001-of-*.gguf -o b.apr
+        same_apr "$f/m.apr" b.apr
+    done
+    "$x" "$f/m.apr" -o p --split-max-tensors 20
+    [ "$(ls p-*gguf | paste -sd' ')" = "p-00001-of-00002.gguf p-00002-of-00002.gguf" ]
+    # one that cannot be finished does not look whole
+    rm p-00002-of-00002.gguf* && mkdir p-00002-of-00002.gguf
+    run -73 "$x" "$f/m.apr" -o p.gguf --split-max-tensors 20
+    [ ! -e p-00001-of-00002.gguf ]
+    for s in 0 x 5X 5MB -1 "" 99999999999G; do
+        run -64 "$x" "$f/m.apr" -o p.gguf --split-max-size "$s"
+    done
+    run -64 "$x" "$f/m.apr" -o - --split-max-tensors 2
+}
+
 @test "standard input and output" {
     "$x" "$f/m.apr" -o a.gguf
     "$x" - -o - <"$f/m.apr" | cmp - a.gguf

@@ -78,6 +78,64 @@ meta() {
     [ ! -e m.apr ]
 }
 
+@test "split files that do not agree: 65, or 66 for one that is missing" {
+    "$x" tiny.gguf -o a.apr
+    "$APR_BIN/apr2gguf" a.apr -o s.gguf --split-max-tensors 10
+    rm -f ./*.meta.json
+    mkdir keep && mv s-* keep
+    set_key() { # FILE KEY BYTES: the value of the key, 2 or 4 bytes
+        python3 - "$@" <<'PY'
+import sys
+b = bytearray(open(sys.argv[1], "rb").read())
+at = b.index(sys.argv[2].encode()) + len(sys.argv[2]) + 4
+v = bytes.fromhex(sys.argv[3])
+b[at:at + len(v)] = v
+open(sys.argv[1], "wb").write(b)
+PY
+    }
+    try() { # CODE WORDS
+        run --separate-stderr -"$1" "$x" s-00001-of-00003.gguf -o m.apr
+        [[ $stderr == "gguf2apr: s-0000"*"$2"* ]] || { echo "$2: $stderr"; return 1; }
+        [ ! -e m.apr ]
+        cp keep/* .
+    }
+    cp keep/* .
+    "$x" s-00001-of-00003.gguf -o b.apr
+    cmp <(meta a.apr | jq -c .tensor_xxh64) <(meta b.apr | jq -c .tensor_xxh64)
+    rm b.apr*
+    set_key s-00001-of-00003.gguf split.no 0100 && try 65 "split.no: expected 0, found 1"
+    set_key s-00001-of-00003.gguf split.count 0200 && try 65 "of-00002.gguf"
+    set_key s-00001-of-00003.gguf split.count 0000 && try 65 "split.tensors.count: expected 26 tensors, found 10"
+    set_key s-00001-of-00003.gguf split.tensors.count 1b000000 && try 65 "split.tensors.count: expected 27"
+    set_key s-00002-of-00003.gguf split.no 0200 && try 65 "split.no, split.count: expected 1, 3, found 2, 3"
+    set_key s-00003-of-00003.gguf split.count 0400 && try 65 "split.no, split.count: expected 2, 3, found 2, 4"
+    set_key s-00003-of-00003.gguf split.tensors.count 01000000 && try 65 "split.tensors.count: expected 26 as in the first file, found 1"
+    rm s-00002-of-00003.gguf && try 66 "2-of-00003.gguf: No such file"
+    cp s-00002-of-00003.gguf s-00003-of-00003.gguf && try 65 "split.no"
+    head -c 3000 keep/s-00002-of-00003.gguf >s-00002-of-00003.gguf && try 65 "2-of-00003.gguf: truncated"
+    cp s-00001-of-00003.gguf other.gguf
+    run --separate-stderr -65 "$x" other.gguf -o m.apr
+    [[ $stderr == *"give the first file"* ]]
+    run --separate-stderr -65 "$x" s-00002-of-00003.gguf -o m.apr
+    [[ $stderr == *"give the first file"* ]]
+}
+
+@test "--enforce-provenance refuses; a file of a hub's cache knows where it came from" {
+    run --separate-stderr -65 "$x" tiny.gguf -o m.apr --enforce-provenance
+    [[ $stderr == *"a GGUF file is a conversion"* ]]
+    [ ! -e m.apr ]
+    export HF_HOME=$PWD/home
+    unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE
+    c=0123456789abcdef0123456789abcdef01234567 base=home/hub/models--Some--Model-GGUF
+    sum=$(sha256sum <tiny.gguf | cut -d' ' -f1)
+    mkdir -p $base/{refs,blobs,snapshots/$c} && cp tiny.gguf $base/blobs/$sum && ln -s ../../blobs/$sum $base/snapshots/$c/q.gguf
+    printf $c >$base/refs/main
+    "$x" hf://Some/Model-GGUF:q.gguf -o m.apr
+    [ "$(meta m.apr | jq -r .source)" = hf://Some/Model-GGUF@$c:q.gguf ]
+    run --separate-stderr -66 "$x" hf://Some/Model-GGUF:r.gguf -o n.apr
+    [[ $stderr == *"fetch it with apr-pull first"* ]]
+}
+
 @test "output that cannot be made is 73, a full disk 74" {
     mkdir ro && chmod 555 ro
     if [ -w ro ]; then # root: a file in the way instead
