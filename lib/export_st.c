@@ -169,13 +169,20 @@ static void put_window(struct json_out *j, const struct hparams *h)
     json_end(j, ']');
 }
 
-/* A number, or the null that means none. */
+/* A number with a point (Hugging Face's configurations are typed, and 30 is no float there), or the null that means
+ * none. */
 static void put_cap(struct json_out *j, const char *key, double v)
 {
-    if (v != 0)
-        json_kv_num(j, key, v);
-    else
-        json_key(j, key), json_raw(j, "null");
+    char text[40];
+    json_key(j, key);
+    if (v == 0) {
+        json_raw(j, "null");
+    } else if (v == floor(v) && fabs(v) < 1e15) {
+        snprintf(text, sizeof text, "%.1f", v);
+        json_raw(j, text);
+    } else {
+        json_num(j, v);
+    }
 }
 
 static void put_more(struct json_out *j, const struct hparams *h)
@@ -252,10 +259,54 @@ static int write_config(const struct exporter *x, const char *dir, struct err *e
     return write_json(dir, "config.json", &j, e);
 }
 
-static int write_generation(const struct hparams *h, const char *dir, struct err *e)
+static int is_id(const char *key)
 {
+    return strcmp(key, "bos_token_id") == 0 || strcmp(key, "eos_token_id") == 0 ||
+           strcmp(key, "pad_token_id") == 0;
+}
+
+/* The object that the imported folder had in this file (import_st.c's carry), or NULL. */
+static const cJSON *carried(const struct exporter *x, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(x->a.meta, key);
+    return cJSON_IsObject(v) ? v : NULL;
+}
+
+static int names_id(const cJSON *v, int32_t id)
+{
+    if (cJSON_IsNumber(v))
+        return v->valuedouble == id;
+    for (v = cJSON_IsArray(v) ? v->child : NULL; v; v = v->next)
+        if (cJSON_IsNumber(v) && v->valuedouble == id)
+            return 1;
+    return 0;
+}
+
+/* Do this file and the others tell every stop id? config.json has the first one. */
+static int tells_stops(const struct exporter *x, const cJSON *generation)
+{
+    const cJSON *eos = cJSON_GetObjectItemCaseSensitive(generation, "eos_token_id");
+    for (int i = 1; i < x->h.n_stop; i++)
+        if (!names_id(eos, x->h.stop[i]) && !(x->tok && bpe_eos(x->tok) == x->h.stop[i]))
+            return 0;
+    return 1;
+}
+
+static int write_generation(const struct exporter *x, const char *dir, struct err *e)
+{
+    const struct hparams *h = &x->h;
+    const cJSON *own = carried(x, "generation_config");
     struct json_out j = {0};
+    if (own && tells_stops(x, own)) {
+        json_tree(&j, own);
+        return write_json(dir, "generation_config.json", &j, e);
+    }
     json_begin(&j, '{');
+    for (const cJSON *v = own ? own->child : NULL; v; v = v->next)
+        if (!is_id(v->string)) {
+            json_key(&j, v->string);
+            json_tree(&j, v);
+        }
     put_id(&j, "bos_token_id", h->bos);
     if (h->n_stop) {
         json_key(&j, "eos_token_id");
@@ -284,6 +335,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
 {
     const struct hparams *h = &x->h;
     const char *template = export_text(x, "chat_template");
+    const cJSON *own = carried(x, "tokenizer_config");
     struct json_out j = {0};
     size_t n;
     char *s = bpe_save_json(x->tok, &n, e);
@@ -292,6 +344,16 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
     if (rc < 0)
         return rc;
     json_begin(&j, '{');
+    if (own) {
+        for (const cJSON *v = own->child; v; v = v->next) {
+            json_key(&j, v->string);
+            json_tree(&j, v);
+        }
+        if (template)
+            json_kv_str(&j, "chat_template", template);
+        json_end(&j, '}');
+        return write_json(dir, "tokenizer_config.json", &j, e);
+    }
     json_kv_str(&j, "tokenizer_class", "PreTrainedTokenizerFast"); /* reads tokenizer.json alone */
     put_token(&j, "bos_token", x->tok, h->bos >= 0 ? h->bos : bpe_bos(x->tok));
     put_token(&j, "eos_token", x->tok,
@@ -348,7 +410,7 @@ int export_st(const char *in, const char *out, enum import_type type, struct exp
     if ((rc = outdir_open(&d, out, ours, e)) < 0)
         goto done;
     if ((rc = write_weights(&x, d.tmp, type, done->sha256, e)) < 0 ||
-        (rc = write_config(&x, d.tmp, e)) < 0 || (rc = write_generation(&x.h, d.tmp, e)) < 0 ||
+        (rc = write_config(&x, d.tmp, e)) < 0 || (rc = write_generation(&x, d.tmp, e)) < 0 ||
         (x.tok && (rc = write_tokenizer(&x, d.tmp, e)) < 0)) {
         if (rc == ERR_DATA)
             rc = err_prefix(e, "%s", in);
