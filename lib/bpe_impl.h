@@ -186,7 +186,8 @@ struct bpe_build {
     struct bpe_index index;
     uint32_t *merge;
     size_t cap_merge;
-    double *score; /* of each id, or NULL: owned */
+    int byte_decoder; /* tokenizer.json: the decoder has ByteFallback */
+    double *score;    /* of each id, or NULL: owned */
     uint32_t n_score;
 };
 /* Merges from scores, as Hugging Face's converter makes them from a SentencePiece model. */

@@ -332,13 +332,48 @@ static int char_token(struct bpe_build *w, long id, struct cur *c)
     return bpe_build_token(w, id, c->str, c->n, kind, c->e);
 }
 
+/* A number as Hugging Face's library reads it (serde_json without float_roundtrip): the digits as one
+ * integer, divided by a power of ten.  The last bit may differ from strtod's, and then which of two
+ * equally good ways wins. 0, or ERR_DATA. */
+static int decimal(const char *s, double *v)
+{
+    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
+                                 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
+    const int negative = *s == '-';
+    const char *p = s + negative;
+    uint64_t digits = 0;
+    int places = 0, point = 0, n = 0;
+    for (; (*p >= '0' && *p <= '9') || (*p == '.' && !point); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        n++;
+        if (digits > (UINT64_MAX - 9) / 10) {
+            if (!point)
+                return ERR_DATA;
+            continue; /* digits that no longer fit are left out */
+        }
+        digits = 10 * digits + (unsigned)(*p - '0');
+        places += point;
+    }
+    if (*p || !n || places >= (int)(sizeof ten / sizeof *ten)) { /* an exponent, or many zeros */
+        char *end;
+        *v = strtod(s, &end);
+        return *end || end == s ? ERR_DATA : 0;
+    }
+    *v = (double)digits / ten[places];
+    *v = negative ? -*v : *v;
+    return 0;
+}
+
 /* [["text", score], ...] of a unigram: the place is the id */
 static int scored(struct bpe_build *w, struct cur *c)
 {
     int rc = take(c, '[');
     for (long id = 0; !rc; id++) {
         const char *from;
-        char num[64], *end;
+        char num[64];
         if (peek(c) == ']') {
             c->p++;
             break;
@@ -359,9 +394,8 @@ static int scored(struct bpe_build *w, struct cur *c)
                 return err_set(c->e, ERR_NOMEM, "%s: out of memory", c->where);
             w->score = v;
         }
-        w->score[id] = strtod(num, &end);
         w->n_score = (uint32_t)id + 1;
-        rc = *end || end == num ? bad(c, "a score") : take(c, ']');
+        rc = decimal(num, &w->score[id]) ? bad(c, "a score") : take(c, ']');
     }
     return rc;
 }
@@ -571,6 +605,17 @@ static int config_eos(struct bpe_build *w, const char *path, struct err *e)
     return 0;
 }
 
+/* The model's byte_fallback and the decoder's ByteFallback belong together. */
+static int fallbacks(const struct bpe_build *w, struct err *e)
+{
+    int model = (w->head.flags & BPE_F_FALLBACK) != 0;
+    if ((w->head.flags & BPE_F_CHARS) && model != w->byte_decoder)
+        return err_set(e, ERR_DATA, "%s: %s is not supported", w->where,
+                       model ? "byte_fallback without the decoder ByteFallback"
+                             : "decoder ByteFallback without byte_fallback");
+    return 0;
+}
+
 /* One score for each id: added tokens outside the vocabulary have none that counts. */
 static int spread_scores(struct bpe_build *w, struct err *e)
 {
@@ -619,7 +664,7 @@ static int load(struct bpe_build *w, struct cur *c, struct cur *big, cJSON *part
         return err_set(c->e, ERR_DATA, "%s: no pre_tokenizer", c->where);
     if (bpe_steps(w, part[NORMALIZER], part[PRE], part[DECODER], c->e))
         return c->e->code;
-    if ((rc = model(w, big, part + UNK_TOKEN)) ||
+    if ((rc = model(w, big, part + UNK_TOKEN)) || (rc = fallbacks(w, c->e)) ||
         (part[ADDED] && (rc = added_tokens(w, part[ADDED], c->e))) ||
         (part[POST] && (rc = post_processor(w, part[POST], part[ADDED], c->e))))
         return rc;

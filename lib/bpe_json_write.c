@@ -120,7 +120,8 @@ static void char_steps(uint32_t flags, struct json_out *j)
     json_key(j, "decoders");
     json_begin(j, '[');
     json_raw(j, replace_back);
-    json_raw(j, "{\"type\":\"ByteFallback\"}");
+    if (flags & BPE_F_FALLBACK)
+        json_raw(j, "{\"type\":\"ByteFallback\"}");
     json_raw(j, "{\"type\":\"Fuse\"}");
     if (flags & BPE_F_STRIP)
         json_raw(j, "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");

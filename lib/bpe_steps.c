@@ -158,6 +158,8 @@ static int decoder(struct bpe_build *w, const cJSON *v, int bytes, struct err *e
         cJSON_ArrayForEach(k, list) if (decoder(w, k, bytes, e)) return e->code;
         return 0;
     }
+    if (!bytes && is_type(v, "ByteFallback"))
+        w->byte_decoder = 1;
     if (bytes ? is_type(v, "ByteLevel")
               : is_type(v, "ByteFallback") || is_type(v, "Fuse") || replaces(v, SPM_SPACE, " "))
         return 0;

@@ -47,6 +47,7 @@ const variants = [
   ['unigram-unk', 'llama2', (j) => {
     const v = Object.entries(j.model.vocab).sort((a, b) => a[1] - b[1]);
     meta('first', false)(j);
+    j.decoder.decoders = j.decoder.decoders.filter((d) => d.type !== 'ByteFallback');
     j.model = { type: 'Unigram', unk_id: 0, byte_fallback: false, vocab: v.map(([s, id]) => [s, -8 - Math.log(1 + id) / 2 - (id % 7) / 16]) };
   }],
 ];

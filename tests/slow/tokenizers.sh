@@ -18,8 +18,7 @@ modules=${1:?NODE_MODULES}
 shift
 tmp=$(mktemp -d)
 trap 'rm -r "$tmp"' EXIT
-o=$(cd "$top" && make -s print-O 2>/dev/null || true)
-[ -f "$top/$o/libapr.a" ] || o=$(cd "$top" && ls -td build/*/libapr.a | head -1 | xargs dirname)
+o=$(make -s -C "$top" --eval "print-o:;@echo \$(O)" print-o)
 ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -pthread -I"$top/lib" -I"$top/kernels" "$top/tests/slow/tokenizer_ids.c" "$top/$o/libapr.a" \
 	"$top/$o/libkernels.a" -lcjson -lutf8proc -lcrypto -lyaml -lz -lm -o "$tmp/ids"
 node "$top/tests/slow/tokenizers.js" "$modules" "$tmp/ids" "$tmp" "$@"
