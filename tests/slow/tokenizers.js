@@ -51,7 +51,7 @@ const variants = [
     j.model = { type: 'Unigram', unk_id: 0, byte_fallback: false, vocab: v.map(([s, id]) => [s, -8 - Math.log(1 + id) / 2 - (id % 7) / 16]) };
   }],
 ];
-const names = (process.env.TOKENIZERS || 'qwen2_5 qwen3 llama3_1 gpt2 gpt35turbo gpt4o gptoss deepseek_v3 mistral_nemo llama2 gemma2 gemma3 gemini').split(' ').filter(Boolean);
+const names = (process.env.TOKENIZERS ?? 'qwen2_5 qwen3 llama3_1 gpt2 gpt35turbo gpt4o gptoss deepseek_v3 mistral_nemo llama2 gemma2 gemma3 gemini').split(' ').filter(Boolean);
 
 function ours(file, texts) {
   const args = [];
