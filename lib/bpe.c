@@ -11,6 +11,9 @@ struct enc {
     const struct bpe *b;
     struct bpe_scratch *scratch;
     int special;
+    int first;         /* whether the piece in work begins the text */
+    const char *begin; /* of the text; of the piece in work, normalized */
+    const char *piece;
     struct bpe_ids id;
 };
 
@@ -88,19 +91,49 @@ static size_t next_added(const struct bpe *b, const struct bpe_added *a, const c
 
 static int pieces(struct enc *x, const char *s, size_t n, int normalized);
 
+/* A text without added tokens, normalized, to words. */
+static int words(struct enc *x, const char *s, size_t n)
+{
+    uint32_t f = x->b->head->flags;
+    size_t m;
+    if (!(f & BPE_F_META))
+        return bpe_words(x->b, x->scratch, s, n, &x->id);
+    int front = !(f & BPE_F_META_NEVER) && *s != ' ' && !(n >= 3 && memcmp(s, SPM_SPACE, 3) == 0) &&
+                (!(f & BPE_F_META_FIRST) || (x->first && s == x->piece));
+    char *t = spm_spaces(s, n, front, &m);
+    int rc = t ? bpe_words(x->b, x->scratch, t, m, &x->id) : ERR_NOMEM;
+    free(t);
+    return rc;
+}
+
 static int gap(struct enc *x, const char *s, size_t n, int normalized)
 {
-    char *nfc = NULL;
-    size_t m;
+    uint32_t f = x->b->head->flags;
+    char *nfc = NULL, *spaced = NULL;
     int rc;
     if (n == 0)
         return 0;
     if (normalized)
-        return bpe_words(x->b, x->scratch, s, n, &x->id);
-    if ((x->b->head->flags & BPE_F_NFC) && unicode_nfc(s, n, &nfc, &m))
-        return ERR_NOMEM;
-    rc = pieces(x, nfc ? nfc : s, nfc ? m : n, 1);
+        return words(x, s, n);
+    x->first = s == x->begin;
+    if (f & BPE_F_NFC) {
+        size_t m;
+        if (unicode_nfc(s, n, &nfc, &m))
+            return ERR_NOMEM;
+        n = nfc ? m : n;
+        s = nfc ? nfc : s;
+    }
+    if (f & (BPE_F_PREPEND | BPE_F_SPACES)) {
+        s = spaced = spm_spaces(s, n, (f & BPE_F_PREPEND) != 0, &n);
+        if (!s) {
+            free(nfc);
+            return ERR_NOMEM;
+        }
+    }
+    x->piece = s;
+    rc = pieces(x, s, n, 1);
     free(nfc);
+    free(spaced);
     return rc;
 }
 
@@ -173,7 +206,7 @@ static void scratch_give(struct bpe_pool *p, struct bpe_scratch *w)
 long bpe_encode_at(const struct bpe *b, const char *text, size_t from, size_t n, int flags,
                    int32_t **ids, struct err *e)
 {
-    struct enc x = {.b = b, .special = (flags & BPE_SPECIAL) != 0};
+    struct enc x = {.b = b, .special = (flags & BPE_SPECIAL) != 0, .begin = text};
     const char *s = text + from;
     size_t bad = unicode_bad_utf8(s, n);
     int rc = 0;
@@ -211,8 +244,7 @@ const char *bpe_token(const struct bpe *b, int32_t id, size_t *n)
 {
     if (id < 0 || (uint32_t)id >= b->head->n_id || !b->kind[id])
         return NULL;
-    *n = b->off[id + 1] - b->off[id];
-    return b->bytes + b->off[id];
+    return b->spm ? spm_text(b, (uint32_t)id, n) : bpe_text(b, (uint32_t)id, n);
 }
 
 char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip_special, size_t *n)
@@ -232,6 +264,8 @@ char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip
         memcpy(s + total, t, k);
         total += k;
     }
+    if ((b->head->flags & BPE_F_STRIP) && total && *s == ' ')
+        memmove(s, s + 1, --total);
     s[total] = 0;
     if (n)
         *n = total;

@@ -1,4 +1,4 @@
-/* bpe.h - byte-level BPE: Qwen2 and Llama-3 pre-tokenizers, NFC, special tokens; text <-> ids
+/* bpe.h - tokenizers: byte-level BPE, SentencePiece BPE and unigram; text <-> ids
  *
  * One immutable object, shared by threads.  Loaded from tokenizer.json, from GGUF metadata, or from the
  * binary tables inside a .apr.  decode(encode(x)) == x for valid UTF-8 (up to NFC). */
@@ -41,9 +41,11 @@ struct bpe_text {
  * the index; then no ids are left. */
 int bpe_encode_many(const struct bpe *b, struct bpe_text *t, size_t n, int flags, int threads,
                     size_t *bad, struct err *e);
-/* Bytes of one token (raw for added tokens); NULL for an id out of range. Lives as long as b. */
+/* Bytes of one token in a running text (raw for added tokens; SentencePiece's mark of a space is one);
+ * NULL for an id out of range. Lives as long as b. */
 const char *bpe_token(const struct bpe *b, int32_t id, size_t *n);
-/* Text of ids (malloc, NUL-terminated, *n without it); special tokens left out with skip_special. */
+/* Text of ids (malloc, NUL-terminated, *n without it); special tokens left out with skip_special.  Of a
+ * tokenizer that puts a space before a text the first space is dropped: for parts use bpe_token. */
 char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip_special,
                  size_t *n);
 int32_t bpe_id(const struct bpe *b,

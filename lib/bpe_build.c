@@ -52,15 +52,22 @@ size_t bpe_map(const char *s, size_t n, char *out)
     return m;
 }
 
+static size_t mapped(const struct bpe *b, uint32_t id, char *out)
+{
+    size_t n;
+    const char *s = bpe_text(b, id, &n);
+    if (!(b->head->flags & BPE_F_CHARS))
+        return bpe_map(s, n, out);
+    memcpy(out, s, n);
+    return n;
+}
+
 size_t bpe_merge_text(const struct bpe *b, uint32_t r, char *out)
 {
     const uint32_t *m = b->merge + 3 * (size_t)r;
-    size_t n, k;
-    const char *s = bpe_text(b, m[0], &n);
-    k = bpe_map(s, n, out);
+    size_t k = mapped(b, m[0], out);
     out[k++] = ' ';
-    s = bpe_text(b, m[1], &n);
-    return k + bpe_map(s, n, out + k);
+    return k + mapped(b, m[1], out + k);
 }
 
 size_t bpe_room(const struct bpe *b)
@@ -157,6 +164,14 @@ int bpe_build_tokens(struct bpe_build *w, struct err *e)
     return 0;
 }
 
+static long unmapped(const struct bpe_build *w, const char *s, size_t n, char *out)
+{
+    if (!(w->head.flags & BPE_F_CHARS))
+        return bpe_unmap(s, n, out);
+    memcpy(out, s, n);
+    return (long)n;
+}
+
 int bpe_build_merge(struct bpe_build *w, const char *a, size_t na, const char *b, size_t nb,
                     struct err *e)
 {
@@ -166,7 +181,7 @@ int bpe_build_merge(struct bpe_build *w, const char *a, size_t na, const char *b
     if (na > sizeof ra || nb > sizeof rb)
         return err_set(e, ERR_DATA, "%s: merge %u: a part has %zu bytes", w->where, w->head.n_merge,
                        na > nb ? na : nb);
-    long ma = bpe_unmap(a, na, ra), mb = bpe_unmap(b, nb, rb);
+    long ma = unmapped(w, a, na, ra), mb = unmapped(w, b, nb, rb);
     int32_t ia = -1, ib = -1, ir = -1;
     if (ma > 0 && mb > 0 && ma + mb <= BPE_MAX_TOKEN) {
         ia = bpe_index_find(&w->index, w->off, w->bytes, ra, (size_t)ma);
@@ -194,7 +209,9 @@ int bpe_build_attach(struct bpe_build *w, struct bpe **b, struct err *e)
 {
     const struct bpe_head *h = &w->head;
     size_t n_off = 4 * ((size_t)h->n_id + 1), n_merge = 12 * (size_t)h->n_merge;
-    size_t n = sizeof *h + n_off + n_merge + h->n_id + h->n_byte;
+    w->head.n_score = w->score && w->n_score == h->n_id ? w->n_score : 0;
+    size_t n_score = 8 * (size_t)h->n_score;
+    size_t n = sizeof *h + n_off + n_merge + h->n_id + h->n_byte + n_score;
     char *p = malloc(n), *q = p;
     *b = NULL;
     if (!p)
@@ -207,6 +224,8 @@ int bpe_build_attach(struct bpe_build *w, struct bpe **b, struct err *e)
         memcpy(q, w->merge, n_merge);
     memcpy(q += n_merge, w->kind, h->n_id);
     memcpy(q + h->n_id, w->bytes, h->n_byte);
+    if (n_score)
+        memcpy(q + h->n_id + h->n_byte, w->score, n_score);
     int rc = bpe_load_tables(b, p, n, w->where, e);
     free(p);
     return rc;
@@ -221,5 +240,6 @@ void bpe_build_free(struct bpe_build *w)
     free(w->bytes);
     free(w->index.slot);
     free(w->merge);
+    free(w->score);
     memset(w, 0, sizeof *w);
 }

@@ -1,16 +1,17 @@
-/* bpe_gguf - the tokenizer.ggml.* keys of a GGUF file as byte-level BPE
+/* bpe_gguf - the tokenizer.ggml.* keys of a GGUF file as byte-level or SentencePiece BPE
  *
  * GGUF does not say whether text is normalized: the Qwen2 family's tokenizer.json has NFC,
  * Llama-3's has nothing, so the pre-tokenizer's name decides. */
 #include "bpe_impl.h"
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Names as llama.cpp's src/llama-vocab.cpp groups them. */
 static const struct {
     const char *name;
-    enum pretok pretok;
-    uint32_t flags;
+    uint32_t pretok, flags;
 } pre[] = {
     {"qwen2", PRETOK_QWEN, BPE_F_NFC},
     {"deepseek-r1-qwen", PRETOK_QWEN, BPE_F_NFC}, /* R1 distilled into Qwen2.5 */
@@ -18,6 +19,17 @@ static const struct {
     {"llama3", PRETOK_LLAMA3, BPE_F_IGNORE_MERGES | BPE_F_ADD_BOS},
     {"llama-v3", PRETOK_LLAMA3, BPE_F_IGNORE_MERGES | BPE_F_ADD_BOS},
     {"dbrx", PRETOK_LLAMA3, 0}, /* cl100k: Phi-4 */
+    {"gpt-2", PRETOK_GPT2, 0},
+    {"phi-2", PRETOK_GPT2, 0},
+    {"gpt-4o", PRETOK_GPT4O, 0},
+    {"gpt-4o", PRETOK_GPT4O, BPE_F_IGNORE_MERGES}, /* merges lead to every token: the same ids */
+    {"tekken", PRETOK_TEKKEN, BPE_F_IGNORE_MERGES | BPE_F_ADD_BOS},
+    {"starcoder", PRETOK_STARCODER, 0},
+    {"smollm", PRETOK_STARCODER, 0},
+    {"refact", PRETOK_STARCODER, 0}, /* Granite's code models */
+    {"deepseek-llm", PRETOK_DEEPSEEK_LLM, 0},
+    {"deepseek-coder", PRETOK_DEEPSEEK_CODER, 0},
+    {"deepseek-v3", PRETOK_DEEPSEEK3, 0},
 };
 
 /* The first name of the table that says as much as GGUF can about b. */
@@ -27,7 +39,7 @@ const char *bpe_gguf_pre(const struct bpe *b, int *loses)
     const char *near = NULL;
     for (size_t i = 0; i < sizeof pre / sizeof *pre; i++) {
         uint32_t differ = (pre[i].flags ^ b->head->flags) & all;
-        if ((uint32_t)pre[i].pretok != b->head->pretok || (differ & BPE_F_IGNORE_MERGES))
+        if (pre[i].pretok != b->head->pretok || (differ & BPE_F_IGNORE_MERGES))
             continue;
         if (!differ)
             return pre[i].name;
@@ -56,6 +68,7 @@ static int strings(const struct gguf *g, const char *key, const struct gguf_kv *
 static int tokens(struct bpe_build *w, const struct gguf *g, struct err *e)
 {
     const struct gguf_kv *list, *type = gguf_find(g, "tokenizer.ggml.token_type");
+    const int chars = w->head.flags & BPE_F_CHARS;
     char raw[1 << 16];
     int rc = strings(g, "tokenizer.ggml.tokens", &list, e);
     if (rc)
@@ -77,6 +90,10 @@ static int tokens(struct bpe_build *w, const struct gguf *g, struct err *e)
             kind = BPE_K_LITERAL | BPE_K_ADDED | BPE_K_SPECIAL;
         else if (t == BPE_GGUF_USER)
             kind = BPE_K_LITERAL | BPE_K_ADDED;
+        else if (chars && t == BPE_GGUF_UNKNOWN)
+            kind = BPE_K_LITERAL | BPE_K_ADDED | BPE_K_SPECIAL;
+        else if (chars)
+            kind = t == BPE_GGUF_BYTE ? BPE_K_BYTES | BPE_K_BYTE : BPE_K_BYTES;
         else if (s->n <= sizeof raw && (n = bpe_unmap(s->p, s->n, raw)) >= 0)
             kind = BPE_K_BYTES;
         else
@@ -115,35 +132,94 @@ static int32_t token_id(const struct bpe_build *w, const struct gguf *g, const c
     return d >= 0 && d < w->head.n_id && w->kind[(uint32_t)d] ? (int32_t)d : -1;
 }
 
-int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e)
+/* The row of tokenizer.ggml.pre, or ERR_DATA. */
+static int pre_of(const struct gguf *g, struct err *e)
 {
-    struct bpe_build w = {.where = g->path, .head = {.bos = -1, .eos = -1}};
-    const struct gguf_str *model = gguf_string(g, "tokenizer.ggml.model");
     const struct gguf_str *name = gguf_string(g, "tokenizer.ggml.pre");
     size_t k = 0;
-    int rc;
-    *b = NULL;
-    if (!model || !is(model, "gpt2"))
-        return err_set(
-            e, ERR_DATA, "%s: tokenizer.ggml.model: expected gpt2 (byte-level BPE), found %.*s",
-            g->path, model ? (int)(model->n < 60 ? model->n : 60) : 4, model ? model->p : "none");
     while (k < sizeof pre / sizeof *pre && !(name && is(name, pre[k].name)))
         k++;
     if (k == sizeof pre / sizeof *pre)
         return err_set(e, ERR_DATA, "%s: tokenizer.ggml.pre: pre-tokenizer %.*s is not supported",
                        g->path, name ? (int)(name->n < 60 ? name->n : 60) : 4,
                        name ? name->p : "none");
-    w.head.pretok = pre[k].pretok;
-    w.head.flags = pre[k].flags;
-    if (!(rc = tokens(&w, g, e)) && !(rc = merges(&w, g, e))) {
-        w.head.bos = token_id(&w, g, "tokenizer.ggml.bos_token_id", e);
-        w.head.eos = token_id(&w, g, "tokenizer.ggml.eos_token_id", e);
-        double add =
-            gguf_num(g, "tokenizer.ggml.add_bos_token", (pre[k].flags & BPE_F_ADD_BOS) != 0, e);
-        w.head.flags = add != 0 && w.head.bos >= 0 ? w.head.flags | BPE_F_ADD_BOS
-                                                   : w.head.flags & ~(uint32_t)BPE_F_ADD_BOS;
-        rc = e && e->code ? e->code : bpe_build_attach(&w, b, e);
-    }
+    return (int)k;
+}
+
+/* Of a SentencePiece model: one number for each token. */
+static int scores(struct bpe_build *w, const struct gguf *g, struct err *e)
+{
+    const struct gguf_kv *kv = gguf_find(g, "tokenizer.ggml.scores");
+    uint32_t n = w->head.n_id;
+    if (!kv || kv->type != GGUF_ARRAY || kv->elem == GGUF_STRING || kv->elem == GGUF_ARRAY ||
+        kv->n < n)
+        return err_set(e, ERR_DATA, "%s: tokenizer.ggml.scores: expected a number for each token",
+                       g->path);
+    if (!(w->score = malloc(((size_t)n + 1) * sizeof *w->score)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", g->path);
+    for (uint32_t i = 0; i < n; i++)
+        if (!isfinite(w->score[i] = gguf_elem(kv, i)))
+            return err_set(e, ERR_DATA, "%s: tokenizer.ggml.scores: number %u is not finite",
+                           g->path, i);
+    w->n_score = n;
+    return spm_build_merges(w, e);
+}
+
+/* The last steps of both kinds: ids of special tokens. add: whether bos comes first by default. */
+static int specials(struct bpe_build *w, const struct gguf *g, int add, struct err *e)
+{
+    w->head.bos = token_id(w, g, "tokenizer.ggml.bos_token_id", e);
+    w->head.eos = token_id(w, g, "tokenizer.ggml.eos_token_id", e);
+    if (gguf_num(g, "tokenizer.ggml.add_bos_token", add, e) != 0 && w->head.bos >= 0)
+        w->head.flags |= BPE_F_ADD_BOS;
+    else
+        w->head.flags &= ~(uint32_t)BPE_F_ADD_BOS;
+    return e && e->code ? e->code : 0;
+}
+
+/* "llama": SentencePiece BPE */
+static int load_chars(struct bpe_build *w, const struct gguf *g, struct err *e)
+{
+    int rc;
+    w->head.flags = BPE_F_CHARS | BPE_F_SPACES | BPE_F_FALLBACK | BPE_F_FUSE_UNK;
+    if (gguf_num(g, "tokenizer.ggml.add_space_prefix", 1, e) != 0)
+        w->head.flags |= BPE_F_PREPEND | BPE_F_STRIP;
+    if ((rc = tokens(w, g, e)) || (rc = scores(w, g, e)))
+        return rc;
+    w->head.unk = (uint32_t)token_id(w, g, "tokenizer.ggml.unknown_token_id", e) + 1;
+    return specials(w, g, 1, e);
+}
+
+static int load_bytes(struct bpe_build *w, const struct gguf *g, struct err *e)
+{
+    int k = pre_of(g, e), rc;
+    if (k < 0)
+        return k;
+    w->head.pretok = pre[k].pretok;
+    w->head.flags = pre[k].flags;
+    if ((rc = tokens(w, g, e)) || (rc = merges(w, g, e)))
+        return rc;
+    return specials(w, g, (pre[k].flags & BPE_F_ADD_BOS) != 0, e);
+}
+
+int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e)
+{
+    struct bpe_build w = {.where = g->path, .head = {.bos = -1, .eos = -1}};
+    const struct gguf_str *model = gguf_string(g, "tokenizer.ggml.model");
+    int rc;
+    *b = NULL;
+    if (model && is(model, "gpt2"))
+        rc = load_bytes(&w, g, e);
+    else if (model && is(model, "llama"))
+        rc = load_chars(&w, g, e);
+    else
+        return err_set(e, ERR_DATA,
+                       "%s: tokenizer.ggml.model: expected gpt2 (byte-level BPE) or llama "
+                       "(SentencePiece BPE), found %.*s",
+                       g->path, model ? (int)(model->n < 60 ? model->n : 60) : 4,
+                       model ? model->p : "none");
+    if (!rc)
+        rc = bpe_build_attach(&w, b, e);
     bpe_build_free(&w);
     return rc;
 }

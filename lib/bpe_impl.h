@@ -14,16 +14,35 @@ enum {
     BPE_K_SPECIAL = 8,
     BPE_K_NORMALIZED = 16, /* sought in normalized text */
     BPE_K_LSTRIP = 32,     /* takes the spaces before it */
-    BPE_K_RSTRIP = 64
+    BPE_K_RSTRIP = 64,
+    BPE_K_BYTE = 128 /* vocabulary, "<0x0A>": stands for the byte that it names */
 };
-enum { BPE_F_NFC = 1, BPE_F_IGNORE_MERGES = 2, BPE_F_ADD_BOS = 4 };
+enum {
+    BPE_F_NFC = 1,
+    BPE_F_IGNORE_MERGES = 2,
+    BPE_F_ADD_BOS = 4,
+    BPE_F_CHARS = 8,        /* SentencePiece: words of characters, not of bytes (spm.c) */
+    BPE_F_PREPEND = 16,     /* normalizer: U+2581 before every piece of text */
+    BPE_F_SPACES = 32,      /* normalizer: U+2581 for each space, after that */
+    BPE_F_META = 64,        /* pre-tokenizer: the same; U+2581 in front only where there is none */
+    BPE_F_META_FIRST = 128, /* ... in front of the text only, */
+    BPE_F_META_NEVER = 256, /* ... nowhere */
+    BPE_F_SPLIT = 512,      /* each U+2581 begins a word */
+    BPE_F_FALLBACK = 1024,  /* a character that is no token is its bytes */
+    BPE_F_FUSE_UNK = 2048,  /* unknown characters that adjoin are one token */
+    BPE_F_UNIGRAM = 4096,   /* the best sum of scores instead of merges */
+    BPE_F_STRIP = 8192,     /* a decoded text loses one space at its beginning */
+    BPE_F_ALL = 16383
+};
 
 #define BPE_MAGIC "APRBPE1\n"
 struct bpe_head { /* of the binary tables; bpe_tables.c describes them */
     char magic[8];
     uint32_t pretok, flags, n_id, n_merge, n_byte;
     int32_t bos, eos;
-    uint32_t reserved[7];
+    uint32_t unk;     /* its id + 1, 0 = none */
+    uint32_t n_score; /* n_id, or 0 */
+    uint32_t reserved[5];
 };
 
 struct bpe_merge {     /* of two neighbours */
@@ -58,6 +77,8 @@ struct bpe {
     uint32_t pair_mask;
     struct bpe_merge *two; /* (256, 256): those of pair that are two bytes, as every word begins */
     int32_t byte_id[256];
+    const char *score;            /* (n_score) double, unaligned */
+    struct spm *spm;              /* with BPE_F_CHARS */
     struct bpe_added added[2][2]; /* [normalized][special ones too] */
     struct bpe_pool *pool;
 };
@@ -86,6 +107,27 @@ int bpe_ids_room(struct bpe_ids *x, size_t k); /* for k more: 0, or ERR_NOMEM */
 /* Ids of normalized text without added tokens, appended. 0, or ERR_NOMEM. */
 int bpe_words(const struct bpe *b, struct bpe_scratch *w, const char *s, size_t n,
               struct bpe_ids *out);
+
+/* For spm.c: ids of the n symbols that bpe_symbols made room for, merged, into out; their number. */
+int32_t *bpe_symbols(struct bpe_scratch *w, size_t n, size_t *stride); /* NULL: out of memory */
+long bpe_merge_symbols(const struct bpe *b, struct bpe_scratch *w, size_t n, int32_t *out);
+
+/* ---- SentencePiece (spm.c) ---- */
+#define SPM_SPACE "\xE2\x96\x81"                                 /* U+2581, three bytes */
+int spm_attach(struct bpe *b, const char *where, struct err *e); /* checks and what is derived */
+void spm_free(struct spm *m);
+/* What stands for the byte that a token's text names, "<0x0A>"; -1 if it names none. */
+int spm_byte(const char *s, size_t n);
+/* The text of a token as decoding gives it. */
+const char *spm_text(const struct bpe *b, uint32_t id, size_t *n);
+/* Spaces replaced, U+2581 in front if so wanted: a new text (malloc) of *m bytes, or NULL. */
+char *spm_spaces(const char *s, size_t n, int front, size_t *m);
+/* The first words of s, as pretok_words. */
+size_t spm_words(const struct bpe *b, const uint8_t *s, size_t n, size_t *end, size_t max);
+/* Ids of a word into out, which has room for n: their number, or ERR_NOMEM. */
+long spm_merge(const struct bpe *b, struct bpe_scratch *w, const uint8_t *s, size_t n,
+               int32_t *out);
+double spm_score(const struct bpe *b, uint32_t id);
 
 uint64_t bpe_hash(const void *p, size_t n);
 /* Memory to be read all over: whole cache lines, of 2 MB pages where that is worth it; free it. */
@@ -144,7 +186,16 @@ struct bpe_build {
     struct bpe_index index;
     uint32_t *merge;
     size_t cap_merge;
+    int byte_decoder; /* tokenizer.json: the decoder has ByteFallback */
+    double *score;    /* of each id, or NULL: owned */
+    uint32_t n_score;
 };
+/* Merges from scores, as Hugging Face's converter makes them from a SentencePiece model. */
+int spm_build_merges(struct bpe_build *w, struct err *e);
+/* tokenizer.json's normalizer, pre-tokenizer and decoder into head (bpe_steps.c); cJSON or NULL. */
+struct cJSON;
+int bpe_steps(struct bpe_build *w, const struct cJSON *normalizer, const struct cJSON *pre,
+              const struct cJSON *decoder, struct err *e);
 /* Add a token; an added token may repeat a vocabulary entry of the same id and text. */
 int bpe_build_token(struct bpe_build *w, long id, const char *s, size_t n, int kind, struct err *e);
 int bpe_build_tokens(struct bpe_build *w, struct err *e);
@@ -163,9 +214,11 @@ size_t bpe_room(const struct bpe *b); /* for any text in that alphabet, or any m
 
 enum { /* tokenizer.ggml.token_type */
        BPE_GGUF_NORMAL = 1,
+       BPE_GGUF_UNKNOWN = 2,
        BPE_GGUF_CONTROL = 3,
        BPE_GGUF_USER = 4,
-       BPE_GGUF_UNUSED = 5
+       BPE_GGUF_UNUSED = 5,
+       BPE_GGUF_BYTE = 6
 };
 /* The name of b's pre-tokenizer in tokenizer.ggml.pre, or NULL. *loses is set where the name says
  * nothing or the opposite about the normalization. */

@@ -1,5 +1,5 @@
-/* bpe_json - tokenizer.json of Hugging Face's tokenizers: the byte-level BPE subset, all else
- * refused by name
+/* bpe_json - tokenizer.json of Hugging Face's tokenizers: byte-level BPE, SentencePiece BPE and unigram;
+ * all else that would change ids is refused by name
  *
  * The vocabulary and the merges (11 MB for 151,643 tokens) are read by a small parser that makes no
  * tree; the few other values go through json_parse.  truncation and padding are ignored, as
@@ -235,62 +235,6 @@ static int is_true(const cJSON *v, const char *key, int dflt)
     return cJSON_IsBool(t) ? cJSON_IsTrue(t) : dflt;
 }
 
-static int normalizer(struct bpe_build *w, const cJSON *v, struct err *e)
-{
-    const cJSON *list, *k;
-    if (cJSON_IsNull(v))
-        return 0;
-    if (strcmp(type_of(v), "NFC") == 0) {
-        w->head.flags |= BPE_F_NFC;
-        return 0;
-    }
-    list = cJSON_GetObjectItemCaseSensitive(v, "normalizers");
-    if (strcmp(type_of(v), "Sequence") || !cJSON_IsArray(list))
-        return err_set(e, ERR_DATA, "%s: normalizer %.60s is not supported (NFC or none)", w->where,
-                       type_of(v));
-    cJSON_ArrayForEach(k, list) if (normalizer(w, k, e)) return e->code;
-    return 0;
-}
-
-/* [Split(pattern, Isolated), ByteLevel] */
-static int pre_tokenizer(struct bpe_build *w, const cJSON *v, struct err *e)
-{
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(v, "pretokenizers"), *k;
-    int n_split = 0, n_byte = 0;
-    if (strcmp(type_of(v), "Sequence") || !cJSON_IsArray(list))
-        return err_set(e, ERR_DATA,
-                       "%s: pre-tokenizer %.60s is not supported (expected Split and ByteLevel)",
-                       w->where, type_of(v));
-    cJSON_ArrayForEach(k, list)
-    {
-        if (strcmp(type_of(k), "Split") == 0 && !n_split++ && !n_byte) {
-            const cJSON *p = cJSON_GetObjectItemCaseSensitive(k, "pattern");
-            const cJSON *r = cJSON_GetObjectItemCaseSensitive(p, "Regex");
-            const cJSON *how = cJSON_GetObjectItemCaseSensitive(k, "behavior");
-            w->head.pretok = cJSON_IsString(r) ? (uint32_t)pretok_of_regex(r->valuestring) : 0;
-            if (!w->head.pretok)
-                return err_set(e, ERR_DATA, "%s: pre-tokenizer pattern is not supported: %.200s",
-                               w->where, cJSON_IsString(r) ? r->valuestring : "no Regex");
-            if (!cJSON_IsString(how) || strcmp(how->valuestring, "Isolated") ||
-                is_true(k, "invert", 0))
-                return err_set(e, ERR_DATA,
-                               "%s: pre-tokenizer Split: only behavior Isolated is supported",
-                               w->where);
-        } else if (strcmp(type_of(k), "ByteLevel") == 0 && !n_byte++) {
-            if (is_true(k, "add_prefix_space", 1) || is_true(k, "use_regex", 1))
-                return err_set(e, ERR_DATA,
-                               "%s: pre-tokenizer ByteLevel: add_prefix_space or use_regex is on",
-                               w->where);
-        } else
-            return err_set(e, ERR_DATA, "%s: pre-tokenizer %.60s is not supported there", w->where,
-                           type_of(k));
-    }
-    if (n_split != 1 || n_byte != 1)
-        return err_set(e, ERR_DATA, "%s: pre-tokenizer: expected one Split and one ByteLevel",
-                       w->where);
-    return 0;
-}
-
 /* A template that puts one special token before the text makes that token bos. */
 static int post_processor(struct bpe_build *w, const cJSON *v, const cJSON *added, struct err *e)
 {
@@ -365,6 +309,11 @@ static int added_tokens(struct bpe_build *w, const cJSON *list, struct err *e)
                 return err_set(e, ERR_DATA, "%s: added token %.60s: normalized, but not NFC",
                                w->where, s);
         }
+        if ((kind & BPE_K_NORMALIZED) &&
+            ((w->head.flags & BPE_F_PREPEND) || ((w->head.flags & BPE_F_SPACES) && strchr(s, ' '))))
+            return err_set(e, ERR_DATA,
+                           "%s: added token %.60s: normalized, and the normalizer changes it",
+                           w->where, s);
         if (bpe_build_token(w, id->valueint, s, strlen(s), kind, e))
             return e->code;
     }
@@ -372,6 +321,84 @@ static int added_tokens(struct bpe_build *w, const cJSON *list, struct err *e)
 }
 
 /* ---- the model ---- */
+
+static int char_token(struct bpe_build *w, long id, struct cur *c)
+{
+    int kind = BPE_K_BYTES;
+    if ((w->head.flags & BPE_F_FALLBACK) && spm_byte(c->str, c->n) >= 0)
+        kind |= BPE_K_BYTE;
+    if (!c->n)
+        return err_set(c->e, ERR_DATA, "%s: token %ld is empty", c->where, id);
+    return bpe_build_token(w, id, c->str, c->n, kind, c->e);
+}
+
+/* A number as Hugging Face's library reads it (serde_json without float_roundtrip): the digits as one
+ * integer, divided by a power of ten.  The last bit may differ from strtod's, and then which of two
+ * equally good ways wins. 0, or ERR_DATA. */
+static int decimal(const char *s, double *v)
+{
+    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
+                                 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
+    const int negative = *s == '-';
+    const char *p = s + negative;
+    uint64_t digits = 0;
+    int places = 0, point = 0, n = 0;
+    for (; (*p >= '0' && *p <= '9') || (*p == '.' && !point); p++) {
+        if (*p == '.') {
+            point = 1;
+            continue;
+        }
+        n++;
+        if (digits > (UINT64_MAX - 9) / 10) {
+            if (!point)
+                return ERR_DATA;
+            continue; /* digits that no longer fit are left out */
+        }
+        digits = 10 * digits + (unsigned)(*p - '0');
+        places += point;
+    }
+    if (*p || !n || places >= (int)(sizeof ten / sizeof *ten)) { /* an exponent, or many zeros */
+        char *end;
+        *v = strtod(s, &end);
+        return *end || end == s ? ERR_DATA : 0;
+    }
+    *v = (double)digits / ten[places];
+    *v = negative ? -*v : *v;
+    return 0;
+}
+
+/* [["text", score], ...] of a unigram: the place is the id */
+static int scored(struct bpe_build *w, struct cur *c)
+{
+    int rc = take(c, '[');
+    for (long id = 0; !rc; id++) {
+        const char *from;
+        char num[64];
+        if (peek(c) == ']') {
+            c->p++;
+            break;
+        }
+        if ((id && (rc = take(c, ','))) || (rc = take(c, '[')) || (rc = string(c)) ||
+            (rc = char_token(w, id, c)) || (rc = take(c, ',')) || (rc = skip_value(c, &from)))
+            break;
+        size_t n = (size_t)(c->p - from);
+        if (n >= sizeof num) {
+            rc = bad(c, "a score");
+            break;
+        }
+        memcpy(num, from, n);
+        num[n] = 0;
+        if ((id & (id - 1)) == 0) { /* room doubles at each power of two */
+            double *v = realloc(w->score, (id ? 2 * (size_t)id : 1) * sizeof *v);
+            if (!v)
+                return err_set(c->e, ERR_NOMEM, "%s: out of memory", c->where);
+            w->score = v;
+        }
+        w->n_score = (uint32_t)id + 1;
+        rc = decimal(num, &w->score[id]) ? bad(c, "a score") : take(c, ']');
+    }
+    return rc;
+}
 
 static int vocab(struct bpe_build *w, struct cur *c)
 {
@@ -391,7 +418,9 @@ static int vocab(struct bpe_build *w, struct cur *c)
         }
         if ((rc = whole(c, &id)))
             break;
-        if ((n = bpe_unmap(c->str, c->n, raw)) >= 0)
+        if (w->head.flags & BPE_F_CHARS)
+            rc = char_token(w, id, c);
+        else if ((n = bpe_unmap(c->str, c->n, raw)) >= 0)
             rc = bpe_build_token(w, id, raw, (size_t)n, BPE_K_BYTES, c->e);
         else
             rc = bpe_build_token(w, id, c->str, c->n, BPE_K_LITERAL, c->e);
@@ -447,19 +476,48 @@ static int merges(struct bpe_build *w, struct cur *c)
     return rc;
 }
 
+/* unk_token, a text, or unk_id: its id + 1 once the tokens are there */
+static int find_unknown(struct bpe_build *w, const cJSON *text, const cJSON *id, struct err *e)
+{
+    if (cJSON_IsNumber(id)) {
+        if (id->valuedouble != id->valueint || id->valueint < 0 || id->valueint >= BPE_MAX_ID)
+            return err_set(e, ERR_DATA, "%s: unk_id: expected a token id", w->where);
+        w->head.unk = (uint32_t)id->valueint + 1;
+    }
+    for (uint32_t i = 0; cJSON_IsString(text) && i < w->head.n_id && !w->head.unk; i++)
+        if (w->off[i + 1] - w->off[i] == strlen(text->valuestring) && w->kind[i] &&
+            memcmp(w->bytes + w->off[i], text->valuestring, strlen(text->valuestring)) == 0)
+            w->head.unk = i + 1;
+    if (cJSON_IsString(text) && !w->head.unk)
+        return err_set(e, ERR_DATA, "%s: unk_token %.60s is not a token", w->where,
+                       text->valuestring);
+    return 0;
+}
+
 /* A field other than vocab and merges. */
 static int model_field(struct bpe_build *w, const char *key, const cJSON *v, struct err *e)
 {
+    const int chars = w->head.flags & BPE_F_CHARS;
     int is_null = cJSON_IsNull(v), is_empty = cJSON_IsString(v) && !*v->valuestring;
     if (strcmp(key, "type") == 0) {
-        if (!cJSON_IsString(v) || strcmp(v->valuestring, "BPE"))
-            return err_set(e, ERR_DATA, "%s: model type %.60s is not supported (expected BPE)",
-                           w->where, cJSON_IsString(v) ? v->valuestring : "?");
+        if (chars && cJSON_IsString(v) && strcmp(v->valuestring, "Unigram") == 0)
+            w->head.flags |= BPE_F_UNIGRAM;
+        else if (!cJSON_IsString(v) || strcmp(v->valuestring, "BPE"))
+            return err_set(e, ERR_DATA, "%s: model type %.60s is not supported (expected BPE%s)",
+                           w->where, cJSON_IsString(v) ? v->valuestring : "?",
+                           chars ? " or Unigram" : "");
     } else if (strcmp(key, "ignore_merges") == 0) {
+        if (chars && cJSON_IsTrue(v))
+            return err_set(e, ERR_DATA, "%s: ignore_merges without ByteLevel is not supported",
+                           w->where);
         w->head.flags |= cJSON_IsTrue(v) ? BPE_F_IGNORE_MERGES : 0;
     } else if (strcmp(key, "byte_fallback") == 0) {
-        if (cJSON_IsTrue(v))
-            return err_set(e, ERR_DATA, "%s: byte_fallback is not supported", w->where);
+        if (!chars && cJSON_IsTrue(v))
+            return err_set(e, ERR_DATA, "%s: byte_fallback is not supported with ByteLevel",
+                           w->where);
+        w->head.flags |= cJSON_IsTrue(v) ? BPE_F_FALLBACK : 0;
+    } else if (strcmp(key, "fuse_unk") == 0) {
+        w->head.flags |= chars && cJSON_IsTrue(v) ? BPE_F_FUSE_UNK : 0;
     } else if (strcmp(key, "dropout") == 0) {
         if (!is_null && !(cJSON_IsNumber(v) && v->valuedouble == 0))
             return err_set(e, ERR_DATA, "%s: dropout is not supported", w->where);
@@ -467,11 +525,11 @@ static int model_field(struct bpe_build *w, const char *key, const cJSON *v, str
                strcmp(key, "end_of_word_suffix") == 0) {
         if (!is_null && !is_empty)
             return err_set(e, ERR_DATA, "%s: %s is not supported", w->where, key);
-    } /* unk_token and fuse_unk are idle where all 256 bytes have tokens, and that is checked */
+    } /* ByteLevel: unk_token is idle where all 256 bytes have tokens, and that is checked */
     return 0;
 }
 
-static int model(struct bpe_build *w, struct cur *c)
+static int model(struct bpe_build *w, struct cur *c, cJSON *unk[2])
 {
     struct cur list = {0}, words = {0};
     const char *from;
@@ -495,6 +553,13 @@ static int model(struct bpe_build *w, struct cur *c)
         snprintf(key, sizeof key, "%s", c->str);
         cJSON *v = tree(c);
         rc = v ? model_field(w, key, v, c->e) : c->e->code;
+        cJSON **keep = strcmp(key, "unk_token") == 0 ? &unk[0]
+                       : strcmp(key, "unk_id") == 0  ? &unk[1]
+                                                     : NULL;
+        if (keep && !*keep) {
+            *keep = v;
+            v = NULL;
+        }
         cJSON_Delete(v);
         if (rc)
             return rc;
@@ -503,9 +568,12 @@ static int model(struct bpe_build *w, struct cur *c)
         return rc;
     if (!words.p)
         return err_set(c->e, ERR_DATA, "%s: model has no vocab", c->where);
-    if (!list.p)
+    int unigram = (w->head.flags & BPE_F_UNIGRAM) != 0;
+    if (!list.p && !unigram)
         return err_set(c->e, ERR_DATA, "%s: model has no merges", c->where);
-    rc = vocab(w, &words);
+    if (list.p && unigram)
+        return err_set(c->e, ERR_DATA, "%s: a Unigram model with merges", c->where);
+    rc = unigram ? scored(w, &words) : vocab(w, &words);
     free(words.str);
     c->p = list.p; /* the merges wait for the added tokens: see load */
     c->end = list.end;
@@ -537,24 +605,50 @@ static int config_eos(struct bpe_build *w, const char *path, struct err *e)
     return 0;
 }
 
-enum { ADDED, NORMALIZER, PRE, POST, DECODER, N_PART };
+/* The model's byte_fallback and the decoder's ByteFallback belong together. */
+static int fallbacks(const struct bpe_build *w, struct err *e)
+{
+    int model = (w->head.flags & BPE_F_FALLBACK) != 0;
+    if ((w->head.flags & BPE_F_CHARS) && model != w->byte_decoder)
+        return err_set(e, ERR_DATA, "%s: %s is not supported", w->where,
+                       model ? "byte_fallback without the decoder ByteFallback"
+                             : "decoder ByteFallback without byte_fallback");
+    return 0;
+}
+
+/* One score for each id: added tokens outside the vocabulary have none that counts. */
+static int spread_scores(struct bpe_build *w, struct err *e)
+{
+    double *v = realloc(w->score, ((size_t)w->head.n_id + 1) * sizeof *v), least = 0;
+    if (!v)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", w->where);
+    w->score = v;
+    for (uint32_t i = 0; i < w->n_score; i++)
+        least = v[i] < least || i == 0 ? v[i] : least;
+    for (uint32_t i = w->n_score; i < w->head.n_id; i++)
+        v[i] = least;
+    w->n_score = w->head.n_id;
+    return 0;
+}
+
+enum { ADDED, NORMALIZER, PRE, POST, DECODER, N_NAMED, UNK_TOKEN = N_NAMED, UNK_ID, N_PART };
 
 static int load(struct bpe_build *w, struct cur *c, struct cur *big, cJSON *part[N_PART])
 {
-    static const char *const name[N_PART] = {"added_tokens", "normalizer", "pre_tokenizer",
-                                             "post_processor", "decoder"};
+    static const char *const name[N_NAMED] = {"added_tokens", "normalizer", "pre_tokenizer",
+                                              "post_processor", "decoder"};
     const char *from;
     int first = 1, rc;
     if (take(c, '{'))
         return ERR_DATA;
     while ((rc = member(c, &first)) == 1) {
         int k = 0;
-        while (k < N_PART && strcmp(c->str, name[k]))
+        while (k < N_NAMED && strcmp(c->str, name[k]))
             k++;
-        if (k < N_PART ? part[k] != NULL : strcmp(c->str, "model") == 0 && big->p)
+        if (k < N_NAMED ? part[k] != NULL : strcmp(c->str, "model") == 0 && big->p)
             return err_set(c->e, ERR_DATA, "%s: two of \"%s\"", c->where, c->str);
         int is_model = strcmp(c->str, "model") == 0;
-        if (k < N_PART ? !(part[k] = tree(c)) : skip_value(c, &from) != 0)
+        if (k < N_NAMED ? !(part[k] = tree(c)) : skip_value(c, &from) != 0)
             return c->e->code;
         if (is_model)
             *big = (struct cur){
@@ -566,21 +660,21 @@ static int load(struct bpe_build *w, struct cur *c, struct cur *big, cJSON *part
         return bad(c, "the end of the file");
     if (!big->p)
         return err_set(c->e, ERR_DATA, "%s: no \"model\": not a tokenizer.json", c->where);
-    const char *decoder = part[DECODER] ? type_of(part[DECODER]) : "none";
     if (!part[PRE])
         return err_set(c->e, ERR_DATA, "%s: no pre_tokenizer", c->where);
-    if (strcmp(decoder, "ByteLevel"))
-        return err_set(c->e, ERR_DATA, "%s: decoder %.60s is not supported (expected ByteLevel)",
-                       c->where, decoder);
-    if ((part[NORMALIZER] && normalizer(w, part[NORMALIZER], c->e)) ||
-        pre_tokenizer(w, part[PRE], c->e))
+    if (bpe_steps(w, part[NORMALIZER], part[PRE], part[DECODER], c->e))
         return c->e->code;
-    if ((rc = model(w, big)) || (part[ADDED] && (rc = added_tokens(w, part[ADDED], c->e))) ||
+    if ((rc = model(w, big, part + UNK_TOKEN)) || (rc = fallbacks(w, c->e)) ||
+        (part[ADDED] && (rc = added_tokens(w, part[ADDED], c->e))) ||
         (part[POST] && (rc = post_processor(w, part[POST], part[ADDED], c->e))))
         return rc;
     if ((rc = bpe_build_tokens(w, c->e)))
         return rc;
-    return merges(w, big);
+    if (w->head.flags & BPE_F_CHARS)
+        rc = find_unknown(w, part[UNK_TOKEN], part[UNK_ID], c->e);
+    if (w->head.flags & BPE_F_UNIGRAM)
+        return rc ? rc : spread_scores(w, c->e);
+    return rc ? rc : merges(w, big);
 }
 
 int bpe_load_json(struct bpe **b, const char *path, struct err *e)

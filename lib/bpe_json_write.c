@@ -1,6 +1,7 @@
-/* bpe_json_write - byte-level BPE as Hugging Face's tokenizer.json: bpe_json's inverse */
+/* bpe_json_write - a tokenizer as Hugging Face's tokenizer.json: bpe_json's inverse */
 #include "bpe_impl.h"
 #include "json.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,25 +48,102 @@ static void added_tokens(const struct bpe *b, struct json_out *j)
 static const char byte_level[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_"
                                  "offsets\":false,\"use_regex\":false}";
 
-/* Fixed parts of the pipeline, as the families' own files have them. */
+static const char replace[] =
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" SPM_SPACE "\"}";
+static const char replace_back[] =
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" SPM_SPACE "\"},\"content\":\" \"}";
+
+static void normalizer(uint32_t flags, struct json_out *j)
+{
+    int nfc = (flags & BPE_F_NFC) != 0, front = (flags & BPE_F_PREPEND) != 0,
+        spaces = (flags & BPE_F_SPACES) != 0, n = nfc + front + spaces;
+    json_key(j, "normalizer");
+    if (n > 1) {
+        json_begin(j, '{');
+        json_kv_str(j, "type", "Sequence");
+        json_key(j, "normalizers");
+        json_begin(j, '[');
+    }
+    if (nfc)
+        json_raw(j, "{\"type\":\"NFC\"}");
+    if (front)
+        json_raw(j, "{\"type\":\"Prepend\",\"prepend\":\"" SPM_SPACE "\"}");
+    if (spaces)
+        json_raw(j, replace);
+    if (n == 0)
+        json_raw(j, "null");
+    if (n > 1) {
+        json_end(j, ']');
+        json_end(j, '}');
+    }
+}
+
+static void split(int stage, struct json_out *j)
+{
+    if (stage == PRETOK_DIGIT || stage == PRETOK_DIGITS) {
+        json_raw(j, stage == PRETOK_DIGIT ? "{\"type\":\"Digits\",\"individual_digits\":true}"
+                                          : "{\"type\":\"Digits\",\"individual_digits\":false}");
+        return;
+    }
+    json_begin(j, '{');
+    json_kv_str(j, "type", "Split");
+    json_key(j, "pattern");
+    json_begin(j, '{');
+    json_kv_str(j, "Regex", pretok_regex(stage));
+    json_end(j, '}');
+    json_kv_str(j, "behavior", "Isolated");
+    json_kv_bool(j, "invert", 0);
+    json_end(j, '}');
+}
+
+static const char *prepend_scheme(uint32_t flags)
+{
+    return flags & BPE_F_META_FIRST ? "first" : flags & BPE_F_META_NEVER ? "never" : "always";
+}
+
+/* Pre-tokenizer and decoder of SentencePiece */
+static void char_steps(uint32_t flags, struct json_out *j)
+{
+    json_key(j, "pre_tokenizer");
+    if (flags & BPE_F_META) {
+        json_begin(j, '{');
+        json_kv_str(j, "type", "Metaspace");
+        json_kv_str(j, "replacement", SPM_SPACE);
+        json_kv_str(j, "prepend_scheme", prepend_scheme(flags));
+        json_kv_bool(j, "split", flags & BPE_F_SPLIT);
+        json_end(j, '}');
+    } else
+        json_raw(j, "null");
+    json_key(j, "decoder");
+    json_begin(j, '{');
+    json_kv_str(j, "type", "Sequence");
+    json_key(j, "decoders");
+    json_begin(j, '[');
+    json_raw(j, replace_back);
+    if (flags & BPE_F_FALLBACK)
+        json_raw(j, "{\"type\":\"ByteFallback\"}");
+    json_raw(j, "{\"type\":\"Fuse\"}");
+    if (flags & BPE_F_STRIP)
+        json_raw(j, "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
+    json_end(j, ']');
+    json_end(j, '}');
+}
+
+/* The pipeline, as the families' own files have it. */
 static void steps(const struct bpe *b, struct json_out *j)
 {
-    json_key(j, "normalizer");
-    json_raw(j, b->head->flags & BPE_F_NFC ? "{\"type\":\"NFC\"}" : "null");
+    normalizer(b->head->flags, j);
+    if (b->spm) {
+        char_steps(b->head->flags, j);
+        return;
+    }
     json_key(j, "pre_tokenizer");
     json_begin(j, '{');
     json_kv_str(j, "type", "Sequence");
     json_key(j, "pretokenizers");
     json_begin(j, '[');
-    json_begin(j, '{');
-    json_kv_str(j, "type", "Split");
-    json_key(j, "pattern");
-    json_begin(j, '{');
-    json_kv_str(j, "Regex", pretok_regex((enum pretok)b->head->pretok));
-    json_end(j, '}');
-    json_kv_str(j, "behavior", "Isolated");
-    json_kv_bool(j, "invert", 0);
-    json_end(j, '}');
+    for (uint32_t p = b->head->pretok; p; p >>= PRETOK_BITS)
+        split((int)(p & ((1 << PRETOK_BITS) - 1)), j);
     json_raw(j, byte_level);
     json_end(j, ']');
     json_end(j, '}');
@@ -99,7 +177,7 @@ static void post_processor(const struct bpe *b, struct json_out *j)
     size_t n;
     json_key(j, "post_processor");
     if (!(b->head->flags & BPE_F_ADD_BOS)) {
-        json_raw(j, byte_level);
+        json_raw(j, b->spm ? "null" : byte_level);
         return;
     }
     const char *s = bpe_text(b, (uint32_t)b->head->bos, &n);
@@ -151,7 +229,7 @@ static void vocab(const struct bpe *b, char *buf, struct json_out *j)
         const char *s = bpe_text(b, i, &n);
         if (!k || ((k & BPE_K_ADDED) && (k & BPE_K_LITERAL) && outside))
             continue;
-        if (k & BPE_K_BYTES)
+        if ((k & BPE_K_BYTES) && !b->spm)
             n = bpe_map(s, n, buf);
         else
             memcpy(buf, s, n);
@@ -170,6 +248,50 @@ static void merges(const struct bpe *b, char *buf, struct json_out *j)
     json_end(j, ']');
 }
 
+static void merging(const struct bpe *b, char *buf, struct json_out *j)
+{
+    uint32_t flags = b->head->flags;
+    size_t n;
+    json_kv_str(j, "type", "BPE");
+    json_key(j, "dropout");
+    json_raw(j, "null");
+    json_key(j, "unk_token");
+    if (b->head->unk) {
+        const char *s = bpe_text(b, b->head->unk - 1, &n);
+        json_strn(j, s, n);
+    } else
+        json_raw(j, "null");
+    json_kv_str(j, "continuing_subword_prefix", "");
+    json_kv_str(j, "end_of_word_suffix", "");
+    json_kv_bool(j, "fuse_unk", flags & BPE_F_FUSE_UNK);
+    json_kv_bool(j, "byte_fallback", flags & BPE_F_FALLBACK);
+    json_kv_bool(j, "ignore_merges", flags & BPE_F_IGNORE_MERGES);
+    vocab(b, buf, j);
+    merges(b, buf, j);
+}
+
+/* The place in the list is the id: check sees to it that there is no hole before the last token. */
+static void unigram(const struct bpe *b, char *buf, struct json_out *j)
+{
+    json_kv_str(j, "type", "Unigram");
+    json_kv_int(j, "unk_id", (long)b->head->unk - 1);
+    json_kv_bool(j, "byte_fallback", b->head->flags & BPE_F_FALLBACK);
+    json_key(j, "vocab");
+    json_begin(j, '[');
+    for (uint32_t i = 0; i < b->head->n_id; i++) {
+        size_t n;
+        const char *s = bpe_text(b, i, &n);
+        if ((b->kind[i] & BPE_K_ADDED) && (b->kind[i] & BPE_K_LITERAL))
+            break; /* added behind the vocabulary */
+        json_begin(j, '[');
+        json_strn(j, s, n);
+        snprintf(buf, 32, "%.17g", spm_score(b, i));
+        json_raw(j, buf);
+        json_end(j, ']');
+    }
+    json_end(j, ']');
+}
+
 /* What JSON and a post-processor cannot say. */
 static int check(const struct bpe *b, struct err *e)
 {
@@ -183,6 +305,8 @@ static int check(const struct bpe *b, struct err *e)
                            "entry for it",
                            i);
     }
+    if ((h->flags & BPE_F_UNIGRAM) && !follow_on(b))
+        return err_set(e, ERR_DATA, "ids of a unigram with holes: tokenizer.json has no room");
     if ((h->flags & BPE_F_ADD_BOS) && (h->bos < 0 || !(b->kind[h->bos] & BPE_K_ADDED)))
         return err_set(e, ERR_DATA, "bos %d is no added token: tokenizer.json cannot put it first",
                        h->bos);
@@ -195,7 +319,7 @@ char *bpe_save_json(const struct bpe *b, size_t *n, struct err *e)
     char *buf, *all;
     if (check(b, e) < 0)
         return NULL;
-    if (!(buf = malloc(bpe_room(b)))) {
+    if (!(buf = malloc(bpe_room(b) + 32))) {
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
@@ -210,18 +334,10 @@ char *bpe_save_json(const struct bpe *b, size_t *n, struct err *e)
     post_processor(b, &j);
     json_key(&j, "model");
     json_begin(&j, '{');
-    json_kv_str(&j, "type", "BPE");
-    json_key(&j, "dropout");
-    json_raw(&j, "null");
-    json_key(&j, "unk_token");
-    json_raw(&j, "null");
-    json_kv_str(&j, "continuing_subword_prefix", "");
-    json_kv_str(&j, "end_of_word_suffix", "");
-    json_kv_bool(&j, "fuse_unk", 0);
-    json_kv_bool(&j, "byte_fallback", 0);
-    json_kv_bool(&j, "ignore_merges", b->head->flags & BPE_F_IGNORE_MERGES);
-    vocab(b, buf, &j);
-    merges(b, buf, &j);
+    if (b->head->flags & BPE_F_UNIGRAM)
+        unigram(b, buf, &j);
+    else
+        merging(b, buf, &j);
     json_end(&j, '}');
     json_end(&j, '}');
     free(buf);

@@ -2,9 +2,13 @@
  *
  * Threads take the next part in turn; a part is a text, or about PART bytes of a long one.  A text is
  * cut between a line end and an ASCII character that is no space: there every split pattern ends a
- * word, whatever comes before or after, and NFC joins nothing.  An added token could reach across, so
- * with one that holds a line end or takes spaces a text stays whole. */
+ * word, whatever comes before or after, and NFC joins nothing; for patterns other than Qwen2's and
+ * Llama-3's the character has to be a letter, and the line end single: GPT-2's tells the last of
+ * several spaces from the others, o200k's takes a slash with the line end.  An added token could reach
+ * across, so with one that holds a line end or takes spaces a text stays whole, and so it does for
+ * SentencePiece, which has no words. */
 #include "bpe_impl.h"
+#include <ctype.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +34,8 @@ struct work {
 
 static int may_cut(const struct bpe *b)
 {
+    if (b->spm)
+        return 0;
     for (uint32_t id = 0; id < b->head->n_id; id++) {
         size_t n;
         const char *s = bpe_text(b, id, &n);
@@ -40,28 +46,31 @@ static int may_cut(const struct bpe *b)
     return 1;
 }
 
-/* Where a part of s that begins at `from` ends. */
-static size_t cut(const char *s, size_t n, size_t from)
+/* Where a part of s that begins at `from` ends; strict: as other patterns need it. */
+static size_t cut(const char *s, size_t n, size_t from, int strict)
 {
     for (size_t i = from + PART; i < n; i++) {
         const char *line = memchr(s + i, '\n', n - i);
         if (!line)
             break;
         i = (size_t)(line - s);
-        if (i + 1 < n && s[i + 1] > ' ' && s[i + 1] < 0x7F)
+        if (i + 1 == n || s[i + 1] <= ' ' || s[i + 1] >= 0x7F)
+            continue;
+        if (!strict || (s[i - 1] > ' ' && s[i - 1] < 0x7F && isalpha((unsigned char)s[i + 1])))
             return i + 1;
     }
     return n;
 }
 
 /* The parts of all texts, in order, into part unless that is NULL; their number. */
-static size_t cut_all(struct part *part, const struct bpe_text *t, size_t n_text, int whole)
+static size_t cut_all(struct part *part, const struct bpe_text *t, size_t n_text, int whole,
+                      int strict)
 {
     size_t k = 0;
     for (size_t i = 0; i < n_text; i++) {
         size_t at = 0, end;
         do {
-            end = whole || t[i].n < 2 * PART ? t[i].n : cut(t[i].s, t[i].n, at);
+            end = whole || t[i].n < 2 * PART ? t[i].n : cut(t[i].s, t[i].n, at, strict);
             if (part)
                 part[k] = (struct part){.text = i, .from = at, .n = end - at};
             k++;
@@ -145,16 +154,16 @@ static int all_cores(void)
 int bpe_encode_many(const struct bpe *b, struct bpe_text *t, size_t n, int flags, int threads,
                     size_t *bad, struct err *e)
 {
-    int whole = threads == 1 || !may_cut(b), rc = 0;
+    int whole = threads == 1 || !may_cut(b), strict = b->head->pretok > PRETOK_LLAMA3, rc = 0;
     struct work w = {.b = b, .text = t, .flags = flags, .lock = PTHREAD_MUTEX_INITIALIZER};
-    w.bad = w.n_part = cut_all(NULL, t, n, whole);
+    w.bad = w.n_part = cut_all(NULL, t, n, whole, strict);
     w.part = malloc((w.n_part + 1) * sizeof *w.part);
     *bad = 0;
     for (size_t i = 0; i < n; i++)
         t[i].ids = NULL;
     if (!w.part)
         return err_set(e, ERR_NOMEM, "out of memory for %zu texts", n);
-    cut_all(w.part, t, n, whole);
+    cut_all(w.part, t, n, whole, strict);
     threads = threads > 0 ? threads : all_cores();
     run(&w, threads < MAX_THREADS ? threads : MAX_THREADS);
     if (w.bad < w.n_part) {

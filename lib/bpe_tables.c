@@ -8,15 +8,19 @@
  *     20  u32      n_merge
  *     24  u32      n_byte
  *     28  i32      bos, eos           -1 = none
- *     36  u32      reserved[7]        zero
+ *     36  u32      unk                the unknown token's id + 1; 0 = none
+ *     40  u32      n_score            n_id, or 0
+ *     44  u32      reserved[5]        zero
  *     64  u32      off[n_id + 1]      text of id i: bytes[off[i]] .. bytes[off[i + 1]]
  *         u32      merge[n_merge][3]  left, right, result, in order of rank
  *         u8       kind[n_id]         BPE_K_*
  *         u8       bytes[n_byte]
+ *         f64      score[n_score]     of SentencePiece; unaligned
  *
  * What bpe_load_tables checks, so that no table can make the encoder write a wrong text or leave its
  * arrays: 1 the sections fill the blob exactly; off begins at 0, never falls, ends at n_byte; 2
- * each of the 256 bytes is a BPE_K_BYTES token; 3 the parts and the result of a merge are
+ * each of the 256 bytes is a BPE_K_BYTES token, or with BPE_F_FALLBACK one that names it, or with
+ * BPE_F_CHARS there is an unknown token; 3 the parts and the result of a merge are
  * BPE_K_BYTES tokens, and text(result) = text(left) text(right); 4 an id without a token has no
  * text; one with a token has some, and added ones are valid UTF-8. */
 #include "bpe_impl.h"
@@ -41,12 +45,16 @@ static int check_tokens(const struct bpe *b, const char *where, struct err *e)
     for (uint32_t i = 0; i < h->n_id; i++) {
         uint32_t n = b->off[i + 1] - b->off[i];
         int k = b->kind[i], one = (k & BPE_K_BYTES) != 0, two = (k & BPE_K_LITERAL) != 0;
-        if (k >= 128 || (k ? one + two != 1 : 0) || (k > 7 && !(k & BPE_K_ADDED)) || (k && !n) ||
-            (!k && n) || n > BPE_MAX_TOKEN)
+        int byte = k == (BPE_K_BYTES | BPE_K_BYTE);
+        if (byte ? !(h->flags & BPE_F_FALLBACK) || spm_byte(b->bytes + b->off[i], n) < 0
+                 : k >= 128 || (k > 7 && !(k & BPE_K_ADDED)) || (k ? one + two != 1 : 0) ||
+                       (k && !n) || (!k && n) || n > BPE_MAX_TOKEN)
             return err_set(e, ERR_DATA, "%s: token %u: kind %d with %u bytes", where, i, k, n);
         if ((k & BPE_K_ADDED) && unicode_bad_utf8(b->bytes + b->off[i], n) != n)
             return err_set(e, ERR_DATA, "%s: added token %u: invalid UTF-8", where, i);
     }
+    if (h->unk > h->n_id || (h->unk && !b->kind[h->unk - 1]))
+        return err_set(e, ERR_DATA, "%s: unknown token %u is not a token", where, h->unk - 1);
     if (h->bos < -1 || h->eos < -1 ||
         (h->bos >= 0 && ((uint32_t)h->bos >= h->n_id || !b->kind[h->bos])) ||
         (h->eos >= 0 && ((uint32_t)h->eos >= h->n_id || !b->kind[h->eos])))
@@ -74,7 +82,8 @@ static int check_merges(const struct bpe *b, const char *where, struct err *e)
     for (uint32_t r = 0; r < b->head->n_merge; r++) {
         const uint32_t *m = b->merge + 3 * (size_t)r;
         for (int k = 0; k < 3; k++)
-            if (m[k] >= b->head->n_id || !(b->kind[m[k]] & BPE_K_BYTES))
+            if (m[k] >= b->head->n_id ||
+                (b->kind[m[k]] & (BPE_K_BYTES | BPE_K_BYTE)) != BPE_K_BYTES)
                 return err_set(e, ERR_DATA, "%s: merge %u: id %u is not a vocabulary token", where,
                                r, m[k]);
         size_t na, nc, nt;
@@ -152,14 +161,20 @@ static int check_head(const struct bpe_head *h, size_t n, const char *where, str
 {
     if (n < sizeof *h || memcmp(h->magic, BPE_MAGIC, sizeof h->magic))
         return err_set(e, ERR_DATA, "%s: not tokenizer tables of version 1", where);
-    if (h->pretok < 1 || h->pretok >= PRETOK_END || h->flags > 7)
+    const uint32_t chars = BPE_F_CHARS;
+    if ((h->flags & chars ? h->pretok != 0 : !pretok_known(h->pretok) || h->flags > 7) ||
+        h->flags > BPE_F_ALL)
         return err_set(e, ERR_DATA, "%s: unknown pre-tokenizer %u or flags %u", where, h->pretok,
                        h->flags);
-    if (h->n_id < 256 || h->n_id > BPE_MAX_ID || h->n_merge > BPE_MAX_MERGE)
+    if (h->n_id < (h->flags & chars ? 1 : 256) || h->n_id > BPE_MAX_ID ||
+        h->n_merge > BPE_MAX_MERGE)
         return err_set(e, ERR_DATA,
                        "%s: %u tokens and %u merges: expected 256 to %d, and at most %d", where,
                        h->n_id, h->n_merge, BPE_MAX_ID, BPE_MAX_MERGE);
-    if (n != sizeof *h + 4 * ((size_t)h->n_id + 1) + 12 * (size_t)h->n_merge + h->n_id + h->n_byte)
+    if (h->n_score != 0 && h->n_score != h->n_id)
+        return err_set(e, ERR_DATA, "%s: %u scores of %u tokens", where, h->n_score, h->n_id);
+    if (n != sizeof *h + 8 * (size_t)h->n_score + 4 * ((size_t)h->n_id + 1) +
+                 12 * (size_t)h->n_merge + h->n_id + h->n_byte)
         return err_set(e, ERR_DATA,
                        "%s: %zu bytes of tables: not what %u tokens, %u merges and %u bytes need",
                        where, n, h->n_id, h->n_merge, h->n_byte);
@@ -194,6 +209,7 @@ static int place(struct bpe *b, const void *tables, size_t n)
     b->merge = b->off + h->n_id + 1;
     b->kind = (const uint8_t *)(b->merge + 3 * (size_t)h->n_merge);
     b->bytes = (const char *)b->kind + h->n_id;
+    b->score = b->bytes + h->n_byte;
     b->pair = (struct bpe_bucket *)(p + at);
     b->pair_mask = n_bucket - 1;
     b->pair_shift = __builtin_clz(n_bucket) + 33;
@@ -209,6 +225,8 @@ static int place(struct bpe *b, const void *tables, size_t n)
 static int find_bytes(struct bpe *b, const char *where, struct err *e)
 {
     memset(b->byte_id, 0xFF, sizeof b->byte_id);
+    if (b->head->flags & BPE_F_CHARS)
+        return 0; /* spm_attach does */
     for (uint32_t id = b->head->n_id; id--;)
         if ((b->kind[id] & BPE_K_BYTES) && b->off[id + 1] - b->off[id] == 1)
             b->byte_id[(uint8_t)b->bytes[b->off[id]]] = (int32_t)id;
@@ -232,6 +250,8 @@ int bpe_load_tables(struct bpe **out, const void *p, size_t n, const char *where
     }
     if ((rc = check_tokens(b, where, e)) || (rc = find_bytes(b, where, e)) ||
         (rc = check_merges(b, where, e)))
+        goto fail;
+    if ((b->head->flags & BPE_F_CHARS) && (rc = spm_attach(b, where, e)))
         goto fail;
     bpe_pairs_fill(b);
     if (make_added(b)) {
@@ -257,6 +277,7 @@ void bpe_free(struct bpe *b)
         free(b->pool->index.slot);
         free(b->pool);
     }
+    spm_free(b->spm);
     free(b->head);
     free(b);
 }

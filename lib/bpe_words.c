@@ -184,18 +184,23 @@ static int long_room(struct bpe_scratch *w, size_t n)
     return w->cap_node ? 0 : ERR_NOMEM;
 }
 
+int32_t *bpe_symbols(struct bpe_scratch *w, size_t n, size_t *stride)
+{
+    if (long_room(w, n))
+        return NULL;
+    *stride = sizeof *w->node / sizeof(int32_t);
+    return &w->node[0].id;
+}
+
 /* An entry of the heap is stale unless the symbol's pair still has its rank: ranks are unique. */
-static long merge_long(const struct bpe *b, struct bpe_scratch *w, const uint8_t *s, size_t n,
-                       int32_t *out)
+long bpe_merge_symbols(const struct bpe *b, struct bpe_scratch *w, size_t n, int32_t *out)
 {
     long k = 0;
-    if (long_room(w, n))
-        return ERR_NOMEM;
     w->n_heap = 0;
-    for (size_t i = 0; i < n; i++)
-        w->node[i] = (struct node){.id = b->byte_id[s[i]],
-                                   .prev = (uint32_t)i - 1,
-                                   .next = i + 1 < n ? (uint32_t)i + 1 : END};
+    for (size_t i = 0; i < n; i++) {
+        w->node[i].prev = (uint32_t)i - 1;
+        w->node[i].next = i + 1 < n ? (uint32_t)i + 1 : END;
+    }
     for (size_t i = 0; i < n; i++)
         set_pair(b, w, (uint32_t)i);
     while (w->n_heap) {
@@ -219,9 +224,21 @@ static long merge_long(const struct bpe *b, struct bpe_scratch *w, const uint8_t
     return k;
 }
 
+static long merge_long(const struct bpe *b, struct bpe_scratch *w, const uint8_t *s, size_t n,
+                       int32_t *out)
+{
+    if (long_room(w, n))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        w->node[i].id = b->byte_id[s[i]];
+    return bpe_merge_symbols(b, w, n, out);
+}
+
 static long merge(const struct bpe *b, struct bpe_scratch *w, const uint8_t *s, size_t n,
                   int32_t *out)
 {
+    if (b->spm)
+        return spm_merge(b, w, s, n, out);
     if (n == 1) {
         out[0] = b->byte_id[s[0]];
         return 1;
@@ -343,10 +360,12 @@ static int32_t *batch(const struct bpe *b, struct bpe_scratch *w, const uint8_t 
 int bpe_words(const struct bpe *b, struct bpe_scratch *w, const char *text, size_t n,
               struct bpe_ids *out)
 {
+    struct pretok_at stage = {{0}};
     size_t end[BATCH], k;
     for (size_t at = 0; at < n; at += end[k - 1]) {
         const uint8_t *s = (const uint8_t *)text + at;
-        k = pretok_words((enum pretok)b->head->pretok, s, n - at, end, BATCH);
+        k = b->spm ? spm_words(b, s, n - at, end, BATCH)
+                   : pretok_words(b->head->pretok, s, n - at, end, BATCH, &stage);
         /* an id has a byte at least; a cached word is copied with all the room that it has */
         if (bpe_ids_room(out, end[k - 1] + IDS))
             return ERR_NOMEM;

@@ -11,7 +11,7 @@
  * Every character is a letter, a number, a space or other, so some alternative always matches.
  *
  * The kinds of the first two bytes say which alternative it is (a table); its run is then measured,
- * eight ASCII letters or blanks at a time.  Where a byte of 0x80 or more decides, first_word does the
+ * eight ASCII letters or blanks at a time.  Where a byte of 0x80 or more decides, pretok_first does the
  * same with characters. */
 #include "pretok.h"
 #include "unicode.h"
@@ -19,43 +19,10 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte of eight is the lowest");
 
-#define TAIL "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define HEAD "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-
-/* of each kind the spelling of its family first */
-static const struct {
-    const char *regex;
-    enum pretok p;
-} known[] = {
-    {HEAD "\\p{N}" TAIL, PRETOK_QWEN},
-    {HEAD "\\p{N}{1,3}" TAIL, PRETOK_LLAMA3},
-    /* cl100k's spelling: possessive quantifiers and one [\r\n], the same language */
-    {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| "
-     "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
-     "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
-     PRETOK_LLAMA3},
-};
-
-int pretok_of_regex(const char *regex)
-{
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(regex, known[i].regex) == 0)
-            return known[i].p;
-    return 0;
-}
-
-const char *pretok_regex(enum pretok p)
-{
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i].p == p)
-            return known[i].regex;
-    return NULL;
-}
-
 /* ---- by characters ---- */
 
 /* 1: bytes of a contraction at s, whose first byte is an apostrophe; 0 if there is none. */
-static size_t contraction(const uint8_t *s, size_t n)
+size_t pretok_contraction(const uint8_t *s, size_t n)
 {
     unsigned a = n > 1 ? s[1] | 0x20 : 0, b = n > 2 ? s[2] | 0x20 : 0;
     if (a == 's' || a == 't' || a == 'm' || a == 'd')
@@ -87,7 +54,7 @@ static size_t others(const uint8_t *s, size_t i, size_t n)
 }
 
 /* 5, 6, 7: a run of spaces up to its last line end, else all but its last character, else all */
-static size_t spaces(const uint8_t *s, size_t n)
+size_t pretok_spaces(const uint8_t *s, size_t n)
 {
     size_t i = 0, line = 0, last = 0;
     while (i < n) {
@@ -102,7 +69,7 @@ static size_t spaces(const uint8_t *s, size_t n)
     return line ? line : i == n || last == 0 ? i : last;
 }
 
-static size_t first_word(enum pretok p, const uint8_t *s, size_t n)
+size_t pretok_first(int p, const uint8_t *s, size_t n)
 {
     unsigned len, next, c = unicode_class(s, &len);
     size_t k;
@@ -116,7 +83,7 @@ static size_t first_word(enum pretok p, const uint8_t *s, size_t n)
             i += len;
         return i;
     }
-    if (s[0] == '\'' && (k = contraction(s, n)))
+    if (s[0] == '\'' && (k = pretok_contraction(s, n)))
         return k;
     if (!(c & UNI_NL) && len < n) {
         unsigned d = unicode_class(s + len, &next);
@@ -125,14 +92,14 @@ static size_t first_word(enum pretok p, const uint8_t *s, size_t n)
         if (d == 0 && s[0] == ' ')
             return others(s, len + next, n);
     }
-    return c == 0 ? others(s, len, n) : spaces(s, n);
+    return c == 0 ? others(s, len, n) : pretok_spaces(s, n);
 }
 
 /* ---- by bytes ---- */
 
 enum kind { OTHER, QUOTE, BLANK, SPACE, LINE, LETTER, NUMBER, HIGH, KINDS };
 enum {          /* what a word is, by the kinds of its first two bytes */
-       CHARS,   /* let first_word see */
+       CHARS,   /* let pretok_first see */
        LETTERS, /* from the second byte on */
        JOINED,  /* letters from the third byte on */
        OTHERS,  /* from the second byte on */
@@ -233,22 +200,25 @@ static inline size_t ascii_spaces(const uint8_t *s, size_t n)
         line = k == LINE ? i : line;
     }
     if (i < n && k == HIGH)
-        return spaces(s, n);
+        return pretok_spaces(s, n);
     return line ? line : i == n || i == 1 ? i : i - 1;
 }
 
-static size_t digits(enum pretok p, const uint8_t *s, size_t n)
+static size_t digits(int p, const uint8_t *s, size_t n)
 {
     size_t i = 1;
     if (p != PRETOK_LLAMA3)
         return 1;
     while (i < 3 && i < n && kind_of[s[i]] == NUMBER)
         i++;
-    return i < 3 && i < n && s[i] >= 0x80 ? first_word(p, s, n) : i;
+    return i < 3 && i < n && s[i] >= 0x80 ? pretok_first(p, s, n) : i;
 }
 
-size_t pretok_words(enum pretok p, const uint8_t *text, size_t n_text, size_t *end, size_t max)
+size_t pretok_words(uint32_t p, const uint8_t *text, size_t n_text, size_t *end, size_t max,
+                    struct pretok_at *stage)
 {
+    if (p > PRETOK_LLAMA3)
+        return pretok_staged(p, text, n_text, end, max, stage);
     size_t k = 0, at = 0, i;
     for (; k < max && at < n_text; at += i, end[k++] = at) {
         const uint8_t *s = text + at;
@@ -278,10 +248,10 @@ size_t pretok_words(enum pretok p, const uint8_t *text, size_t n_text, size_t *e
             i = ascii_spaces(s, n);
             break;
         case DIGIT:
-            i = digits(p, s, n);
+            i = digits((int)p, s, n);
             break;
         default:
-            i = first_word(p, s, n);
+            i = pretok_first((int)p, s, n);
         }
     }
     return k;

@@ -170,23 +170,124 @@ static unsigned unsafe(uint32_t c)
     return 0;
 }
 
-/* Letters and numbers of Unicode 15.1 and 16 that utf8proc 2.8 (Unicode 15.0) does not know; the
- * regex library of Hugging Face's tokenizers does. */
+/* What Unicode 15.1 and 16 assigned, which utf8proc 2.8 (Unicode 15.0) does not know and the regex
+ * library of Hugging Face's tokenizers does; the kinds are those that library answers. */
+// clang-format off
 static const struct {
     uint32_t first, last;
-    uint8_t class;
+    uint8_t kind;
 } newer[] = {
-    {0x1C89, 0x1C8A, UNI_L},   {0xA7CB, 0xA7CD, UNI_L},   {0xA7DA, 0xA7DC, UNI_L},
-    {0x105C0, 0x105F3, UNI_L}, {0x10D40, 0x10D49, UNI_N}, {0x10D4A, 0x10D65, UNI_L},
-    {0x10D6F, 0x10D85, UNI_L}, {0x10EC2, 0x10EC4, UNI_L}, {0x11380, 0x11389, UNI_L},
-    {0x1138B, 0x1138B, UNI_L}, {0x1138E, 0x1138E, UNI_L}, {0x11390, 0x113B5, UNI_L},
-    {0x113B7, 0x113B7, UNI_L}, {0x113D1, 0x113D1, UNI_L}, {0x113D3, 0x113D3, UNI_L},
-    {0x116D0, 0x116E3, UNI_N}, {0x11BC0, 0x11BE0, UNI_L}, {0x11BF0, 0x11BF9, UNI_N},
-    {0x13460, 0x143FA, UNI_L}, {0x16100, 0x1611D, UNI_L}, {0x16130, 0x16139, UNI_N},
-    {0x16D40, 0x16D6C, UNI_L}, {0x16D70, 0x16D79, UNI_N}, {0x18CFF, 0x18CFF, UNI_L},
-    {0x1CCF0, 0x1CCF9, UNI_N}, {0x1E5D0, 0x1E5ED, UNI_L}, {0x1E5F0, 0x1E5F0, UNI_L},
-    {0x1E5F1, 0x1E5FA, UNI_N}, {0x2EBF0, 0x2EE5D, UNI_L},
+    {0x897, 0x897, UNI_MARK},
+    {0x1B4E, 0x1B4F, UNI_PUNCT},
+    {0x1B7F, 0x1B7F, UNI_PUNCT},
+    {0x1C89, 0x1C89, UNI_UPPER},
+    {0x1C8A, 0x1C8A, UNI_LOWER},
+    {0x2427, 0x2429, UNI_SYMBOL},
+    {0x2FFC, 0x2FFF, UNI_SYMBOL},
+    {0x31E4, 0x31E5, UNI_SYMBOL},
+    {0x31EF, 0x31EF, UNI_SYMBOL},
+    {0xA7CB, 0xA7CC, UNI_UPPER},
+    {0xA7CD, 0xA7CD, UNI_LOWER},
+    {0xA7DA, 0xA7DA, UNI_UPPER},
+    {0xA7DB, 0xA7DB, UNI_LOWER},
+    {0xA7DC, 0xA7DC, UNI_UPPER},
+    {0x105C0, 0x105F3, UNI_LETTER},
+    {0x10D40, 0x10D49, UNI_NUMBER},
+    {0x10D4A, 0x10D4F, UNI_LETTER},
+    {0x10D50, 0x10D65, UNI_UPPER},
+    {0x10D69, 0x10D6D, UNI_MARK},
+    {0x10D6E, 0x10D6E, UNI_PUNCT},
+    {0x10D6F, 0x10D6F, UNI_LETTER},
+    {0x10D70, 0x10D85, UNI_LOWER},
+    {0x10D8E, 0x10D8F, UNI_SYMBOL},
+    {0x10EC2, 0x10EC4, UNI_LETTER},
+    {0x10EFC, 0x10EFC, UNI_MARK},
+    {0x11380, 0x11389, UNI_LETTER},
+    {0x1138B, 0x1138B, UNI_LETTER},
+    {0x1138E, 0x1138E, UNI_LETTER},
+    {0x11390, 0x113B5, UNI_LETTER},
+    {0x113B7, 0x113B7, UNI_LETTER},
+    {0x113B8, 0x113C0, UNI_MARK},
+    {0x113C2, 0x113C2, UNI_MARK},
+    {0x113C5, 0x113C5, UNI_MARK},
+    {0x113C7, 0x113CA, UNI_MARK},
+    {0x113CC, 0x113D0, UNI_MARK},
+    {0x113D1, 0x113D1, UNI_LETTER},
+    {0x113D2, 0x113D2, UNI_MARK},
+    {0x113D3, 0x113D3, UNI_LETTER},
+    {0x113D4, 0x113D5, UNI_PUNCT},
+    {0x113D7, 0x113D8, UNI_PUNCT},
+    {0x113E1, 0x113E2, UNI_MARK},
+    {0x116D0, 0x116E3, UNI_NUMBER},
+    {0x11BC0, 0x11BE0, UNI_LETTER},
+    {0x11BE1, 0x11BE1, UNI_PUNCT},
+    {0x11BF0, 0x11BF9, UNI_NUMBER},
+    {0x11F5A, 0x11F5A, UNI_MARK},
+    {0x13460, 0x143FA, UNI_LETTER},
+    {0x16100, 0x1611D, UNI_LETTER},
+    {0x1611E, 0x1612F, UNI_MARK},
+    {0x16130, 0x16139, UNI_NUMBER},
+    {0x16D40, 0x16D6C, UNI_LETTER},
+    {0x16D6D, 0x16D6F, UNI_PUNCT},
+    {0x16D70, 0x16D79, UNI_NUMBER},
+    {0x18CFF, 0x18CFF, UNI_LETTER},
+    {0x1CC00, 0x1CCEF, UNI_SYMBOL},
+    {0x1CCF0, 0x1CCF9, UNI_NUMBER},
+    {0x1CD00, 0x1CEB3, UNI_SYMBOL},
+    {0x1E5D0, 0x1E5ED, UNI_LETTER},
+    {0x1E5EE, 0x1E5EF, UNI_MARK},
+    {0x1E5F0, 0x1E5F0, UNI_LETTER},
+    {0x1E5F1, 0x1E5FA, UNI_NUMBER},
+    {0x1E5FF, 0x1E5FF, UNI_PUNCT},
+    {0x1F8B2, 0x1F8BB, UNI_SYMBOL},
+    {0x1F8C0, 0x1F8C1, UNI_SYMBOL},
+    {0x1FA89, 0x1FA89, UNI_SYMBOL},
+    {0x1FA8F, 0x1FA8F, UNI_SYMBOL},
+    {0x1FABE, 0x1FABE, UNI_SYMBOL},
+    {0x1FAC6, 0x1FAC6, UNI_SYMBOL},
+    {0x1FADC, 0x1FADC, UNI_SYMBOL},
+    {0x1FADF, 0x1FADF, UNI_SYMBOL},
+    {0x1FAE9, 0x1FAE9, UNI_SYMBOL},
+    {0x1FBCB, 0x1FBEF, UNI_SYMBOL},
+    {0x2EBF0, 0x2EE5D, UNI_LETTER},
 };
+// clang-format on
+
+static uint8_t class_of_kind(unsigned kind)
+{
+    return kind & (UNI_UPPER | UNI_LOWER | UNI_LETTER) ? UNI_L : kind == UNI_NUMBER ? UNI_N : 0;
+}
+
+/* Marks and compositions of Unicode 10 and later, which the NFC of Hugging Face's tokenizers (Unicode 9)
+ * leaves where they are: found by asking it. */
+// clang-format off
+static const struct {
+    uint32_t first, last;
+} young[] = {
+    {0x7FD, 0x7FD}, {0x897, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B,
+    0xD3C}, {0xEBA, 0xEBA}, {0x1715, 0x1715}, {0x1ABF, 0x1ADD}, {0x1AE0, 0x1AEB}, {0x1DF6,
+    0x1DFA}, {0xA82C, 0xA82C}, {0x105C9, 0x105C9}, {0x105E4, 0x105E4}, {0x10D24, 0x10D27},
+    {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFB}, {0x10EFD, 0x10EFF}, {0x10F46,
+    0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x11383, 0x11383},
+    {0x11385, 0x11385}, {0x1138E, 0x1138E}, {0x11391, 0x11391}, {0x113C5, 0x113C5}, {0x113C7,
+    0x113C8}, {0x113CE, 0x113D0}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11938, 0x11938},
+    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47,
+    0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97},
+    {0x11F41, 0x11F42}, {0x16121, 0x16128}, {0x1612F, 0x1612F}, {0x16D68, 0x16D6A}, {0x16FF0,
+    0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+    {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF}, {0x1E6E3, 0x1E6E3}, {0x1E6E6, 0x1E6E6}, {0x1E6EE,
+    0x1E6EF}, {0x1E6F5, 0x1E6F5}
+};
+// clang-format on
+enum { YOUNG = 32 }; /* in table */
+
+static int is_young(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof young / sizeof *young; i++)
+        if (c >= young[i].first && c <= young[i].last)
+            return 1;
+    return 0;
+}
 
 static void fill(uint32_t block)
 {
@@ -194,11 +295,11 @@ static void fill(uint32_t block)
     pthread_mutex_lock(&filling);
     if (!atomic_load_explicit(&filled[block], memory_order_relaxed)) {
         for (uint32_t c = from; c < to; c++)
-            table[c] = (uint8_t)(class_of(c) | unsafe(c));
+            table[c] = (uint8_t)(class_of(c) | (is_young(c) ? YOUNG : unsafe(c)));
         for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
             for (uint32_t c = newer[i].first; c <= newer[i].last; c++)
                 if (c >= from && c < to)
-                    table[c] = newer[i].class;
+                    table[c] = (uint8_t)((table[c] & ~UNI_CLASS) | class_of_kind(newer[i].kind));
     }
     atomic_store_explicit(&filled[block], 1, memory_order_release);
     pthread_mutex_unlock(&filling);
@@ -221,6 +322,58 @@ unsigned unicode_class(const uint8_t *s, unsigned *len)
         return unicode_ascii[s[0]];
     }
     return full_class(s, len) & UNI_CLASS;
+}
+
+static uint8_t kind_of(uint32_t c)
+{
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LT:
+        return UNI_UPPER;
+    case UTF8PROC_CATEGORY_LL:
+        return UNI_LOWER;
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+        return UNI_LETTER;
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+        return UNI_MARK;
+    case UTF8PROC_CATEGORY_PC:
+    case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO:
+        return UNI_PUNCT;
+    case UTF8PROC_CATEGORY_SM:
+    case UTF8PROC_CATEGORY_SC:
+    case UTF8PROC_CATEGORY_SK:
+    case UTF8PROC_CATEGORY_SO:
+        return UNI_SYMBOL;
+    default: {
+        unsigned k = class_of(c);
+        return k & UNI_N ? UNI_NUMBER : k & UNI_SPACE ? UNI_BLANK : 0;
+    }
+    }
+}
+
+uint32_t unicode_code(const uint8_t *s, unsigned *len)
+{
+    return decode(s, len);
+}
+
+unsigned unicode_kind(const uint8_t *s, unsigned *len)
+{
+    uint32_t c = decode(s, len);
+    if (c >= 'a' && c <= 'z')
+        return UNI_LOWER;
+    unsigned kind = kind_of(c);
+    for (size_t i = 0; kind == 0 && c >= 0x300 && i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last)
+            kind = newer[i].kind;
+    return kind;
 }
 
 /* ---- NFC ---- */
@@ -314,8 +467,9 @@ int unicode_nfc(const char *str, size_t n, char **out, size_t *m)
             i += 2;
             continue;
         }
-        if (!(full_class(s + i, &len) & UNI_NFC)) {
-            safe = i;
+        unsigned class = full_class(s + i, &len);
+        if (!(class & UNI_NFC)) {
+            safe = class & YOUNG ? i + len : i; /* a young one takes no part */
             i += len;
             continue;
         }

@@ -98,3 +98,48 @@ setup() {
     printf 'APR\0' >cut.apr
     run --separate-stderr -65 "$x" cut.apr hello.txt
 }
+
+@test "other patterns: a long text cut for threads has the ids of the whole one" {
+    gpt2='{type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true}'
+    jq ".normalizer = null | .pre_tokenizer = $gpt2" "$t" >gpt2.json
+    jq ".pre_tokenizer.pretokenizers |= [{type: \"Digits\", individual_digits: true}] + ." "$t" >digits.json
+    for i in $(seq 9000); do printf 'return x\n\n\n    def fib(n):\n\treturn 12\nif n\n/x\n\nHello world\n'; done >long.txt
+    for j in gpt2.json digits.json; do
+        cmp <("$x" "$j" --threads 1 long.txt) <("$x" "$j" --threads 4 long.txt)
+        cmp long.txt <("$x" "$j" long.txt | "$x" "$j" -d)
+    done
+}
+
+@test "SentencePiece: there and back; the first space is the tokenizer's own" {
+    for v in llama gemma first unigram; do
+        s="$BATS_TEST_DIRNAME/../vectors/tokenizer/spm-$v.json"
+        printf 'two  spaces\n\tna\303\257ve \360\237\231\202\n' >odd.txt
+        cmp odd.txt <("$x" "$s" odd.txt | "$x" "$s" -d)
+    done
+    s="$BATS_TEST_DIRNAME/../vectors/tokenizer/spm-llama.json"
+    printf '  x' >odd.txt
+    cmp odd.txt <("$x" "$s" odd.txt | "$x" "$s" -d)
+    [ "$("$x" "$s" --json hello.txt | jq -r '.tokens | join("")')" = " Hello world" ]
+    [ "$("$x" "$s" hello.txt | "$x" "$s" -d)" = "Hello world" ]
+}
+
+@test "SentencePiece: what would change ids is refused by name" {
+    s="$BATS_TEST_DIRNAME/../vectors/tokenizer/spm-llama.json"
+    refuses() {
+        jq -c "$1" "$s" >bad.json
+        run -65 "$x" bad.json hello.txt
+        [[ "$output" == *"$2"* ]]
+    }
+    refuses '.normalizer = {type: "Precompiled", precompiled_charsmap: "AA=="}' "normalizer Precompiled"
+    refuses '.normalizer = {type: "Prepend", prepend: "x"}' "normalizer Prepend"
+    refuses '.normalizer.normalizers |= reverse' "not supported after another"
+    refuses '.pre_tokenizer = {type: "Metaspace", replacement: "_"}' "replacement _"
+    refuses '.pre_tokenizer = {type: "BertPreTokenizer"}' "BertPreTokenizer"
+    refuses '.model.byte_fallback = false' "ByteFallback without byte_fallback"
+    refuses 'del(.model.vocab["<0xC3>"])' "no token <0xC3>"
+    refuses '.model.unk_token = "nothing"' "unk_token nothing"
+    refuses '.model.ignore_merges = true' "ignore_merges"
+    refuses '.model.type = "WordPiece"' "WordPiece"
+    refuses '.decoder.decoders[0].content = "x"' "decoder Replace"
+    refuses '.added_tokens[1].normalized = true' "normalized"
+}

@@ -83,10 +83,10 @@ static void json(const struct mapfile *m)
     ok(bad == 0, "600 damaged tokenizer.json: %d loaded, none lies", loaded);
     free(t);
     refused(m, "\"NFC\"", "\"NFKC\"", "normalizer NFKC");
-    refused(m, "\"type\":\"Split\"", "\"type\":\"Digits\"", "pre-tokenizer Digits");
+    refused(m, "\"type\":\"Split\"", "\"type\":\"Punctuation\"", "pre-tokenizer Punctuation");
     refused(m, "\\\\p{N}|", "\\\\p{N}+|", "pattern");
     refused(m, "\"Isolated\"", "\"Removed\"", "Isolated");
-    refused(m, "\"use_regex\":false", "\"use_regex\":true", "use_regex");
+    refused(m, "\"add_prefix_space\":false", "\"add_prefix_space\":true", "add_prefix_space");
     refused(m, "\"type\":\"BPE\"", "\"type\":\"Unigram\"", "Unigram");
     refused(m, "\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback");
     refused(m, "\"dropout\":null", "\"dropout\":0.1", "dropout");
