@@ -23,6 +23,7 @@ static const struct kn_type_info types[] = {
     [KN_IQ4_NL] = {"IQ4_NL", 32, sizeof(struct kn_iq4_nl), 0},
     [KN_IQ4_XS] = {"IQ4_XS", 256, sizeof(struct kn_iq4_xs), 0},
     [KN_MXFP4] = {"MXFP4", 32, sizeof(struct kn_mxfp4), 0},
+    [KN_NF4] = {"NF4", KN_NF4_BLOCK, KN_NF4_BLOCK / 2 + 1, 0},
 };
 // clang-format on
 enum { N_TYPES = sizeof types / sizeof *types };
@@ -44,7 +45,7 @@ int kn_type_by_name(const char *name)
 size_t kn_row_bytes(int type, size_t n)
 {
     const struct kn_type_info *t = kn_type_info(type);
-    if (!t->name || n % (size_t)t->block_len)
+    if (!t->name || type == KN_NF4 || n % (size_t)t->block_len)
         return 0;
     size_t blocks = n / (size_t)t->block_len;
     return blocks <= SIZE_MAX / (size_t)t->block_bytes ? blocks * (size_t)t->block_bytes : 0;
@@ -268,7 +269,7 @@ void kn_dequantize(int type, const void *src, float *dst, size_t n)
 {
     const struct kn_type_info *t = kn_type_info(type);
     const uint8_t *p = src;
-    assert(t->name && type != KN_I32 && n % (size_t)t->block_len == 0);
+    assert(t->name && type != KN_I32 && type != KN_NF4 && n % (size_t)t->block_len == 0);
     if (type == KN_F32) {
         if (n)
             memcpy(dst, src, n * sizeof *dst);

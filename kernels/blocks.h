@@ -26,6 +26,7 @@ enum kn_type {
     KN_I32 = 26,
     KN_BF16 = 30,
     KN_MXFP4 = 39,
+    KN_NF4 = 176, /* ours: no file of GGML's has it, and it is no sequence of blocks (below) */
 };
 
 typedef uint16_t kn_half; /* IEEE half, little-endian */
@@ -162,4 +163,18 @@ void kn_quantize_row(int type, const float *src, void *dst, size_t n, const floa
 void kn_widen(int type, const void *src, float *dst, size_t n);
 /* The first of n values whose magnitude is not <= limit (NaN is not); n if there is none. */
 size_t kn_first_beyond(const float *x, size_t n, float limit);
+
+/* KN_NF4: a tensor of n values as a whole: codes[(n + 1) / 2], of two neighbours the first in the high
+ * nibble; a byte for each block of 64 values; an f32 for each 256 of these; one f32, the mean of the block
+ * scales.  4.127 bits.  kn_row_bytes is 0 for it; kn_weight_new takes it and widens it to f32. */
+enum { KN_NF4_BLOCK = 64 };
+size_t kn_nf4_bytes(size_t n);
+/* The largest magnitude of each block of n values, which begin a block. */
+void kn_nf4_absmax(const float *x, size_t n, float *absmax);
+/* Everything behind the codes of a tensor of n values. */
+void kn_nf4_nest(const float *absmax, size_t n, void *dst);
+/* Codes of n values that begin a block, with the exact scales. */
+void kn_nf4_codes(const float *x, size_t n, const float *absmax, uint8_t *codes);
+/* count of the n values of the tensor at src, from `first` on. */
+void kn_nf4_dequantize(const void *src, size_t n, size_t first, float *dst, size_t count);
 #endif

@@ -49,7 +49,7 @@ static const struct kn_quantizer *chosen(void)
 void kn_quantize_row(int type, const float *src, void *dst, size_t n, const float *weight)
 {
     const struct kn_type_info *t = kn_type_info(type);
-    assert(t->name && type != KN_I32 && n % (size_t)t->block_len == 0);
+    assert(t->name && type != KN_I32 && type != KN_NF4 && n % (size_t)t->block_len == 0);
     if (!n)
         return;
     if (type == KN_F32)

@@ -36,12 +36,22 @@ static size_t rope_bytes(const struct hparams *h, int n_ctx)
     return (size_t)n_ctx * (size_t)h->head_dim * sizeof(float);
 }
 
+/* Types without a kernel of their own are kept in f32 (kernels.h). */
+static size_t widened_bytes(const struct tensor *t)
+{
+    const struct kn_type_info *k = kn_type_info(t->type);
+    size_t n;
+    if (!k->name || k->block_len == 1 || k->act_block)
+        return t->bytes;
+    return size_mul((size_t)tensor_count(t), sizeof(float), &n) ? n : SIZE_MAX / 2;
+}
+
 size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
 {
     size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx);
     for (int i = 0; i < a->n_tensor; i++)
         if (a->tensor[i].ndim == 2)
-            n += a->tensor[i].bytes;
+            n += widened_bytes(&a->tensor[i]);
     return n;
 }
 
@@ -88,29 +98,6 @@ static const struct tensor *get(const struct model *m, const char *name, uint64_
     return t;
 }
 
-/* Offsets of the half-precision scales inside a block; n of them. */
-static int scales_of(int type, size_t *at)
-{
-    at[0] = 0;
-    at[1] = sizeof(kn_half);
-    switch (type) {
-    case KN_Q4_0:
-    case KN_Q5_0:
-    case KN_Q8_0:
-        return 1;
-    case KN_Q4_1:
-    case KN_Q5_1:
-    case KN_Q4_K:
-    case KN_Q5_K:
-        return 2;
-    case KN_Q6_K:
-        at[0] = offsetof(struct kn_q6_k, d);
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 /* Element by element where there are no blocks: an exponent of all ones is NaN or infinity. */
 static int check_values(const struct model *m, const struct tensor *t, struct err *e)
 {
@@ -132,7 +119,9 @@ static int check_values(const struct model *m, const struct tensor *t, struct er
 static int check_scales(const struct model *m, const struct tensor *t, struct err *e)
 {
     size_t at[2], size = (size_t)kn_type_info(t->type)->block_bytes;
-    int n = scales_of(t->type, at);
+    int n = tensor_scales(t->type, at);
+    if ((t->type == KN_NF4 || t->type == KN_MXFP4) && tensor_not_finite(t) >= 0)
+        return err_set(e, ERR_DATA, "%s: tensor %s: a scale is not finite", m->file.path, t->name);
     const uint8_t *p = t->data;
     for (size_t b = 0; n && b < t->bytes / size; b++)
         for (int i = 0; i < n; i++) {

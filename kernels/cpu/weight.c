@@ -51,7 +51,7 @@ static struct cpu_weight *describe(struct cpu_dev *c, int type, int n, int k, co
     struct cpu_weight *w = cpu_reserve(c, k, 0) ? NULL : calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->w = (struct kn_weight){type, n, k, flags};
+    w->w = (struct kn_weight){.type = type, .n = n, .k = k, .flags = flags};
     w->rows = rows;
     const struct kn_type_info *t = kn_type_info(type);
     w->packed_type = t->block_len > 1 && (!t->act_block || flags & KN_W_FLOAT) ? KN_F32 : type;
