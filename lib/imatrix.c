@@ -339,11 +339,15 @@ static int write_gguf(const struct imatrix *m, const char *path, char *sha256, s
         struct tensor *s = &t[2 * i], *c = s + 1;
         *s = (struct tensor){.ndim = 2, .dim = {x->n_mat, x->cols}, .data = x->sum};
         *c = (struct tensor){.ndim = 2, .dim = {x->n_mat, 1}, .data = count[i]};
+        if (x->n_mat == 1) { /* ggml counts no outer dimensions of 1 */
+            *s = (struct tensor){.ndim = 1, .dim = {x->cols}, .data = x->sum};
+            *c = (struct tensor){.ndim = 1, .dim = {1}, .data = count[i]};
+        }
         if (snprintf(s->name, sizeof s->name, "%s.in_sum2", x->name) >= (int)sizeof s->name ||
             snprintf(c->name, sizeof c->name, "%s.counts", x->name) >= (int)sizeof c->name)
             rc = err_set(e, ERR_DATA, "weight %s: the name is too long", x->name);
-        s->bytes = tensor_bytes(s->type, 2, s->dim);
-        c->bytes = tensor_bytes(c->type, 2, c->dim);
+        s->bytes = tensor_bytes(s->type, s->ndim, s->dim);
+        c->bytes = tensor_bytes(c->type, c->ndim, c->dim);
     }
     if (rc == 0)
         rc = gguf_write(path, &w, t, (int)(2 * m->n), NULL, NULL, sha256, e);

@@ -134,10 +134,10 @@ int quant_gguf_name(const char *name, char *out, size_t size, int *expert)
 
 enum category { OTHER, EMBED, HEAD, VALUE, KEY, ATTN_OUT, DOWN };
 
-/* llama.cpp counts tensors of values and of down projections where we take the layer's number: the same in
- * models all of whose layers have them. */
 struct model {
     int n_layer, untied, n_expert, gqa;
+    int *values,
+        *downs; /* how many layers before a layer have these by a rule: llama.cpp counts them out */
 };
 
 static enum category category_of(const char *gguf)
@@ -249,11 +249,12 @@ static int mixed_type(const struct quant_rules *r, const struct tensor *t, const
         return base;
     switch (c) {
     case VALUE:
-        return value_type(kind, base, layer, m, r->llama);
+        return value_type(kind, base, layer - m->values[layer], m, r->llama);
     case KEY:
         return m->n_expert == 8 ? KN_Q8_0 : base;
     case DOWN:
-        return down_type(kind, base, layer, m, r->imatrix);
+        return down_type(kind, base, m->n_expert > 1 ? layer : layer - m->downs[layer], m,
+                         r->imatrix);
     case ATTN_OUT:
         return attn_out_type(kind, base, m);
     default:
@@ -412,6 +413,36 @@ static int ruled_type(const struct quant_rules *r, const char *name, const char 
 
 /* ---- the plan ---- */
 
+static int count_ruled(const struct quant_rules *r, const struct tensor *t, int n, struct model *m,
+                       struct err *e)
+{
+    char gguf[TENSOR_NAME + 1];
+    const char *rest;
+    int expert, v = 0, d = 0;
+    m->values = calloc((size_t)m->n_layer + 1, sizeof *m->values);
+    m->downs = calloc((size_t)m->n_layer + 1, sizeof *m->downs);
+    if (!m->values || !m->downs)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (int i = 0; i < n && r->n_rule; i++) {
+        const int layer = layer_of(t[i].name, &rest);
+        if (layer < 0 || !quant_gguf_name(t[i].name, gguf, sizeof gguf, &expert) ||
+            ruled_type(r, t[i].name, gguf) < 0)
+            continue;
+        if (category_of(gguf) == VALUE)
+            m->values[layer] = 1;
+        if (category_of(gguf) == DOWN)
+            m->downs[layer] = 1;
+    }
+    for (int l = 0; l < m->n_layer; l++) { /* from marks to how many before */
+        const int one_v = m->values[l], one_d = m->downs[l];
+        m->values[l] = v;
+        m->downs[l] = d;
+        v += one_v;
+        d += one_d;
+    }
+    return 0;
+}
+
 static int stays_exact(const struct tensor *t)
 {
     return t->ndim < 2 || !ends_with(t->name, "weight") || ends_with(t->name, "norm.weight") ||
@@ -440,8 +471,8 @@ static int planned_type(const struct quant_rules *r, const struct tensor *t, con
 int quant_plan_rules(const struct quant_rules *r, const struct tensor *t, int n, int *type,
                      struct err *e)
 {
-    const struct model m = survey(t, n);
-    int rc = 0;
+    struct model m = survey(t, n);
+    int rc = count_ruled(r, t, n, &m, e);
     for (int i = 0; i < n && rc == 0; i++) {
         const char *name = t[i].name;
         if (!tensor_is_weight(t[i].type)) {
@@ -453,6 +484,8 @@ int quant_plan_rules(const struct quant_rules *r, const struct tensor *t, int n,
             type[i] = stays_exact(&t[i]) ? KN_F32 : planned_type(r, &t[i], &m);
         }
     }
+    free(m.values);
+    free(m.downs);
     return rc;
 }
 
