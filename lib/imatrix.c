@@ -84,10 +84,12 @@ int imatrix_add(struct imatrix *a, const struct imatrix *b, struct err *e)
         struct imatrix_entry *to = imatrix_get(a, from->name, from->n_mat, from->cols, e);
         if (!to)
             return e->code;
+        /* the older format counts chunks, and its sums are as much smaller */
+        const int64_t rows = b->chunk_size || !a->chunk_size ? 1 : a->chunk_size;
         for (size_t k = 0; k < from->n_mat * from->cols; k++)
-            to->sum[k] += from->sum[k];
+            to->sum[k] += from->sum[k] * (float)rows;
         for (size_t k = 0; k < from->n_mat; k++)
-            to->count[k] += from->count[k];
+            to->count[k] += from->count[k] * rows;
     }
     for (size_t i = 0; i < b->n_dataset; i++)
         if (imatrix_dataset(a, b->dataset[i], e) < 0)

@@ -20,7 +20,7 @@ struct imatrix {
     size_t n, cap;
     char **dataset; /* names of the texts */
     size_t n_dataset;
-    uint32_t chunks, chunk_size;
+    uint32_t chunks, chunk_size; /* chunk_size 0: read from a .dat, which does not say it */
 };
 /* Either format, told apart by GGUF's magic. ERR_NOINPUT, ERR_DATA: what is damaged and where. */
 int imatrix_read(struct imatrix *m, const char *path, struct err *e);
@@ -31,7 +31,7 @@ struct imatrix_entry *imatrix_get(struct imatrix *m, const char *name, size_t n_
                                   struct err *e);
 const struct imatrix_entry *imatrix_find(const struct imatrix *m, const char *name);
 int imatrix_dataset(struct imatrix *m, const char *name, struct err *e);
-/* Sums and counts of b into a; ERR_DATA names a weight whose shapes differ. */
+/* Sums and counts of b into a, whose chunk_size is set; ERR_DATA names a weight whose shapes differ. */
 int imatrix_add(struct imatrix *a, const struct imatrix *b, struct err *e);
 /* mean[n_mat * cols]: sum / count, and 1 where nothing was counted, as llama-quantize has it. */
 void imatrix_mean(const struct imatrix_entry *t, float *mean);
