@@ -45,7 +45,7 @@ setup() {
     run --separate-stderr -66 "$APR_BIN/apr-imatrix" none.apr "$T" -o x.gguf
     run --separate-stderr -66 "$APR_BIN/apr-imatrix" --in-file none.gguf -o x.gguf
     printf 'hello, world' | tee short >bad.dat
-    run --separate-stderr -65 "$APR_BIN/apr-imatrix" "$M" short -o x.gguf
+    run --separate-stderr -65 "$APR_BIN/apr-imatrix" "$M" short --ctx 32 -o x.gguf
     run --separate-stderr -65 "$APR_BIN/apr-imatrix" --in-file bad.dat -o x.gguf
     [[ "$stderr" == *"bad.dat: offset 4: name of a weight"* ]]
     head -c 9000 "$TOP/tests/vectors/imatrix/layer0.gguf" >cut.gguf
