@@ -111,7 +111,7 @@ static void test_paths(void)
             if (fnv(q, bytes) != golden[g].quantized || fnv(q2, bytes) != golden[g].weighted) {
                 bad++;
                 printf("# %s: %016llx, weighted %016llx\n", kn_type_info(golden[g].type)->name,
-                     (unsigned long long)fnv(q, bytes), (unsigned long long)fnv(q2, bytes));
+                       (unsigned long long)fnv(q, bytes), (unsigned long long)fnv(q2, bytes));
             }
         }
         if (z)
@@ -262,6 +262,65 @@ static void test_edges(void)
     }
 }
 
+/* NF4: bitsandbytes' formulas written out; the bounds of its codes; any part of a tensor alone */
+static void test_nf4(void)
+{
+    enum { COUNT = 4096 - 37 }; /* the last block is not full */
+    static uint8_t packed[4096];
+    static float part[200];
+    float absmax[65];
+    int far = 0, unlike = 0;
+    double worst = 0;
+    const size_t nb = (COUNT + 63) / 64, bytes = (COUNT + 1) / 2 + nb + 4 + 4;
+    ok(kn_nf4_bytes(COUNT) == bytes && kn_nf4_bytes(0) == 4 &&
+           kn_nf4_bytes(64 * 256) == 8192 + 256 + 8 &&
+           kn_nf4_bytes(64 * 256 + 1) == 8193 + 257 + 12,
+       "NF4: bytes");
+    kn_nf4_absmax(x, COUNT, absmax);
+    kn_nf4_nest(absmax, COUNT, packed);
+    kn_nf4_codes(x, COUNT, absmax, packed);
+    kn_nf4_dequantize(packed, COUNT, 0, y, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        const float top = absmax[i / 64];
+        far += fabsf(x[i] - y[i]) >
+               0.1525f * top + 0.02f; /* half the widest gap; the scale's rounding */
+        /* a block's own largest is code 15 or 0, and a half is between codes 12 and 13: 0.44, 0.56 */
+        const int c = i & 1 ? packed[i / 2] & 15 : packed[i / 2] >> 4;
+        far += fabsf(x[i]) == top && c != (x[i] > 0 ? 15 : 0);
+        worst = fabs((double)x[i] - y[i]) > worst ? fabs((double)x[i] - y[i]) : worst;
+    }
+    ok(far == 0, "NF4: each value within half a gap of its code, the largest at the end: %.4f",
+       worst);
+    for (int first = 0; first < COUNT - 200; first += 101) {
+        kn_nf4_dequantize(packed, COUNT, (size_t)first, part, 200);
+        unlike += memcmp(part, y + first, sizeof part) != 0;
+    }
+    ok(unlike == 0, "NF4: any part of a tensor");
+    /* one block: its scale is the mean, so that nothing is left to round, and codes come back as they are */
+    static const float code[16] = {-1,
+                                   -0.6961928009986877f,
+                                   -0.5250730514526367f,
+                                   -0.39491748809814453f,
+                                   -0.28444138169288635f,
+                                   -0.18477343022823334f,
+                                   -0.09105003625154495f,
+                                   0,
+                                   0.07958029955625534f,
+                                   0.16093020141124725f,
+                                   0.24611230194568634f,
+                                   0.33791524171829224f,
+                                   0.44070982933044434f,
+                                   0.5626170039176941f,
+                                   0.7229568362236023f,
+                                   1};
+    kn_nf4_absmax(code, 16, absmax);
+    kn_nf4_nest(absmax, 16, packed);
+    kn_nf4_codes(code, 16, absmax, packed);
+    kn_nf4_dequantize(packed, 16, 0, y, 16);
+    ok(memcmp(y, code, sizeof code) == 0 && same_hex(packed, "0123456789abcdef"),
+       "NF4: the sixteen codes, the first of two in the high nibble");
+}
+
 int main(void)
 {
     for (int i = 0; i < N; i++)
@@ -277,6 +336,7 @@ int main(void)
     test_f16();
     test_bf16();
     test_edges();
+    test_nf4();
     ok(kn_type_by_name("q4_k") == KN_Q4_K && kn_type_by_name("BF16") == KN_BF16, "types by name");
     ok(kn_type_by_name("q4_k_m") == -1 && kn_type_by_name("") == -1, "no such types");
     ok(kn_type_info(4)->name == NULL && kn_type_info(-1)->name == NULL &&
