@@ -41,19 +41,28 @@ INLINE vf vf_keep(vm x, vf y) { return VF2(_mm256_and_ps); }
 INLINE vf vf_sqrt(vf x) { return VF(_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)); }
 INLINE vi vf_trunc(vf x) { return VI(_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)); }
 #elif defined(ISA_neon) || defined(ISA_neon_i8mm)
+/* the same for each of the four registers, whose number is i */
+#define AT(n, expr) { enum { i = n }; r.v[i] = (expr); }
+#define FOUR(type, expr) type r; AT(0, expr) AT(1, expr) AT(2, expr) AT(3, expr) return r
+#define S32(x) vreinterpretq_s32_u32(x)
+#define F2S(x) vreinterpretq_s32_f32(x)
 typedef vi vm;
-INLINE vm vm_gt(vf x, vf y) { VI_OP(vreinterpretq_s32_u32(vcgtq_f32(x.v[i], y.v[i]))); }
-INLINE vm vm_ge(vf x, vf y) { VI_OP(vreinterpretq_s32_u32(vcgeq_f32(x.v[i], y.v[i]))); }
-INLINE vm vm_nlt(vf x, vf y) { VI_OP(vreinterpretq_s32_u32(vmvnq_u32(vcltq_f32(x.v[i], y.v[i])))); }
-INLINE vm vm_ne(vf x, vf y) { VI_OP(vreinterpretq_s32_u32(vmvnq_u32(vceqq_f32(x.v[i], y.v[i])))); }
-INLINE vm vm_and(vm x, vm y) { VI_OP(vandq_s32(x.v[i], y.v[i])); }
-INLINE vm vm_not(vm x) { VI_OP(vmvnq_s32(x.v[i])); }
+INLINE vm vm_gt(vf x, vf y) { FOUR(vi, S32(vcgtq_f32(x.v[i], y.v[i]))); }
+INLINE vm vm_ge(vf x, vf y) { FOUR(vi, S32(vcgeq_f32(x.v[i], y.v[i]))); }
+INLINE vm vm_nlt(vf x, vf y) { FOUR(vi, S32(vmvnq_u32(vcltq_f32(x.v[i], y.v[i])))); }
+INLINE vm vm_ne(vf x, vf y) { FOUR(vi, S32(vmvnq_u32(vceqq_f32(x.v[i], y.v[i])))); }
+INLINE vm vm_and(vm x, vm y) { FOUR(vi, vandq_s32(x.v[i], y.v[i])); }
+INLINE vm vm_not(vm x) { FOUR(vi, vmvnq_s32(x.v[i])); }
 INLINE int vm_any(vm x) { return vminvq_s32(vminq_s32(vminq_s32(x.v[0], x.v[1]), vminq_s32(x.v[2], x.v[3]))) < 0; }
 INLINE int vm_all(vm x) { return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.v[0], x.v[1]), vmaxq_s32(x.v[2], x.v[3]))) < 0; }
-INLINE vf vf_pick(vm m, vf x, vf y) { VF_OP(vbslq_f32(vreinterpretq_u32_s32(m.v[i]), x.v[i], y.v[i])); }
-INLINE vf vf_keep(vm m, vf x) { VF_OP(F32(vandq_s32(m.v[i], S32(x.v[i])))); }
-INLINE vf vf_sqrt(vf x) { VF_OP(vsqrtq_f32(x.v[i])); }
-INLINE vi vf_trunc(vf x) { VI_OP(vcvtq_s32_f32(x.v[i])); }
+INLINE vf vf_pick(vm m, vf x, vf y) { FOUR(vf, vbslq_f32(vreinterpretq_u32_s32(m.v[i]), x.v[i], y.v[i])); }
+INLINE vf vf_keep(vm m, vf x) { FOUR(vf, vreinterpretq_f32_s32(vandq_s32(m.v[i], F2S(x.v[i])))); }
+INLINE vf vf_sqrt(vf x) { FOUR(vf, vsqrtq_f32(x.v[i])); }
+INLINE vi vf_trunc(vf x) { FOUR(vi, vcvtq_s32_f32(x.v[i])); }
+#undef AT
+#undef FOUR
+#undef S32
+#undef F2S
 #else
 typedef vi vm;
 INLINE vm vm_gt(vf a, vf b) { VI_OP(-(a.v[i] > b.v[i])); }

@@ -284,7 +284,7 @@ static void test_nf4(void)
         const float top = absmax[i / 64];
         far += fabsf(x[i] - y[i]) >
                0.1525f * top + 0.02f; /* half the widest gap; the scale's rounding */
-        /* a block's own largest is code 15 or 0, and a half is between codes 12 and 13: 0.44, 0.56 */
+        /* a block's own largest is code 15 or 0 */
         const int c = i & 1 ? packed[i / 2] & 15 : packed[i / 2] >> 4;
         far += fabsf(x[i]) == top && c != (x[i] > 0 ? 15 : 0);
         worst = fabs((double)x[i] - y[i]) > worst ? fabs((double)x[i] - y[i]) : worst;
