@@ -13,11 +13,17 @@ static const struct kn_type_info types[] = {
     [KN_Q5_0] = {"Q5_0", 32, sizeof(struct kn_q5_0), 32},
     [KN_Q5_1] = {"Q5_1", 32, sizeof(struct kn_q5_1), 32},
     [KN_Q8_0] = {"Q8_0", 32, sizeof(struct kn_q8_0), 32},
+    [KN_Q2_K] = {"Q2_K", 256, sizeof(struct kn_q2_k), 0},
+    [KN_Q3_K] = {"Q3_K", 256, sizeof(struct kn_q3_k), 0},
     [KN_Q4_K] = {"Q4_K", 256, sizeof(struct kn_q4_k), 256},
     [KN_Q5_K] = {"Q5_K", 256, sizeof(struct kn_q5_k), 256},
     [KN_Q6_K] = {"Q6_K", 256, sizeof(struct kn_q6_k), 256},
     [KN_I32]  = {"I32", 1, 4, 0},
     [KN_BF16] = {"BF16", 1, 2, 0},
+    [KN_IQ4_NL] = {"IQ4_NL", 32, sizeof(struct kn_iq4_nl), 0},
+    [KN_IQ4_XS] = {"IQ4_XS", 256, sizeof(struct kn_iq4_xs), 0},
+    [KN_MXFP4] = {"MXFP4", 32, sizeof(struct kn_mxfp4), 0},
+    [KN_NF4] = {"NF4", KN_NF4_BLOCK, KN_NF4_BLOCK / 2 + 1, 0},
 };
 // clang-format on
 enum { N_TYPES = sizeof types / sizeof *types };
@@ -39,7 +45,7 @@ int kn_type_by_name(const char *name)
 size_t kn_row_bytes(int type, size_t n)
 {
     const struct kn_type_info *t = kn_type_info(type);
-    if (!t->name || n % (size_t)t->block_len)
+    if (!t->name || type == KN_NF4 || n % (size_t)t->block_len)
         return 0;
     size_t blocks = n / (size_t)t->block_len;
     return blocks <= SIZE_MAX / (size_t)t->block_bytes ? blocks * (size_t)t->block_bytes : 0;
@@ -190,26 +196,109 @@ static void dequantize_q6_k(const uint8_t *p, float *y)
             }
 }
 
+static void dequantize_q2_k(const uint8_t *p, float *y)
+{
+    struct kn_q2_k b;
+    memcpy(&b, p, sizeof b);
+    const float d = kn_f16_to_f32(b.d), dmin = kn_f16_to_f32(b.dmin);
+    for (int j = 0; j < 16; j++) {
+        const float dj = d * (float)(b.scales[j] & 15), mj = dmin * (float)(b.scales[j] >> 4);
+        for (int i = 0; i < 16; i++) {
+            int q = b.qs[32 * (j / 8) + 16 * (j & 1) + i] >> 2 * (j / 2 % 4) & 3;
+            y[16 * j + i] = dj * (float)q - mj;
+        }
+    }
+}
+
+static void dequantize_q3_k(const uint8_t *p, float *y)
+{
+    struct kn_q3_k b;
+    memcpy(&b, p, sizeof b);
+    const float d = kn_f16_to_f32(b.d);
+    for (int j = 0; j < 16; j++) {
+        int sc = (b.scales[j % 8] >> 4 * (j / 8) & 15) | (b.scales[8 + j % 4] >> 2 * (j / 4) & 3)
+                                                             << 4;
+        const float dj = d * (float)(sc - 32);
+        for (int i = 0; i < 16; i++) {
+            int at = 16 * (j & 1) + i, lo = b.qs[32 * (j / 8) + at] >> 2 * (j / 2 % 4) & 3;
+            y[16 * j + i] = dj * (float)(lo - (b.hmask[at] >> j / 2 & 1 ? 0 : 4));
+        }
+    }
+}
+
+/* kvalues_iq4nl and kvalues_fp4 (doubled) of ggml-common.h */
+const int8_t kn_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                  1,    13,   25,  38,  53,  69,  89,  113};
+static const int8_t fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static void look_up(const uint8_t qs[16], const int8_t value[16], float d, float *y)
+{
+    for (int i = 0; i < 16; i++) {
+        y[i] = d * (float)value[qs[i] & 15];
+        y[i + 16] = d * (float)value[qs[i] >> 4];
+    }
+}
+
+static void dequantize_iq4_xs(const uint8_t *p, float *y)
+{
+    struct kn_iq4_xs b;
+    memcpy(&b, p, sizeof b);
+    const float d = kn_f16_to_f32(b.d);
+    for (int j = 0; j < 8; j++) {
+        int sc = (b.scales_l[j / 2] >> 4 * (j & 1) & 15) | (b.scales_h >> 2 * j & 3) << 4;
+        look_up(b.qs + 16 * j, kn_iq4_values, d * (float)(sc - 32), y + 32 * j);
+    }
+}
+
+static void dequantize_uneven(int type, const uint8_t *p, float *y)
+{
+    kn_half d;
+    memcpy(&d, p, 2);
+    if (type == KN_MXFP4)
+        look_up(p + 1, fp4_values, kn_e8m0_half(p[0]), y);
+    else
+        look_up(p + 2, kn_iq4_values, kn_f16_to_f32(d), y);
+}
+
+float kn_e8m0_half(uint8_t e)
+{
+    return from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+}
+
 void kn_dequantize(int type, const void *src, float *dst, size_t n)
 {
     const struct kn_type_info *t = kn_type_info(type);
     const uint8_t *p = src;
-    assert(t->name && type != KN_I32 && n % (size_t)t->block_len == 0);
+    assert(t->name && type != KN_I32 && type != KN_NF4 && n % (size_t)t->block_len == 0);
     if (type == KN_F32) {
         if (n)
             memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    if (t->block_len == 1 && ((uintptr_t)src & 1) == 0) {
+        kn_widen(type, src, dst, n);
         return;
     }
     for (size_t i = 0; i < n; i += (size_t)t->block_len, p += t->block_bytes) {
         uint16_t h;
         switch (type) {
         case KN_F16:
+        case KN_BF16: /* at an odd address */
             memcpy(&h, p, 2);
-            dst[i] = kn_f16_to_f32(h);
+            dst[i] = type == KN_F16 ? kn_f16_to_f32(h) : kn_bf16_to_f32(h);
             break;
-        case KN_BF16:
-            memcpy(&h, p, 2);
-            dst[i] = kn_bf16_to_f32(h);
+        case KN_Q2_K:
+            dequantize_q2_k(p, dst + i);
+            break;
+        case KN_Q3_K:
+            dequantize_q3_k(p, dst + i);
+            break;
+        case KN_IQ4_XS:
+            dequantize_iq4_xs(p, dst + i);
+            break;
+        case KN_IQ4_NL:
+        case KN_MXFP4:
+            dequantize_uneven(type, p, dst + i);
             break;
         case KN_Q4_K:
         case KN_Q5_K:

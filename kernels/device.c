@@ -162,10 +162,25 @@ static int made(struct kn_weight *w, int err, int type, int n, int k, int flags,
 int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                   struct kn_weight **out)
 {
-    assert(n > 0 && k > 0 && rows && kn_row_bytes(type, (size_t)k) && type != KN_I32);
+    assert(n > 0 && k > 0 && rows && (kn_row_bytes(type, (size_t)k) || type == KN_NF4) &&
+           type != KN_I32);
     struct kn_weight *w = NULL;
+    float *widened = NULL;
+    if (type == KN_NF4) {
+        const size_t count = (size_t)n * (size_t)k;
+        if (count > SIZE_MAX / sizeof *widened || !(widened = malloc(count * sizeof *widened)))
+            return KN_ENOMEM;
+        kn_nf4_dequantize(rows, count, 0, widened, count);
+        type = KN_F32;
+        rows = widened;
+    }
     int err = d->ops->weight_new(d, type, n, k, rows, flags, &w);
-    return made(w, err, type, n, k, flags, out);
+    err = made(w, err, type, n, k, flags, out);
+    if (err)
+        free(widened);
+    else
+        (*out)->widened = widened;
+    return err;
 }
 
 const char *kn_layout(const struct kn_dev *d)
@@ -192,8 +207,11 @@ int kn_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, i
 
 void kn_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
-    if (w)
-        d->ops->weight_free(d, w);
+    if (!w)
+        return;
+    void *widened = w->widened;
+    d->ops->weight_free(d, w);
+    free(widened);
 }
 
 int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, struct kn_batch **out)

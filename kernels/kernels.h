@@ -247,6 +247,7 @@ struct kn_buf {
 };
 struct kn_weight {
     int type, n, k, flags; /* (n, k): n rows (outputs) of k */
+    void *widened;         /* f32 rows of a KN_NF4 weight, which is a KN_F32 one to the backend */
 };
 struct kn_batch {
     int n_tok, n_seq, n_out; /* host copies: the launch shape */
@@ -279,7 +280,7 @@ int kn_graph_launch(struct kn_dev *d, struct kn_graph *g);
 void kn_graph_free(struct kn_dev *d, struct kn_graph *g);
 
 /* A weight (n, k) from rows in the file's layout, row-major, k % block == 0.  `rows` must stay valid
- * (a mapped file) until kn_weight_free: a backend may use it in place. */
+ * (a mapped file) until kn_weight_free: a backend may use it in place.  KN_NF4 is a whole tensor. */
 int kn_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                   struct kn_weight **w);
 void kn_weight_free(struct kn_dev *d, struct kn_weight *w);

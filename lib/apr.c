@@ -367,7 +367,13 @@ int apr_verify(const struct apr *a, struct err *e)
     size_t n = a->map.n - 4;
     if (apr_verify_tensors(a, NULL, NULL, e) < 0)
         return e->code;
-    uint32_t want = (uint32_t)get(a->map.p + n, 4), crc = hash_crc32(0, a->map.p, n);
+    enum { PIECE = 16 << 20 }; /* what is behind us need not stay in memory */
+    uint32_t want = (uint32_t)get(a->map.p + n, 4), crc = 0;
+    for (size_t at = 0; at < n; at += PIECE) {
+        const size_t k = n - at < PIECE ? n - at : PIECE;
+        crc = hash_crc32(crc, a->map.p + at, k);
+        mapfile_forget(&a->map, a->map.p + at, k);
+    }
     if (crc != want)
         return err_set(e, ERR_DATA, "%s: file CRC: expected %08" PRIx32 ", found %08" PRIx32,
                        a->path, want, crc);

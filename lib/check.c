@@ -88,7 +88,6 @@ static void check_embedding(struct check_stage *s, const struct model *m, const 
                             const int32_t *ids)
 {
     const struct tensor *w = apr_tensor(&m->file, "model.embed_tokens.weight");
-    const size_t row = kn_row_bytes(w->type, t->n_embd);
     float *x = malloc(t->n_embd * sizeof *x);
     double sum = 0;
     if (!x) {
@@ -96,7 +95,7 @@ static void check_embedding(struct check_stage *s, const struct model *m, const 
         return;
     }
     for (int r = 0; r < m->h.n_vocab; r++) {
-        kn_dequantize(w->type, (const uint8_t *)w->data + (size_t)r * row, x, t->n_embd);
+        tensor_values(w, (uint64_t)r * t->n_embd, x, t->n_embd);
         for (size_t i = 0; i < t->n_embd; i++) {
             if (!isfinite(x[i])) {
                 say(s, 0, "row %d, element %zu is not finite", r, i);
@@ -107,7 +106,7 @@ static void check_embedding(struct check_stage *s, const struct model *m, const 
         }
     }
     for (int r = 0; r < t->n_tok; r++) {
-        kn_dequantize(w->type, (const uint8_t *)w->data + (size_t)ids[r] * row, x, t->n_embd);
+        tensor_values(w, (uint64_t)ids[r] * t->n_embd, x, t->n_embd);
         for (size_t i = 0; m->h.embd_scale != 0 && i < t->n_embd; i++)
             x[i] *= (float)m->h.embd_scale;
         if (memcmp(x, t->embd + (size_t)r * t->n_embd, t->n_embd * sizeof *x)) {

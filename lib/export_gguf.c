@@ -58,12 +58,13 @@ static void add_factors(struct exporter *x, const char *name, const float *facto
 static uint32_t file_type(const struct exporter *x)
 {
     static const struct {
-        uint8_t type, small, mixed; /* mixed: some matrices of v and down are Q6_K */
-    } names[] = {{KN_F32, 0, 0},    {KN_F16, 1, 1},    {KN_Q4_0, 2, 2},  {KN_Q4_1, 3, 3},
-                 {KN_Q8_0, 7, 7},   {KN_Q5_0, 8, 8},   {KN_Q5_1, 9, 9},  {KN_Q4_K, 14, 15},
-                 {KN_Q5_K, 16, 17}, {KN_Q6_K, 18, 18}, {KN_BF16, 32, 32}};
+        uint8_t type, small, mixed; /* mixed: some matrices of v and down have more bits */
+    } names[] = {{KN_F32, 0, 0},      {KN_F16, 1, 1},      {KN_Q4_0, 2, 2},   {KN_Q4_1, 3, 3},
+                 {KN_Q8_0, 7, 7},     {KN_Q5_0, 8, 8},     {KN_Q5_1, 9, 9},   {KN_Q4_K, 14, 15},
+                 {KN_Q5_K, 16, 17},   {KN_Q6_K, 18, 18},   {KN_BF16, 32, 32}, {KN_Q2_K, 10, 10},
+                 {KN_IQ4_NL, 25, 25}, {KN_IQ4_XS, 30, 30}, {KN_MXFP4, 38, 38}};
     uint64_t values[256] = {0};
-    int most = 0, mixed = 0;
+    int most = 0, mixed = 0, three = 0; /* three: 1 or 2 above Q3_K_S */
     for (int i = 0; i < x->n; i++) {
         const struct tensor *t = &x->out[i];
         if (t->ndim < 2)
@@ -72,7 +73,11 @@ static uint32_t file_type(const struct exporter *x)
         most = values[t->type] > values[most] ? t->type : most;
         mixed |=
             t->type == KN_Q6_K && (strstr(t->name, ".attn_v.") || strstr(t->name, ".ffn_down."));
+        if (strstr(t->name, ".attn_output.") && three < 2)
+            three = t->type == KN_Q5_K ? 2 : t->type == KN_Q4_K ? 1 : three;
     }
+    if (most == KN_Q3_K)
+        return 11 + (uint32_t)three;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].type == most)
             return mixed ? names[i].mixed : names[i].small;

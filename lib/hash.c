@@ -45,7 +45,15 @@ int hash_sha256_file(const char *path, char hex[65], struct err *e)
     int rc = mapfile_open(&m, path, e);
     if (rc < 0)
         return rc;
-    hash_sha256_mem(m.p, m.n, hex);
+    struct hash_sha256 h;
+    enum { PIECE = 16 << 20 }; /* what is behind us need not stay in memory */
+    hash_sha256_init(&h);
+    for (size_t at = 0; at < m.n; at += PIECE) {
+        const size_t k = m.n - at < PIECE ? m.n - at : PIECE;
+        hash_sha256_add(&h, m.p + at, k);
+        mapfile_forget(&m, m.p + at, k);
+    }
+    hash_sha256_hex(&h, hex);
     mapfile_close(&m);
     return 0;
 }

@@ -39,13 +39,23 @@ static size_t rope_bytes(const struct hparams *h, int n_ctx)
     return (size_t)n_ctx * (size_t)hparams_rope_dim(h) * sizeof(float);
 }
 
+/* Types without a kernel of their own are kept in f32 (kernels.h). */
+static size_t widened_bytes(const struct tensor *t)
+{
+    const struct kn_type_info *k = kn_type_info(t->type);
+    size_t n;
+    if (!k->name || k->block_len == 1 || k->act_block)
+        return t->bytes;
+    return size_mul((size_t)tensor_count(t), sizeof(float), &n) ? n : SIZE_MAX / 2;
+}
+
 size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
 {
     size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx) * (two_tables(h) ? 2 : 1) +
                rope_bytes(h, short_lines(h, n_ctx));
     for (int i = 0; i < a->n_tensor; i++)
         if (a->tensor[i].ndim == 2)
-            n += a->tensor[i].bytes;
+            n += widened_bytes(&a->tensor[i]);
     return n;
 }
 

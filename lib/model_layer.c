@@ -41,29 +41,6 @@ static const struct tensor *get(const struct model *m, const char *name, uint64_
     return t;
 }
 
-/* Offsets of the half-precision scales inside a block; n of them. */
-static int scales_of(int type, size_t *at)
-{
-    at[0] = 0;
-    at[1] = sizeof(kn_half);
-    switch (type) {
-    case KN_Q4_0:
-    case KN_Q5_0:
-    case KN_Q8_0:
-        return 1;
-    case KN_Q4_1:
-    case KN_Q5_1:
-    case KN_Q4_K:
-    case KN_Q5_K:
-        return 2;
-    case KN_Q6_K:
-        at[0] = offsetof(struct kn_q6_k, d);
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 /* Element by element where there are no blocks: an exponent of all ones is NaN or infinity. */
 static int check_values(const struct model *m, const struct tensor *t, struct err *e)
 {
@@ -85,7 +62,9 @@ static int check_values(const struct model *m, const struct tensor *t, struct er
 static int check_scales(const struct model *m, const struct tensor *t, struct err *e)
 {
     size_t at[2], size = (size_t)kn_type_info(t->type)->block_bytes;
-    int n = scales_of(t->type, at);
+    int n = tensor_scales(t->type, at);
+    if ((t->type == KN_NF4 || t->type == KN_MXFP4) && tensor_not_finite(t) >= 0)
+        return err_set(e, ERR_DATA, "%s: tensor %s: a scale is not finite", m->file.path, t->name);
     const uint8_t *p = t->data;
     for (size_t b = 0; n && b < t->bytes / size; b++)
         for (int i = 0; i < n; i++) {

@@ -100,6 +100,15 @@ static int add_tokenizer(struct random_model *m, struct err *e)
     return 0;
 }
 
+static int is_mix(const char *name)
+{
+    const size_t n = strlen(name);
+    for (const char *p = RANDOM_MIXES; *p; p += strcspn(p, "|"), p += *p == '|')
+        if (strcspn(p, "|") == n && memcmp(p, name, n) == 0)
+            return 1;
+    return 0;
+}
+
 int random_model_new(struct random_model *m, const char *shape, const char *mix, uint64_t seed,
                      struct err *e)
 {
@@ -107,8 +116,8 @@ int random_model_new(struct random_model *m, const char *shape, const char *mix,
     memset(m, 0, sizeof *m);
     m->seed = seed;
     snprintf(m->name, sizeof m->name, "random %s %s", shape, mix);
-    if (!quant_mix(mix))
-        return err_set(e, ERR_USAGE, "type %s: expected one of %s", mix, QUANT_MIXES);
+    if (!is_mix(mix))
+        return err_set(e, ERR_USAGE, "type %s: expected one of %s", mix, RANDOM_MIXES);
     if ((rc = set_shape(m, shape, e)) < 0 || (rc = set_tensors(m, quant_mix(mix), e)) < 0 ||
         (rc = add_tokenizer(m, e)) < 0)
         random_model_free(m);

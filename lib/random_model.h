@@ -16,6 +16,8 @@
 #include "quant.h"
 #include "tensor.h"
 
+/* what is drawn: the mixes whose blocks fill_blocks knows */
+#define RANDOM_MIXES "q8_0|q6_k|q5_k_m|q5_1|q5_0|q4_k_m|q4_k_s|q4_1|q4_0|f16|bf16|f32"
 #define RANDOM_SHAPES                                                                              \
     "qwen2.5-0.5b|qwen2.5-1.5b|qwen2.5-3b|qwen2.5-7b|qwen2.5-14b|qwen2.5-32b|"                     \
     "qwen3-0.6b|qwen3-1.7b|qwen3-4b|qwen3-8b|tiny-coder-29m"
@@ -29,7 +31,7 @@ struct random_model {
     int n;
     void *tables; /* the tokenizer's */
 };
-/* All but the weights. ERR_USAGE for a shape that is not of RANDOM_SHAPES, or a mix of QUANT_MIXES. */
+/* All but the weights. ERR_USAGE for a shape that is not of RANDOM_SHAPES, or a mix of RANDOM_MIXES. */
 int random_model_new(struct random_model *m, const char *shape, const char *mix, uint64_t seed,
                      struct err *e);
 void random_model_free(struct random_model *m);

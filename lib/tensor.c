@@ -18,14 +18,14 @@ static const struct {
     {"F32", KN_F32, 1, 1, 4},         {"F16", KN_F16, 1, 1, 2},         {"BF16", KN_BF16, 1, 1, 2},
     {"Q4_0", KN_Q4_0, 1, 32, 18},     {"Q4_1", KN_Q4_1, 1, 32, 20},     {"Q5_0", KN_Q5_0, 1, 32, 22},
     {"Q5_1", KN_Q5_1, 1, 32, 24},     {"Q8_0", KN_Q8_0, 1, 32, 34},     {"Q8_1", 9, 0, 32, 36},
-    {"Q2_K", 10, 0, 256, 84},         {"Q3_K", 11, 0, 256, 110},        {"Q4_K", KN_Q4_K, 1, 256, 144},
+    {"Q2_K", KN_Q2_K, 1, 256, 84},         {"Q3_K", KN_Q3_K, 1, 256, 110},        {"Q4_K", KN_Q4_K, 1, 256, 144},
     {"Q5_K", KN_Q5_K, 1, 256, 176},   {"Q6_K", KN_Q6_K, 1, 256, 210},   {"Q8_K", 15, 0, 256, 292},
     {"IQ2_XXS", 16, 0, 256, 66},      {"IQ2_XS", 17, 0, 256, 74},       {"IQ3_XXS", 18, 0, 256, 98},
-    {"IQ1_S", 19, 0, 256, 50},        {"IQ4_NL", 20, 0, 32, 18},        {"IQ3_S", 21, 0, 256, 110},
-    {"IQ2_S", 22, 0, 256, 82},        {"IQ4_XS", 23, 0, 256, 136},      {"I8", TENSOR_I8, 0, 1, 1},
+    {"IQ1_S", 19, 0, 256, 50},        {"IQ4_NL", KN_IQ4_NL, 1, 32, 18},        {"IQ3_S", 21, 0, 256, 110},
+    {"IQ2_S", 22, 0, 256, 82},        {"IQ4_XS", KN_IQ4_XS, 1, 256, 136},      {"I8", TENSOR_I8, 0, 1, 1},
     {"I16", TENSOR_I16, 0, 1, 2},     {"I32", KN_I32, 0, 1, 4},         {"I64", TENSOR_I64, 0, 1, 8},
     {"F64", TENSOR_F64, 0, 1, 8},     {"IQ1_M", 29, 0, 256, 56},        {"TQ1_0", 34, 0, 256, 54},
-    {"TQ2_0", 35, 0, 256, 66},        {"MXFP4", 39, 0, 32, 17},
+    {"TQ2_0", 35, 0, 256, 66},        {"MXFP4", KN_MXFP4, 1, 32, 17},      {"NF4", KN_NF4, 1, 64, 33},
     {"APR_Q4", TENSOR_APR_Q4, 0, 32, 18}, {"APR_Q8", TENSOR_APR_Q8, 0, 1, 1},
     {"U8", TENSOR_U8, 0, 1, 1},       {"BOOL", TENSOR_BOOL, 0, 1, 1},   {"U16", TENSOR_U16, 0, 1, 2},
     {"U32", TENSOR_U32, 0, 1, 4},     {"U64", TENSOR_U64, 0, 1, 8},     {"F8_E4M3", TENSOR_F8_E4M3, 0, 1, 1},
@@ -74,6 +74,10 @@ int tensor_size(int type, int ndim, const uint64_t *dim, size_t *bytes)
             n = 0;
     if (type == TENSOR_APR_Q8)
         return size_add(n, 4, bytes);
+    if (type == KN_NF4) { /* less than a byte a value, and a few more */
+        *bytes = kn_nf4_bytes(n);
+        return 1;
+    }
     if (type == TENSOR_APR_Q4) /* flat: the last block may be part full */
         blocks = n / 32 + (n % 32 != 0);
     else if ((ndim ? dim[ndim - 1] : 1) % types[i].len)
@@ -124,9 +128,40 @@ static size_t scan16(const uint8_t *p, size_t n, size_t stride, unsigned exponen
     return n;
 }
 
+int tensor_scales(int type, size_t at[2])
+{
+    at[0] = 0;
+    at[1] = sizeof(kn_half);
+    switch (type) {
+    case KN_Q4_0:
+    case KN_Q5_0:
+    case KN_Q8_0:
+    case KN_IQ4_NL:
+    case KN_IQ4_XS:
+        return 1;
+    case KN_Q4_1:
+    case KN_Q5_1:
+    case KN_Q4_K:
+    case KN_Q5_K:
+        return 2;
+    case KN_Q2_K:
+        at[0] = offsetof(struct kn_q2_k, d);
+        at[1] = offsetof(struct kn_q2_k, dmin);
+        return 2;
+    case KN_Q3_K:
+        at[0] = offsetof(struct kn_q3_k, d);
+        return 1;
+    case KN_Q6_K:
+        at[0] = offsetof(struct kn_q6_k, d);
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 int64_t tensor_not_finite(const struct tensor *t)
 {
-    enum { F16 = 0x7c00, BF16 = 0x7f80 };
+    enum { F16 = 0x7c00, BF16 = 0x7f80, MXFP4_MAX = 252 }; /* 12 * 2^(252 - 128) is an f32 */
     const uint8_t *p = t->data;
     size_t n = tensor_count(t), i = n, len = (size_t)tensor_type_block(t->type);
     if (t->type == KN_F32) { /* the exponent is in the upper half, as of BF16 */
@@ -135,18 +170,35 @@ int64_t tensor_not_finite(const struct tensor *t)
         i = scan16(p, n, 2, BF16);
     } else if (t->type == KN_F16) {
         i = scan16(p, n, 2, F16);
+    } else if (t->type == KN_NF4) {
+        size_t floats = (n + 64 * 256 - 1) / (64 * 256) + 1; /* scales of scales, their mean */
+        i = scan16(p + t->bytes - 4 * floats + 2, floats, 4, BF16);
+        return i < floats ? 0 : -1;
+    } else if (t->type == KN_MXFP4) {
+        const size_t blocks = n / len;
+        for (i = 0; i < blocks && p[17 * i] <= MXFP4_MAX; i++)
+            ;
+        return i < blocks ? (int64_t)(i * len) : -1;
     } else if (tensor_is_weight(t->type)) {
-        size_t bytes = t->bytes / (n / len);
-        size_t at = t->type == KN_Q6_K ? 208 : 0; /* d; where there is a second f16, it follows d */
-        int two =
-            t->type == KN_Q4_1 || t->type == KN_Q5_1 || t->type == KN_Q4_K || t->type == KN_Q5_K;
+        size_t bytes = t->bytes / (n / len), at[2];
+        int n_at = tensor_scales(t->type, at);
         n /= len;
-        i = scan16(p + at, n, bytes, F16);
-        size_t j = two ? scan16(p + at + 2, n, bytes, F16) : n;
-        i = i < j ? i : j;
+        i = n;
+        for (int k = 0; k < n_at; k++) {
+            size_t j = scan16(p + at[k], n, bytes, F16);
+            i = j < i ? j : i;
+        }
         return i < n ? (int64_t)(i * len) : -1;
     }
     return i < n ? (int64_t)i : -1;
+}
+
+void tensor_values(const struct tensor *t, uint64_t first, float *x, size_t n)
+{
+    if (t->type == KN_NF4)
+        kn_nf4_dequantize(t->data, (size_t)tensor_count(t), (size_t)first, x, n);
+    else
+        kn_dequantize(t->type, (const char *)t->data + kn_row_bytes(t->type, (size_t)first), x, n);
 }
 
 int tensor_by_name(const void *a, const void *b)

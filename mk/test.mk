@@ -61,7 +61,7 @@ check-format:  ## clang-format agrees
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60
-fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/extract*.c lib/jinja*.c lib/py*.c) $(patsubst %,lib/%.c,err json jsonmend outfile hash mapfile cli rng tensor apr apr_meta gguf safetensors arch hparams hparams_config hparams_gguf hparams_meta rope unicode hub hub_list json_pick)
+fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/extract*.c lib/jinja*.c lib/py*.c) $(patsubst %,lib/%.c,err json jsonmend outfile hash mapfile cli rng tensor apr apr_meta gguf gguf_write imatrix safetensors arch hparams hparams_config hparams_gguf hparams_meta rope unicode hub hub_list json_pick)
 FUZZ  := $(patsubst tests/hostile/%.c,build/fuzz/%,$(wildcard tests/hostile/fuzz_*.c))
 fuzzc := clang $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"'
 $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o: build/fuzz/%.o: %.c
@@ -69,12 +69,13 @@ $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o: build/fuzz/%.o: %.c
 	$Q$(fuzzc) -MMD -MP -c -o $@ $<
 build/fuzz/lib.a: $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o
 	$Q$(AR) rcs $@ $^
-$(FUZZ): build/fuzz/%: tests/hostile/%.c build/fuzz/lib.a
+$(FUZZ): build/fuzz/%: tests/hostile/%.c build/fuzz/lib.a $O/libkernels.a
 	$Q$(fuzzc) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 fuzz: $(FUZZ) $O/bin/gguf2apr  ## let libFuzzer at each reader (FUZZ_SECONDS=60)
-	@mkdir -p build/fuzz/seed.{gguf,apr,safetensors,extract,config,hub,jinja,tokenizer}
+	@mkdir -p build/fuzz/seed.{gguf,apr,safetensors,extract,config,hub,imatrix,jinja,tokenizer}
 	@for c in tests/vectors/arch/*/; do cp $${c}config.json build/fuzz/seed.config/$$(basename $$c).json; done
 	@cp tests/vectors/tokenizer/*.json build/fuzz/seed.tokenizer
+	@cp tests/vectors/imatrix/* build/fuzz/seed.imatrix
 	@cp tests/vectors/tiny.gguf build/fuzz/seed.gguf; cp tests/vectors/tiny-hf/model.safetensors build/fuzz/seed.safetensors
 	@$O/bin/gguf2apr tests/vectors/tiny.gguf -o build/fuzz/seed.apr/tiny.apr
 	@echo '{"sha":"0123456789abcdef0123456789abcdef01234567","siblings":[{"rfilename":"a/b","size":3,"blobId":"45b983be36b73c0788dc9cbcb76cbb80fc7bb057"}]}' >build/fuzz/seed.hub/one

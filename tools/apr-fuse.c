@@ -49,7 +49,7 @@ static int fill(void *arg, int i, void *buf, struct err *e)
     float *w = malloc((n * k + 1) * sizeof *w);
     if (!w)
         return err_set(e, ERR_NOMEM, "%s: %zu values", from->name, n * k);
-    kn_dequantize(from->type, from->data, w, n * k);
+    tensor_values(from, 0, w, n * k);
     int rc = peft_add(&f->peft, from->name, w, (int)n, (int)k, &delta, e);
     if (delta > f->max_delta) {
         f->max_delta = delta;

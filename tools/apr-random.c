@@ -13,7 +13,7 @@ static struct {
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "shape", &o.shape, RANDOM_SHAPES, "model whose shape it has"),
-    CLI_CHOICE('t', "type", &o.type, QUANT_MIXES, "type or mix of types of the weights"),
+    CLI_CHOICE('t', "type", &o.type, RANDOM_MIXES, "type or mix of types of the weights"),
     CLI_INT(0, "seed", &o.seed, "N", "other weights for another number", 0, 9e15),
     CLI_STR('o', "output", &o.out, "FILE", "write here (- is stdout)"),
     CLI_END};

@@ -51,9 +51,10 @@ static struct cpu_weight *describe(struct cpu_dev *c, int type, int n, int k, co
     struct cpu_weight *w = cpu_reserve(c, k, 0) ? NULL : calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->w = (struct kn_weight){type, n, k, flags};
+    w->w = (struct kn_weight){.type = type, .n = n, .k = k, .flags = flags};
     w->rows = rows;
-    w->packed_type = kn_type_info(type)->act_block && flags & KN_W_FLOAT ? KN_F32 : type;
+    const struct kn_type_info *t = kn_type_info(type);
+    w->packed_type = t->block_len > 1 && (!t->act_block || flags & KN_W_FLOAT) ? KN_F32 : type;
     w->panel_bytes =
         cpu_act_block(w) ? mmq_panel_bytes(type, k) : gemm_packed_bytes(w->packed_type, 16, k);
     *panels = flags & (KN_W_INFER | KN_W_FLOAT) ? ((size_t)n + 15) / 16 : 0;

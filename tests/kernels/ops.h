@@ -29,7 +29,9 @@ static int n_dev;
 static const int quant_types[] = {KN_Q4_0, KN_Q4_1, KN_Q5_0, KN_Q5_1,
                                   KN_Q8_0, KN_Q4_K, KN_Q5_K, KN_Q6_K};
 static const int float_types[] = {KN_F32, KN_F16, KN_BF16};
-enum { N_QUANT = 8, N_FLOAT = 3 };
+/* without kernels of their own: products in f32 */
+static const int wide_types[] = {KN_Q2_K, KN_Q3_K, KN_IQ4_NL, KN_IQ4_XS, KN_MXFP4};
+enum { N_QUANT = 8, N_FLOAT = 3, N_WIDE = 5 };
 
 /* ---- inputs: a function of the seed alone; freed by drop_all ---- */
 

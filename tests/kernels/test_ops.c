@@ -39,6 +39,12 @@ static void test_matmul(void)
         check(&flt, (int[8]){type, 1, 8, 2816, 0, KN_ADD, KN_W_FLOAT});
         report(&flt, "KN_W_FLOAT");
     }
+    for (int t = 0; t < N_WIDE; t++) {
+        for (size_t i = 0; i < 11; i++)
+            check(&flt, (int[8]){wide_types[t], mn[i][0], mn[i][1], 256 * (1 + (int)i % 3),
+                                 (int)i % 2, i % 3 == 1 ? KN_ADD : 0, KN_W_INFER});
+        report(&flt, kn_type_info(wide_types[t])->name);
+    }
     for (int t = 0; t < N_FLOAT; t++) {
         static const int ks[] = {1, 3, 31, 32, 255, 256, 257, 600};
         for (size_t i = 0; i < 10; i++)
@@ -55,8 +61,10 @@ static void test_matmul_rows(void)
 {
     for (int i = 1; i < n_dev; i++) {
         int bad = 0;
-        for (int t = 0; t < N_QUANT + N_FLOAT; t++) {
-            int type = t < N_QUANT ? quant_types[t] : float_types[t - N_QUANT];
+        for (int t = 0; t < N_QUANT + N_FLOAT + N_WIDE; t++) {
+            int type = t < N_QUANT             ? quant_types[t]
+                       : t < N_QUANT + N_FLOAT ? float_types[t - N_QUANT]
+                                               : wide_types[t - N_QUANT - N_FLOAT];
             int p[8] = {type, 64, 35, 768, 1, 0, KN_W_INFER};
             forget_rows();
             size_t n = run_matmul(dev[i].d, p, exact);
@@ -243,6 +251,8 @@ static void test_batch_rows(void)
     for (int t = 0; t < N_QUANT; t++) {
         check(&embed, (int[8]){quant_types[t], 37, 256});
         check(&embed, (int[8]){quant_types[t], 11, 768});
+        if (t < N_WIDE)
+            check(&embed, (int[8]){wide_types[t], 37, 256});
     }
     for (int t = 0; t < N_FLOAT; t++)
         for (int w = 1; w < 70; w += 17)

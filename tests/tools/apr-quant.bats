@@ -52,6 +52,82 @@ gguf_size() {
     [ "$(data g.apr)" = "$(data same.apr)" ]
 }
 
+# types and hashes of all tensors but the tokenizer's, in one number
+tensors() {
+    n=$(od -A n -t u4 -j 20 -N 4 "$1")
+    tail -c +65 "$1" | head -c $((n)) | jq -cS '.tensor_xxh64 | del(."tokenizer.tables")' | sha256sum | cut -c1-16
+}
+
+@test "the bytes of llama-quantize: mixes with and without an importance matrix, rules" {
+    im="$TOP/tests/vectors/imatrix/layer0.dat"
+    # of the files that llama.cpp v0.5.0, compiled with -ffp-contract=off, made of the same model, taken by
+    # gguf2apr into .apr: TYPE, without, with llama-imatrix's first layer
+    while read -r type plain with; do
+        "$APR_BIN/apr-quant" "$M" --type "$type" -o x.apr
+        [ "$(tensors x.apr)" = "$plain" ]
+        "$APR_BIN/apr-quant" -q "$M" --type "$type" --imatrix "$im" -o x.apr
+        [ "$(tensors x.apr)" = "$with" ]
+    done <<'END'
+q4_0 22b06bd0f73a1546 3bc28ee10ff9ae3e
+q3_k_m 5a5c4a258abe22f0 9c49ef58ea076673
+iq4_xs 3ae4d355664ad36a a99738f9eaa30d95
+q2_k 4c9c211db7b23e50 9911d58410ede65e
+END
+    "$APR_BIN/apr-quant" -q "$M" --type q4_0 --imatrix "${im%.dat}.gguf" -o x.apr # the other format
+    [ "$(tensors x.apr)" = 3bc28ee10ff9ae3e ]
+}
+
+@test "rules, --pure, types of head and embedding: the plan says what each tensor gets" {
+    plan() { "$APR_BIN/apr-quant" "$M" --type "$@" --plan; }
+    plan q4_k_m --tensor-type 'blk\.\d\.attn_[qk]=q2_k' --tensor-type 'layers\.[01].*down=IQ4_XS' >p
+    [ "$(grep -c $'\tQ2_K\t' p)" = 16 ]
+    grep -q $'^model.layers.1.mlp.down_proj.weight\t(512, 1536)\tBF16\tIQ4_XS\t417792$' p
+    grep -q $'^model.layers.2.mlp.down_proj.weight\t.*\tQ6_K\t' p # as llama.cpp: the first of the others
+    plan q4_k_m --pure | grep -q $'^Q4_K\t57\t'
+    plan q4_k_m --token-embedding-type q8_0 | grep -q $'^model.embed_tokens.weight\t.*\tQ8_0\t'
+    plan q4_k_m --output-tensor-type f16 | grep -q $'^model.embed_tokens.weight\t.*\tF16\t' # tied
+    # names of aprender
+    for pair in int4=q4_0 int8=q8_0 fp16=f16 q4k=q4_k_m q5k=q5_k_m q6k=q6_k; do
+        [ "$(plan "${pair%=*}")" = "$(plan "${pair#*=}")" ]
+    done
+    for bad in x =q4_0 x= x=q9_0 'x(=q4_0'; do
+        run --separate-stderr -64 "$APR_BIN/apr-quant" "$M" --type q4_k_m --tensor-type "$bad" --plan
+    done
+}
+
+@test "nf4: linear layers in 4.127 bits, refused by GGUF, and back to numbers near the first" {
+    "$APR_BIN/apr-quant" "$M" --type nf4 --threads 1 -o one.apr
+    "$APR_BIN/apr-quant" "$M" --type nf4 --threads 2 -o two.apr
+    cmp one.apr two.apr
+    "$APR_BIN/apr-quant" one.apr --type nf4 --plan | grep -q $'^NF4\t56\t25165824\t12982496$'
+    run --separate-stderr -65 "$APR_BIN/apr2gguf" one.apr -o x.gguf
+    [[ "$stderr" == *NF4* ]]
+    echo 'def add(a, b): return a + b' | "$APR_BIN/apr-ppl" one.apr --ctx 8 --json | jq -e '.ppl < 300'
+}
+
+@test "every type runs: a perplexity close to the original's" {
+    cat "$TOP"/lib/bpe.c "$TOP"/lib/gguf.c | head -c 12000 >t
+    base=$("$APR_BIN/apr-ppl" "$M" --ctx 128 --chunks 1 --json t | jq .ppl)
+    for type in q2_k q3_k_l iq4_nl iq4_xs mxfp4 nf4; do
+        "$APR_BIN/apr-quant" "$M" --type $type -o x.apr
+        "$APR_BIN/apr-ppl" x.apr --ctx 128 --chunks 1 --json t |
+            jq -e --argjson base "$base" --arg t $type \
+                '.ppl / $base | . > 0.8 and . < ($t | if . == "q2_k" then 4 else 1.5 end)'
+    done
+}
+
+@test "an importance matrix that does not fit: 65 with the weight" {
+    run --separate-stderr -65 "$APR_BIN/apr-quant" "$M" --type q4_0 --imatrix "$M" -o x.apr
+    first="$TOP/tests/vectors/imatrix/layer0.dat"
+    sed 's/blk\.0\./blk.9./g' "$first" >other.dat # a layer that this model has not
+    run --separate-stderr -65 "$APR_BIN/apr-quant" "$M" --type q4_0 --imatrix other.dat -o x.apr
+    [[ "$stderr" == *"names none of this model's weights"* ]]
+    head -c 5000 "$first" >cut.dat
+    run --separate-stderr -65 "$APR_BIN/apr-quant" "$M" --type q4_0 --imatrix cut.dat -o x.apr
+    [[ "$stderr" == *"cut.dat: "* ]]
+    [ ! -e x.apr ]
+}
+
 @test "quantized weights are not rounded again unless asked" {
     run --separate-stderr -65 "$APR_BIN/apr-quant" "$Q8" --type q4_0 -o x.apr
     [[ "$stderr" == *"q8.apr: tensor "*"quantized already (Q8_0)"*"--requantize"* ]]
