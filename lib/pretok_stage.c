@@ -357,7 +357,7 @@ static size_t before_trailing(const uint8_t *s, size_t n)
 static size_t piece(int stage, const uint8_t *s, size_t n)
 {
     unsigned len;
-    size_t i = 0, k;
+    size_t i = 0, k = 0;
     if (stage == PRETOK_TRAILING)
         return before_trailing(s, n);
     while (i < n && !(k = match(stage, s + i, n - i))) {

@@ -1,5 +1,5 @@
 # make bench: how fast it runs here, beside llama.cpp where one is named; nothing of it is part of check
-benchbin  := $(patsubst %,$B/%,apr-random apr2gguf gguf2apr apr-bench apr-gen apr-prompt)
+benchbin  := $(patsubst %,$B/%,apr-random apr2gguf gguf2apr apr-bench apr-gen apr-pack apr-prompt)
 BENCH_DIR ?= build/bench# random-weight models: 1.8 GB, and as much again as GGUF when there is a peer
 
 # PEER and the like reach the script as they are: its head tells all of them

@@ -13,6 +13,7 @@ echo "$*" >>calls; touch "${@: -1}"
 E2
     cp bin/apr-random bin/apr2gguf
     cp bin/apr-random bin/gguf2apr
+    printf '#!/bin/bash\necho "apr-pack $*" >>calls\n' >bin/apr-pack
     printf '#!/bin/bash\nprintf "{}\\n{}\\n"\n' >bin/apr-prompt
     cat >bin/apr-bench <<'E2'
 #!/bin/bash
