@@ -232,6 +232,11 @@ long bpe_encode_at(const struct bpe *b, const char *text, size_t from, size_t n,
     return (long)x.id.n;
 }
 
+int bpe_wants_whole(const struct bpe *b)
+{
+    return (b->head->flags & (BPE_F_PREPEND | BPE_F_SPACES | BPE_F_META)) != 0;
+}
+
 long bpe_encode(const struct bpe *b, const char *text, size_t n, int flags, int32_t **ids,
                 struct err *e)
 {

@@ -51,6 +51,9 @@ char *bpe_decode(const struct bpe *b, const int32_t *ids, size_t n_ids, int skip
 int32_t bpe_id(const struct bpe *b,
                const char *token); /* of an added token or vocabulary entry, -1 */
 int bpe_is_special(const struct bpe *b, int32_t id);
+/* 1 if the parts of a text may have other ids than the text (SentencePiece: spaces put before each, pieces across
+ * words), so that it must be encoded whole. */
+int bpe_wants_whole(const struct bpe *b);
 int bpe_n_vocab(const struct bpe *b); /* the highest id that has a token, plus 1 */
 int32_t bpe_eos(const struct bpe *b); /* -1 = none */
 int32_t bpe_bos(const struct bpe *b); /* known, which is not to say that the model puts it first */

@@ -283,13 +283,19 @@ long chat_train(const struct chat *c, const struct chat_msg *m, int n_msg, const
                 c->name);
     if (e->code == 0)
         a = chat_ids(c->marks, c->b, all.s, all.mark, at, ids, e);
-    if (e->code == 0)
+    if (e->code == 0 && bpe_wants_whole(c->b)) { /* the prompt: what begins as it does when asked */
+        z = chat_ids(c->marks, c->b, all.s, all.mark, all.n, &more, e);
+        long same = 0;
+        while (same < a && same < z && (*ids)[same] == more[same])
+            same++;
+        p = *ids, *ids = more, more = p;
+        a = same, z -= same;
+    } else if (e->code == 0) {
         z = chat_ids(c->marks, c->b, all.s + at, all.mark + at, all.n - at, &more, e);
-    if (e->code == 0) {
-        if ((p = realloc(*ids, (size_t)(a + z + 1) * sizeof *p))) {
+        if (e->code == 0 && (p = realloc(*ids, (size_t)(a + z + 1) * sizeof *p))) {
             memcpy(p + a, more, (size_t)z * sizeof *p);
             *ids = p;
-        } else
+        } else if (e->code == 0)
             err_set(e, ERR_NOMEM, "out of memory for a sample");
     }
     text_free(&all);

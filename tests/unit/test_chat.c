@@ -158,8 +158,38 @@ static void train(const char *what, const char *template, const char *want_promp
     chat_free(c);
 }
 
+/* SentencePiece's space before a text: none before the answer, whose first piece the prompt's end may join */
+static void train_whole(void)
+{
+    static const char *const files[] = {"spm-llama", "spm-first", "spm-gemma", "spm-unigram"};
+    const char *template = "{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}"
+                           "{% if add_generation_prompt %}assistant: {% endif %}";
+    struct chat_msg ask = {"user", "hello"};
+    for (int f = 0; f < 4; f++) {
+        struct err e = {0};
+        struct bpe *b;
+        char path[200];
+        int32_t *ids = NULL, *want = NULL;
+        long n_prompt = 0, n = -1, m = -2;
+        snprintf(path, sizeof path, "tests/vectors/tokenizer/%s.json", files[f]);
+        if (bpe_load_json(&b, path, &e) == 0) {
+            struct chat *c = opened(b, template, NULL, NULL);
+            const char *all = "user: hello;assistant: the answer;";
+            n = chat_train(c, &ask, 1, "the answer", &ids, &n_prompt, &e);
+            m = bpe_encode(b, all, strlen(all), 0, &want, &e);
+            chat_free(c);
+            bpe_free(b);
+        }
+        ok(n == m && n_prompt > 0 && n_prompt < n && !memcmp(ids, want, (size_t)n * sizeof *ids),
+           "%s: a sample is encoded whole %s", files[f], e.msg);
+        free(ids);
+        free(want);
+    }
+}
+
 static void training(void)
 {
+    train_whole();
     train("ChatML", NULL, "<|im_start|>user\nQ1\n<|im_end|>\n<|im_start|>assistant\n",
           "A <|im_end|><|im_end|>\n");
     train("a template that trims",
