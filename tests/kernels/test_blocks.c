@@ -38,7 +38,7 @@ static int same_hex(const uint8_t *p, const char *hex)
 
 enum { N = 4096 };
 static float x[N], y[N], weight[1024];
-#define RARE 0xf7815d805b7f5d72u /* ggml's */
+#define RARE 0xf6ca97de192f1814u /* ggml's */
 static uint8_t q[N * 4], q2[N * 4];
 
 // clang-format off
@@ -133,7 +133,7 @@ static void test_rare(void)
         const struct kn_quantizer *z = kn_quantizer(paths[p]);
         uint64_t h = 0;
         state = 7;
-        for (int row = 0; z && row < 24; row++) {
+        for (int row = 0; z && row < 6; row++) {
             for (int i = 0; i < 2816; i++) {
                 const float u = (float)(splitmix() >> 40) / 8388608 - 1;
                 const int r = i / 32 % 6;
