@@ -68,7 +68,7 @@ static kn_half four_bits(const float v[16], int shift, uint8_t scales[16])
         return 0;
     const float iscale = 15.f / max;
     for (int j = 0; j < 16; j++)
-        scales[j] |= (uint8_t)(nearest_int(iscale * v[j]) << shift);
+        scales[j] |= (uint8_t)((unsigned)nearest_int(iscale * v[j]) << shift);
     return kn_f32_to_f16(max / 15.f);
 }
 
