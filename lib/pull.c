@@ -1,6 +1,6 @@
 /* pull - many files at once, each in ranges, over one multi handle: what to ask next, and what became of it
  *
- *     TODO -> LOCKED (another process has it) -> FETCH -> CHECK (a thread reads it) -> DONE
+ *     QUEUED -> LOCKED (another process has it) -> FETCH -> CHECK (a thread reads it) -> DONE
  * A span of a file is idle, on its way in one transfer, or complete.  A failure leaves it idle until the file may
  * try again. */
 #include "pull.h"
@@ -22,7 +22,7 @@
 
 enum { SLOTS = 64, DISCARD_MAX = 1 << 20, PROGRESS = 64 << 10 };
 static const double AT_ONCE = 0.1; /* seconds: a connection that brought something was cut */
-enum phase { TODO, LOCKED, FETCH, CHECK, DONE };
+enum phase { QUEUED, LOCKED, FETCH, CHECK, DONE };
 
 struct file {
     struct pull_item *item;
@@ -216,10 +216,11 @@ static int close_file(struct file *f)
 static int ended(struct file *f, struct err *e)
 {
     if (*f->item->oid) {
-        f->phase = CHECK;
         f->checked = 0;
-        return pthread_create(&f->thread, NULL, check_thread, f) ? err_set(e, ERR_OS, "no thread")
-                                                                 : 0;
+        if (pthread_create(&f->thread, NULL, check_thread, f))
+            return err_set(e, ERR_OS, "no thread");
+        f->phase = CHECK; /* there is a thread to wait for */
+        return 0;
     }
     f->item->size = f->part.size == PULL_UNKNOWN ? f->part.span[0].at : f->part.size;
     return part_commit(&f->part, e) < 0 ? e->code : close_file(f);
@@ -228,6 +229,7 @@ static int ended(struct file *f, struct err *e)
 static int after_check(struct pull *x, struct file *f, struct err *e)
 {
     pthread_join(f->thread, NULL);
+    f->phase = FETCH; /* that thread is gone */
     if (f->checked == -2)
         return err_set(e, f->check_err.code, "%s", f->check_err.msg);
     if (f->checked == 1)
@@ -238,7 +240,6 @@ static int after_check(struct pull *x, struct file *f, struct err *e)
                        strlen(f->item->oid) == 64 ? "sha256" : "git's sha1", f->item->oid);
     }
     say(x, "%s: other bytes than its digest says: fetched again", f->item->name);
-    f->phase = FETCH;
     return part_reset(&f->part, f->no_ranges, x->o->range, e);
 }
 
