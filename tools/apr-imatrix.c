@@ -141,12 +141,12 @@ int main(int argc, char **argv)
     cli_parse(&cli, &argc, &argv);
     if (argc > 2 || (argc == 0 && !o.in.n))
         cli_usage("expected a model and a text, or --in-file");
+    im.chunk_size = (uint32_t)o.ctx; /* imatrix_add counts by it what a .dat counts in chunks */
     for (int i = 0; i < o.in.n; i++) {
         if (imatrix_read(&one, o.in.v[i], &e) < 0 || imatrix_add(&im, &one, &e) < 0)
             cli_die(&e);
         imatrix_free(&one);
     }
-    im.chunk_size = (uint32_t)o.ctx;
     if ((argc && collect_text(argv[0], argc > 1 ? argv[1] : "-", &im, &e) < 0) ||
         imatrix_write(&im, o.out, strcmp(o.format, "dat") == 0, sha, &e) < 0)
         cli_die(&e);

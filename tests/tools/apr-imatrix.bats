@@ -32,6 +32,7 @@ setup() {
     v="$TOP/tests/vectors/imatrix"
     "$APR_BIN/apr-imatrix" --in-file "$v/layer0.gguf" --output-format dat -o - | cmp - "$v/layer0.dat"
     "$APR_BIN/apr-imatrix" --in-file "$v/layer0.gguf" -o - | cmp - "$v/layer0.gguf"
+    "$APR_BIN/apr-imatrix" --in-file "$v/layer0.dat" --output-format dat -o - | cmp - "$v/layer0.dat"
     "$APR_BIN/apr-imatrix" "$M" "$T" --ctx 32 --chunks 3 -o half.gguf
     "$APR_BIN/apr-imatrix" "$M" "$T" --ctx 32 --chunks 3 --in-file half.gguf --process-output -o twice.gguf
     "$APR_BIN/apr-imatrix" --in-file half.gguf --in-file half.gguf -o sum.gguf
