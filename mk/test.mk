@@ -81,5 +81,7 @@ fuzz: $(FUZZ) $O/bin/gguf2apr  ## let libFuzzer at each reader (FUZZ_SECONDS=60)
 	@echo '{"sha":"0123456789abcdef0123456789abcdef01234567","siblings":[{"rfilename":"a/b","size":3,"blobId":"45b983be36b73c0788dc9cbcb76cbb80fc7bb057"}]}' >build/fuzz/seed.hub/one
 	@awk '/^%% answer/ {f = "build/fuzz/seed.extract/" ++n; next} /^%%/ {f = ""} f {print >f}' tests/vectors/extract/*.txt
 	@cp tests/vectors/chat/templates/*.jinja build/fuzz/seed.jinja; tests/hostile/seed_jinja.sh build/fuzz/seed.jinja
-	@for f in $(FUZZ); do k=$${f##*_}; echo "$$f"; (cd build/fuzz && nice ./fuzz_$$k -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 seed.$$k 2>&1 | grep -vE "Uses|dictionary"); done
+	@bad=; for k in $(FUZZ:build/fuzz/fuzz_%=%); do echo "fuzz_$$k"; \
+	  (cd build/fuzz && nice ./fuzz_$$k -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 seed.$$k >$$k.log 2>&1) || bad="$$bad $$k"; \
+	  grep -vE "Uses|dictionary" build/fuzz/$$k.log || true; done; [ -z "$$bad" ] || { echo "fuzz: findings:$$bad" >&2; exit 1; }
 .PHONY: fuzz
