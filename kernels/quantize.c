@@ -1,13 +1,11 @@
 /* quantize - f32 to the types of blocks.h, on the fastest path of this machine */
 #include "quantize.h"
 #include "blocks.h"
+#include "machine.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
-#if defined(__aarch64__)
-#include <sys/auxv.h>
-#endif
 
 extern const struct kn_quantizer quantizer_generic, quantizer_avx2, quantizer_avx512,
     quantizer_neon;
@@ -20,15 +18,12 @@ static int is(const char *wanted, const char *path)
 const struct kn_quantizer *kn_quantizer(const char *path)
 {
 #if defined(__x86_64__)
-    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni") && is(path, "avx512"))
+    if (machine_avx512() && is(path, "avx512"))
         return &quantizer_avx512;
-    if (avx2 && is(path, "avx2"))
+    if (machine_avx2() && is(path, "avx2"))
         return &quantizer_avx2;
 #elif defined(__aarch64__)
-    if (getauxval(AT_HWCAP) >> 20 & 1 && is(path, "neon")) /* ASIMDDP: how the file is compiled */
+    if (machine_neon() && is(path, "neon"))
         return &quantizer_neon;
 #endif
     return is(path, "generic") ? &quantizer_generic : NULL;

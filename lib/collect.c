@@ -1,5 +1,6 @@
 /* collect - sums of squares of what meets each weight of a model, while it runs */
 #include "collect.h"
+#include "import.h"
 #include "quant.h"
 #include <math.h>
 #include <stdlib.h>
@@ -55,18 +56,6 @@ static int matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct
     return rc ? rc : c->real->matmul(d, y, x, w, bias, m, flags);
 }
 
-/* Matrices that share a name: experts. */
-static size_t matrices(const struct tensor *const *t, int n, const char *name)
-{
-    char other[TENSOR_NAME + 1];
-    int expert, most = 0;
-    for (int i = 0; i < n; i++)
-        if (quant_gguf_name(t[i]->name, other, sizeof other, &expert) && expert > most &&
-            strcmp(name, other) == 0)
-            most = expert;
-    return (size_t)most + 1;
-}
-
 /* model_weights with room for whatever the file has */
 static int watch_weights(struct collect *c, const struct model *model, int head, struct err *e)
 {
@@ -80,11 +69,11 @@ static int watch_weights(struct collect *c, const struct model *model, int head,
         rc = err_set(e, ERR_NOMEM, "out of memory");
     const int n = rc < 0 ? 0 : model_weights(model, t, w, max);
     for (int i = 0; i < n && rc == 0; i++) {
-        if (!quant_gguf_name(t[i]->name, name, sizeof name, &expert) ||
+        if (!import_gguf_name(t[i]->name, name, sizeof name, &expert) ||
             (strncmp(name, "blk.", 4) && !(head && w[i] == model->head)))
             continue;
         const struct imatrix_entry *x = imatrix_get(
-            c->m, name, expert < 0 ? 1 : matrices(t, n, name), (size_t)tensor_cols(t[i]), e);
+            c->m, name, expert < 0 ? 1 : (size_t)model->h.n_expert, (size_t)tensor_cols(t[i]), e);
         if (!x) {
             rc = e->code;
             break;

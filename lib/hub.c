@@ -1,6 +1,7 @@
 /* hub - names on a hub, the environment of its clients, and places in its cache */
 #include "hub.h"
 #include "json.h"
+#include "outfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -227,39 +228,16 @@ int hub_make_parents(const char *path, struct err *e)
     return 0;
 }
 
-/* Under the name of this process, then renamed: seen whole or not at all. */
-static int temporary(const char *path, char tmp[PATH_MAX], struct err *e)
-{
-    return snprintf(tmp, PATH_MAX, "%s.tmp.%ld", path, (long)getpid()) >= PATH_MAX
-               ? err_set(e, ERR_CANTCREAT, "%.200s: path too long", path)
-               : hub_make_parents(path, e);
-}
-
-static int put_in_place(const char *tmp, const char *path, struct err *e)
-{
-    if (rename(tmp, path) == 0)
-        return 0;
-    err_errno(e, ERR_CANTCREAT, "%s", path);
-    unlink(tmp);
-    return ERR_CANTCREAT;
-}
-
 int hub_put(const char *path, const char *text, struct err *e)
 {
-    char tmp[PATH_MAX];
-    size_t n = strlen(text);
-    if (temporary(path, tmp, e) < 0)
+    struct outfile o;
+    if (hub_make_parents(path, e) < 0 || outfile_open(&o, path, e) < 0)
         return e->code;
-    FILE *f = fopen(tmp, "we");
-    if (!f)
-        return err_errno(e, ERR_CANTCREAT, "%s", path);
-    int bad = fwrite(text, 1, n, f) != n || fflush(f) || fsync(fileno(f));
-    if (fclose(f) || bad) {
-        err_errno(e, ERR_IO, "%s", path);
-        unlink(tmp);
+    if (outfile_write(&o, text, strlen(text), e) < 0) {
+        outfile_abort(&o);
         return e->code;
     }
-    return put_in_place(tmp, path, e);
+    return outfile_commit(&o, e);
 }
 
 static int is_commit(const char *s)
@@ -298,15 +276,20 @@ int hub_link(const struct hub *h, const struct hub_name *n, const char *commit,
         k += snprintf(to + k, sizeof to - (size_t)k, "../");
     snprintf(to + k, sizeof to - (size_t)k, "../../blobs/%s", f->oid);
     if (hub_path(h, n, path, e, "snapshots/%s/%s", commit, f->path) < 0 ||
-        temporary(path, tmp, e) < 0)
+        hub_make_parents(path, e) < 0)
         return e->code;
+    if (snprintf(tmp, sizeof tmp, "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof tmp)
+        return err_set(e, ERR_CANTCREAT, "%.200s: path too long", path);
     ssize_t m = readlink(path, now, sizeof now);
     if (m == (ssize_t)strlen(to) && memcmp(now, to, (size_t)m) == 0)
         return 0;
     unlink(tmp);
-    if (symlink(to, tmp))
-        return err_errno(e, ERR_CANTCREAT, "%s", path);
-    return put_in_place(tmp, path, e);
+    if (symlink(to, tmp) || rename(tmp, path)) { /* seen whole or not at all */
+        err_errno(e, ERR_CANTCREAT, "%s", path);
+        unlink(tmp);
+        return e->code;
+    }
+    return 0;
 }
 
 int hub_cached(const struct hub *h, const struct hub_name *n, char path[PATH_MAX], struct err *e)

@@ -50,6 +50,8 @@ struct hub_list {
     struct hub_file *file; /* sorted by path */
     int n;
 };
+int hub_by_path(const void *a,
+                const void *b); /* order of two struct hub_file, for qsort and bsearch */
 /* The files of a snapshot's folder by its links; a file that is no link into blobs/ has the oid "". */
 int hub_list_walk(struct hub_list *l, const char *dir, const char *commit, struct err *e);
 /* The hub's answer to /api/models/REPO/revision/REV?blobs=true. */

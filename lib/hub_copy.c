@@ -71,11 +71,6 @@ int hub_copy_file(const char *from, const char *path, struct err *e)
     return rc;
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const struct hub_file *)a)->path, ((const struct hub_file *)b)->path);
-}
-
 /* What an earlier call put there and this one did not: by its record, or all if nobody else puts anything there. */
 static void drop_old(const char *dir, const struct hub_list *l, int all)
 {
@@ -86,7 +81,7 @@ static void drop_old(const char *dir, const struct hub_list *l, int all)
         return;
     for (int i = 0; i < old.n; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, old.file[i].path);
-        if (!bsearch(&old.file[i], l->file, (size_t)l->n, sizeof *l->file, by_path))
+        if (!bsearch(&old.file[i], l->file, (size_t)l->n, sizeof *l->file, hub_by_path))
             unlink(path);
     }
     hub_list_free(&old);

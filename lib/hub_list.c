@@ -15,7 +15,7 @@ static int hex_ok(const char *s, size_t n)
     return s && strspn(s, "0123456789abcdef") == n && !s[n];
 }
 
-static int by_path(const void *a, const void *b)
+int hub_by_path(const void *a, const void *b)
 {
     return strcmp(((const struct hub_file *)a)->path, ((const struct hub_file *)b)->path);
 }
@@ -66,7 +66,7 @@ int hub_list_parse(struct hub_list *l, const char *json, size_t n, const char *w
             l->n++;
     cJSON_Delete(v);
     if (rc == 0)
-        qsort(l->file, (size_t)l->n, sizeof *l->file, by_path);
+        qsort(l->file, (size_t)l->n, sizeof *l->file, hub_by_path);
     for (int i = 1; i < l->n && rc == 0; i++)
         if (strcmp(l->file[i].path, l->file[i - 1].path) == 0)
             rc = err_set(e, ERR_DATA, "%s: %s is there twice", where, l->file[i].path);
@@ -205,7 +205,7 @@ int hub_list_walk(struct hub_list *l, const char *dir, const char *commit, struc
         hub_list_free(l);
     else {
         if (l->n)
-            qsort(l->file, (size_t)l->n, sizeof *l->file, by_path);
+            qsort(l->file, (size_t)l->n, sizeof *l->file, hub_by_path);
         snprintf(l->commit, sizeof l->commit, "%s", commit);
     }
     return rc;
@@ -248,7 +248,7 @@ static int from_record(const char *dir, char origin[512], struct hub_list *l, st
         memcpy(l->commit, commit, sizeof l->commit);
         size_t k = strcspn(source + sizeof HUB_SCHEME - 1, "@:") + sizeof HUB_SCHEME - 1;
         snprintf(origin, 512, "%.*s@%s", (int)k, source, commit);
-        qsort(l->file, (size_t)l->n, sizeof *l->file, by_path);
+        qsort(l->file, (size_t)l->n, sizeof *l->file, hub_by_path);
     } else {
         hub_list_free(l);
     }

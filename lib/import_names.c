@@ -107,20 +107,27 @@ static unsigned true_of(const struct hparams *h)
            (h->n_expert ? MOE : DENSE) | (h->n_ff_shared ? WITH_SHARED : 0);
 }
 
-static int top_tensor(const struct hparams *h, int i, struct import_want *w)
-{
-    static const char *const names[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
+static const char *const top_names[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
                                            {"model.norm.weight", "output_norm.weight"},
                                            {"model.norm.bias", "output_norm.bias"},
                                            {"lm_head.weight", "output.weight"}};
+
+/* dimensions of top_names[k] */
+static int top_ndim(int k)
+{
+    return k == 1 || k == 2 ? 1 : 2;
+}
+
+static int top_tensor(const struct hparams *h, int i, struct import_want *w)
+{
     const int bias = hparams_has(h, ARCH_LAYER_NORM), n = 2 + bias + !h->tied;
     if (i >= n)
         return n;
     const int k = i == 2 && !bias ? 3 : i;
-    snprintf(w->name, sizeof w->name, "%s", names[k][0]);
-    snprintf(w->hf, sizeof w->hf, "%s", names[k][0]);
-    snprintf(w->gguf, sizeof w->gguf, "%s", names[k][1]);
-    w->ndim = k == 1 || k == 2 ? 1 : 2;
+    snprintf(w->name, sizeof w->name, "%s", top_names[k][0]);
+    snprintf(w->hf, sizeof w->hf, "%s", top_names[k][0]);
+    snprintf(w->gguf, sizeof w->gguf, "%s", top_names[k][1]);
+    w->ndim = top_ndim(k);
     w->dim[0] = side(h, w->ndim == 1 ? EMBD : VOCAB);
     w->dim[1] = w->ndim == 1 ? 0 : side(h, EMBD);
     w->norm = k == 1;
@@ -180,4 +187,26 @@ int import_wanted(const struct hparams *h, int i, struct import_want *w)
         ;
     layer_tensor(h, layer, &per_layer[k], w);
     return 1;
+}
+
+int import_gguf_name(const char *name, char *out, size_t size, int *expert)
+{
+    char of[8];
+    int layer, used = 0, end = 0;
+    *expert = -1;
+    for (int k = 0; k < (int)(sizeof top_names / sizeof *top_names); k++)
+        if (top_ndim(k) == 2 && strcmp(top_names[k][0], name) == 0)
+            return snprintf(out, size, "%s", top_names[k][1]) < (int)size;
+    if (sscanf(name, "model.layers.%5d.%n", &layer, &used) != 1 || !used || layer < 0)
+        return 0;
+    name += used;
+    for (int k = 0; k < PER_LAYER; k++)
+        if (per_layer[k].ndim == 2 && strcmp(per_layer[k].name, name) == 0)
+            return snprintf(out, size, "blk.%d.%s", layer, per_layer[k].gguf) < (int)size;
+    if (sscanf(name, "mlp.experts.%5d.%7[a-z]_proj.weight%n", expert, of, &end) == 2 && end &&
+        !name[end] && *expert >= 0 &&
+        (!strcmp(of, "gate") || !strcmp(of, "up") || !strcmp(of, "down")))
+        return snprintf(out, size, "blk.%d.ffn_%s_exps.weight", layer, of) < (int)size;
+    *expert = -1;
+    return 0;
 }

@@ -257,14 +257,19 @@ static struct jnode *call(struct jparser *p, struct jnode *on)
     return n;
 }
 
-struct jnode *jparse_postfix(struct jparser *p, struct jnode *on)
+/* Attributes and subscripts, or filters and tests, one behind the other; calls among either. */
+static struct jnode *chain(struct jparser *p, struct jnode *on, int filters)
 {
     int depth = p->depth;
     while (on && !p->failed && !jparse_enter(p)) {
-        if (jparse_take_op(p, '.'))
+        if (!filters && jparse_take_op(p, '.'))
             on = dot(p, on);
-        else if (jparse_take_op(p, '['))
+        else if (!filters && jparse_take_op(p, '['))
             on = subscript(p, on);
+        else if (filters && jparse_take_op(p, '|'))
+            on = filter(p, on);
+        else if (filters && jparse_take_name(p, "is"))
+            on = test(p, on);
         else if (jparse_is_op(p, '('))
             on = call(p, on);
         else
@@ -274,21 +279,14 @@ struct jnode *jparse_postfix(struct jparser *p, struct jnode *on)
     return p->failed ? NULL : on;
 }
 
+struct jnode *jparse_postfix(struct jparser *p, struct jnode *on)
+{
+    return chain(p, on, 0);
+}
+
 struct jnode *jparse_filter_expr(struct jparser *p, struct jnode *on)
 {
-    int depth = p->depth;
-    while (on && !p->failed && !jparse_enter(p)) {
-        if (jparse_take_op(p, '|'))
-            on = filter(p, on);
-        else if (jparse_take_name(p, "is"))
-            on = test(p, on);
-        else if (jparse_is_op(p, '('))
-            on = call(p, on);
-        else
-            break;
-    }
-    p->depth = depth;
-    return p->failed ? NULL : on;
+    return chain(p, on, 1);
 }
 
 /* ---- primaries ---- */

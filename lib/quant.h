@@ -51,9 +51,6 @@ int quant_plan_rules(const struct quant_rules *r, const struct tensor *t, int n,
 /* The same by the mix alone. */
 int quant_plan(const struct quant_mix *mix, const struct tensor *t, int n, int *type,
                struct err *e);
-/* The name of a weight in GGUF: 1, with *expert its place in a tensor that holds all experts, or -1; 0: it
- * has none that we know. */
-int quant_gguf_name(const char *name, char *out, size_t size, int *expert);
 int quant_is_rounded(int type); /* not F32, F16 or BF16 */
 /* Would the conversion round values that were rounded to blocks before (Q8_0 to Q4_K, Q8_0 to F16)? */
 int quant_loses_twice(int from, int to);

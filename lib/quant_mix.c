@@ -3,6 +3,7 @@
  * The rules are those of llama_tensor_get_type in llama.cpp's src/llama-quant.cpp (v0.5.0), whose
  * names of tensors they speak of; ours are Hugging Face's. */
 #include "blocks.h"
+#include "import.h"
 #include "quant.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -71,63 +72,6 @@ static int layer_of(const char *name, const char **rest)
         return layer;
     }
     return -1;
-}
-
-/* ---- names ---- */
-
-/* What follows the layer (or the whole name) in Hugging Face's tensors and in GGUF's. */
-static const char *const names[][2] = {
-    {"model.embed_tokens", "token_embd"},
-    {"lm_head", "output"},
-    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},
-    {"self_attn.o_proj", "attn_output"},
-    {"self_attn.qkv_proj", "attn_qkv"},
-    {"self_attn.dense", "attn_output"},
-    {"mlp.gate_proj", "ffn_gate"},
-    {"mlp.up_proj", "ffn_up"},
-    {"mlp.down_proj", "ffn_down"},
-    {"mlp.gate_up_proj", "ffn_up"},
-    {"mlp.c_fc", "ffn_up"},
-    {"mlp.c_proj", "ffn_down"},
-    {"mlp.gate", "ffn_gate_inp"},
-    {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
-    {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
-    {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
-    {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
-};
-
-int quant_gguf_name(const char *name, char *out, size_t size, int *expert)
-{
-    const char *rest, *part;
-    char of[40], stem[TENSOR_NAME + 1];
-    int layer = layer_of(name, &rest), used = 0, e;
-    *expert = -1;
-    snprintf(stem, sizeof stem, "%s", rest);
-    if (!ends_with(stem, ".weight"))
-        return 0;
-    stem[strlen(stem) - strlen(".weight")] = 0;
-    if (layer >= 0 &&
-        (sscanf(stem, "mlp.experts.%5d.%39[a-z]_proj%n", &e, of, &used) == 2 ||
-         sscanf(stem, "block_sparse_moe.experts.%5d.%39[a-z]_proj%n", &e, of, &used) == 2) &&
-        used && !stem[used] && e >= 0 &&
-        (!strcmp(of, "gate") || !strcmp(of, "up") || !strcmp(of, "down"))) {
-        *expert = e;
-        return snprintf(out, size, "blk.%d.ffn_%s_exps.weight", layer, of) < (int)size;
-    }
-    if (layer >= 0 && sscanf(stem, "mlp.experts.%39[a-z]_proj%n", of, &used) == 1 && used &&
-        !stem[used])
-        return snprintf(out, size, "blk.%d.ffn_%s_exps.weight", layer, of) < (int)size;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        part = names[i][0];
-        if (strcmp(part, stem) || (layer < 0) != (i < 2))
-            continue;
-        if (layer < 0)
-            return snprintf(out, size, "%s.weight", names[i][1]) < (int)size;
-        return snprintf(out, size, "blk.%d.%s.weight", layer, names[i][1]) < (int)size;
-    }
-    return 0;
 }
 
 /* ---- the mixes ---- */
@@ -308,7 +252,7 @@ static struct model survey(const struct tensor *t, int n)
     for (int i = 0; i < n; i++) {
         int layer = layer_of(t[i].name, &rest);
         m.n_layer = layer >= m.n_layer ? layer + 1 : m.n_layer;
-        if (quant_gguf_name(t[i].name, gguf, sizeof gguf, &expert))
+        if (import_gguf_name(t[i].name, gguf, sizeof gguf, &expert))
             look_at(&t[i], gguf, layer, expert, &m, rows);
     }
     if (rows[1] && rows[0] / rows[1] < 65536)
@@ -425,7 +369,7 @@ static int count_ruled(const struct quant_rules *r, const struct tensor *t, int 
         return err_set(e, ERR_NOMEM, "out of memory");
     for (int i = 0; i < n && r->n_rule; i++) {
         const int layer = layer_of(t[i].name, &rest);
-        if (layer < 0 || !quant_gguf_name(t[i].name, gguf, sizeof gguf, &expert) ||
+        if (layer < 0 || !import_gguf_name(t[i].name, gguf, sizeof gguf, &expert) ||
             ruled_type(r, t[i].name, gguf) < 0)
             continue;
         if (category_of(gguf) == VALUE)
@@ -453,7 +397,7 @@ static int planned_type(const struct quant_rules *r, const struct tensor *t, con
 {
     char gguf[TENSOR_NAME + 1] = "";
     int expert, type;
-    if (!quant_gguf_name(t->name, gguf, sizeof gguf, &expert))
+    if (!import_gguf_name(t->name, gguf, sizeof gguf, &expert))
         gguf[0] = 0;
     const enum category c = category_of(gguf);
     if (c == EMBED && r->embed_type >= 0)

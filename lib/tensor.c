@@ -128,7 +128,8 @@ static size_t scan16(const uint8_t *p, size_t n, size_t stride, unsigned exponen
     return n;
 }
 
-int tensor_scales(int type, size_t at[2])
+/* Offsets of the half-precision scales inside a block of a type; their number. */
+static int scales_of(int type, size_t at[2])
 {
     at[0] = 0;
     at[1] = sizeof(kn_half);
@@ -180,15 +181,14 @@ int64_t tensor_not_finite(const struct tensor *t)
             ;
         return i < blocks ? (int64_t)(i * len) : -1;
     } else if (tensor_is_weight(t->type)) {
-        size_t bytes = t->bytes / (n / len), at[2];
-        int n_at = tensor_scales(t->type, at);
-        n /= len;
-        i = n;
-        for (int k = 0; k < n_at; k++) {
-            size_t j = scan16(p + at[k], n, bytes, F16);
-            i = j < i ? j : i;
-        }
-        return i < n ? (int64_t)(i * len) : -1;
+        const size_t blocks = n / len;
+        size_t at[2];
+        const int n_at = scales_of(t->type, at);
+        for (i = 0; i < blocks; i++, p += t->bytes / blocks)
+            for (int k = 0; k < n_at; k++)
+                if (scan16(p + at[k], 1, 0, F16) == 0)
+                    return (int64_t)(i * len);
+        return -1;
     }
     return i < n ? (int64_t)i : -1;
 }

@@ -49,8 +49,6 @@ int tensor_type_by_name(const char *name); /* -1 if unknown; case matters */
 int tensor_type_block(int type);           /* values of a block, 1 for plain types, 0 if unknown */
 /* The float widths and quantized types that the engine computes with. */
 int tensor_is_weight(int type);
-/* Offsets of the half-precision scales inside a block of a type; their number. */
-int tensor_scales(int type, size_t at[2]);
 /* Index of the first value (or of the first block's first value) that is NaN or infinite; -1 if there is
  * none. Looks at floats and at the scales of quantized blocks, not at integers. */
 int64_t tensor_not_finite(const struct tensor *t);

@@ -3,6 +3,7 @@
 #include "blocks.h"
 #include "cli.h"
 #include "imatrix.h"
+#include "import.h"
 #include "outfile.h"
 #include "quant.h"
 #include <inttypes.h>
@@ -63,7 +64,7 @@ static const struct imatrix_entry *entry_of(const struct imatrix *m, const struc
     int expert;
     const size_t cols = (size_t)tensor_cols(t);
     const struct imatrix_entry *x =
-        quant_gguf_name(t->name, name, sizeof name, &expert) ? imatrix_find(m, name) : NULL;
+        import_gguf_name(t->name, name, sizeof name, &expert) ? imatrix_find(m, name) : NULL;
     if (!x)
         return NULL;
     *first = expert >= 0 ? (size_t)expert * cols : 0;

@@ -1,5 +1,6 @@
 /* cpu.c - the CPU device: opening a path, memory, weights, batches, caches */
 #include "cpu.h"
+#include "../machine.h"
 #include "cpu_train.h"
 #include "tile.h"
 
@@ -7,43 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
-/* clang 14 has no name for f16c: CPUID.1:ECX bit 29 */
-static int has_f16c(void)
-{
-    unsigned a, b, c = 0, d;
-    return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
-}
-static int has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-}
-static int has_avxvnni(void)
-{
-    unsigned a = 0, b, c, d; /* CPUID.7.1:EAX bit 4; clang 14 has no name for it */
-    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
-}
-static int has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni");
-}
-#elif defined(__aarch64__)
-#include <sys/auxv.h>
-
-/* Linux asm/hwcap.h: AT_HWCAP bit 20 ASIMDDP, AT_HWCAP2 bit 13 I8MM */
-static int has_neon(void)
-{
-    return getauxval(AT_HWCAP) >> 20 & 1;
-}
-static int has_neon_i8mm(void)
-{
-    return has_neon() && getauxval(AT_HWCAP2) >> 13 & 1;
-}
-#endif
 static int always(void)
 {
     return 1;
@@ -55,7 +19,7 @@ static int by_name(void) /* never chosen for a machine */
 #if defined(__x86_64__)
 static int has_amx(void)
 {
-    return has_avx512() && tile_allowed();
+    return machine_avx512() && tile_allowed();
 }
 #endif
 
@@ -71,12 +35,12 @@ static const struct path {
 /* best first; runs: 0 = not on this machine, negative = only if asked for by name */
 #if defined(__x86_64__)
     {"amx", has_amx, &mmq_avx512, &gemm_avx512, &rows_avx512, &mmq_tile_amx, &train_amx},
-    {"avx512", has_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL, &train_avx512},
-    {"avxvnni", has_avxvnni, &mmq_avxvnni, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
-    {"avx2", has_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
+    {"avx512", machine_avx512, &mmq_avx512, &gemm_avx512, &rows_avx512, NULL, &train_avx512},
+    {"avxvnni", machine_avxvnni, &mmq_avxvnni, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
+    {"avx2", machine_avx2, &mmq_avx2, &gemm_avx2, &rows_avx2, NULL, &train_avx2},
 #elif defined(__aarch64__)
-    {"neon_i8mm", has_neon_i8mm, &mmq_neon_i8mm, &gemm_neon, &rows_neon, NULL, &train_neon},
-    {"neon", has_neon, &mmq_neon, &gemm_neon, &rows_neon, NULL, &train_neon},
+    {"neon_i8mm", machine_neon_i8mm, &mmq_neon_i8mm, &gemm_neon, &rows_neon, NULL, &train_neon},
+    {"neon", machine_neon, &mmq_neon, &gemm_neon, &rows_neon, NULL, &train_neon},
 #endif
     {"generic", always, &mmq_generic, &gemm_generic, &rows_generic, NULL, &train_generic},
     {"amx-model", by_name, &mmq_generic, &gemm_generic, &rows_generic, &mmq_tile_model,

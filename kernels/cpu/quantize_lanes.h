@@ -42,25 +42,18 @@ INLINE void scatter(const int n, uint8_t (*c)[16], uint8_t *q)
         __m128i r[16], t[16];
         UNROLL for (int k = 0; k < 16; k++) r[k] = _mm_loadu_si128((const __m128i *)c[i0 + k]);
         /* four rounds of interleaving row k with row k + 8 transpose 16 x 16 bytes */
-        UNROLL for (int k = 0; k < 8; k++)
+        UNROLL for (int two = 0; two < 2; two++)
         {
-            t[2 * k] = _mm_unpacklo_epi8(r[k], r[k + 8]);
-            t[2 * k + 1] = _mm_unpackhi_epi8(r[k], r[k + 8]);
-        }
-        UNROLL for (int k = 0; k < 8; k++)
-        {
-            r[2 * k] = _mm_unpacklo_epi8(t[k], t[k + 8]);
-            r[2 * k + 1] = _mm_unpackhi_epi8(t[k], t[k + 8]);
-        }
-        UNROLL for (int k = 0; k < 8; k++)
-        {
-            t[2 * k] = _mm_unpacklo_epi8(r[k], r[k + 8]);
-            t[2 * k + 1] = _mm_unpackhi_epi8(r[k], r[k + 8]);
-        }
-        UNROLL for (int k = 0; k < 8; k++)
-        {
-            r[2 * k] = _mm_unpacklo_epi8(t[k], t[k + 8]);
-            r[2 * k + 1] = _mm_unpackhi_epi8(t[k], t[k + 8]);
+            UNROLL for (int k = 0; k < 8; k++)
+            {
+                t[2 * k] = _mm_unpacklo_epi8(r[k], r[k + 8]);
+                t[2 * k + 1] = _mm_unpackhi_epi8(r[k], r[k + 8]);
+            }
+            UNROLL for (int k = 0; k < 8; k++)
+            {
+                r[2 * k] = _mm_unpacklo_epi8(t[k], t[k + 8]);
+                r[2 * k + 1] = _mm_unpackhi_epi8(t[k], t[k + 8]);
+            }
         }
         UNROLL for (int k = 0; k < 16; k++) _mm_storeu_si128((__m128i *)(q + k * n + i0), r[k]);
     }
