@@ -227,19 +227,23 @@ static int from_record(const char *dir, char origin[512], struct hub_list *l, st
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(v, "files"), *f;
     int rc = 0, n = cJSON_GetArraySize(files);
     memset(l, 0, sizeof *l);
-    if (!hex_ok(commit, 40) || strlen(source) > 400 || n > HUB_FILES ||
+    if (!hex_ok(commit, 40) || strncmp(source, HUB_SCHEME, sizeof HUB_SCHEME - 1) ||
+        strlen(source) > 400 || n > HUB_FILES ||
         !(l->file = calloc((size_t)n + 1, sizeof *l->file)))
         rc = err_set(e, ERR_DATA, "%s: no record of apr-pull", path);
     for (f = rc ? NULL : files->child; f && rc == 0; f = f->next) {
         const char *name = json_get_str(f, "path", "", &none),
                    *oid = json_get_str(f, "oid", "", &none);
         struct hub_file *to = &l->file[l->n];
+        const double size = json_get_num(f, "bytes", 0, &none);
         if (!hub_path_ok(name) || !(hex_ok(oid, 40) || hex_ok(oid, 64)))
             rc = err_set(e, ERR_DATA, "%s: file '%.100s': bad name or digest", path, name);
+        else if (!(size >= 0 && size <= 0x1p53))
+            rc = err_set(e, ERR_DATA, "%s: %s: size %g", path, name, size);
         else if (!(to->path = strdup(name)))
             rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
         else {
-            to->size = (uint64_t)json_get_num(f, "bytes", 0, &none);
+            to->size = (uint64_t)size;
             snprintf(to->oid, sizeof to->oid, "%s", oid);
             l->n++;
         }

@@ -243,6 +243,15 @@ static int after_check(struct pull *x, struct file *f, struct err *e)
     return part_reset(&f->part, f->no_ranges, x->o->range, e);
 }
 
+/* All bytes are there, and no transfer is at them: one may have brought its last byte and not be over. */
+static int all_in(const struct file *f)
+{
+    for (uint32_t i = 0; i < f->part.n; i++)
+        if (f->busy[i])
+            return 0;
+    return part_complete(&f->part);
+}
+
 static int open_file(struct pull *x, struct file *f, struct err *e)
 {
     struct err why = {0};
@@ -303,7 +312,7 @@ static int over(struct pull *x, struct transfer *t, CURLcode code, struct err *e
     }
     if (t->judged && !t->discard && s->at == s->end && !t->e.code) {
         end(t);
-        return part_complete(&f->part) ? ended(f, e) : 0;
+        return all_in(f) ? ended(f, e) : 0;
     }
     if (t->e.code) {
         end(t);

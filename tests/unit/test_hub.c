@@ -190,6 +190,39 @@ static void parts(void)
     unlink(path);
 }
 
+/* DIR/.hub.json comes with a folder from anywhere. */
+static void records(void)
+{
+    static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
+    static const struct {
+        const char *source, *bytes;
+        int rc;
+    } v[] = {{"hf://a/b", "3", 0},
+             {"hf://a/b@main:x", "3", 0},
+             {"", "3", ERR_DATA},
+             {"hf:", "3", ERR_DATA},
+             {"https://a/b", "3", ERR_DATA},
+             {"hf://a/b", "-1", ERR_DATA},
+             {"hf://a/b", "1e300", ERR_DATA}};
+    char path[200], text[400], origin[512];
+    snprintf(path, sizeof path, "%s/%s", dir, HUB_RECORD);
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+        struct err e = {0};
+        struct hub_list l;
+        snprintf(text, sizeof text,
+                 "{\"source\":\"%s\",\"commit\":\"%s\",\"files\":[{\"path\":\"x\",\"bytes\":%s,"
+                 "\"oid\":\"%s\"}]}",
+                 v[i].source, commit, v[i].bytes, commit);
+        int rc = hub_put(path, text, &e);
+        rc = rc ? rc : hub_origin(dir, origin, &l, &e);
+        ok(rc == v[i].rc && (rc || (l.n == 1 && !strncmp(origin, "hf://a/b@0123", 13))),
+           "a record of \"%s\", %s bytes %s", v[i].source, v[i].bytes, e.msg);
+        if (rc == 0)
+            hub_list_free(&l);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -198,6 +231,7 @@ int main(void)
     settings();
     listings();
     parts();
+    records();
     ok(gguf_split_size("5M") == 5000000 && gguf_split_size("2G") == 2000000000 &&
            gguf_split_size("7") == 7 && gguf_split_size("3K") == 3000,
        "sizes of split files");
