@@ -213,7 +213,12 @@ static void spread(int type, int nb, const uint8_t *q, void *to)
  *
  * Tiles and vectors have units of their own: while the products of one block run, the float steps of the
  * block before it are done.  They must alternate finely in the code, or the window of instructions
- * that the processor looks ahead in (512) holds only one of the two. */
+ * that the processor looks ahead in (512) holds only one of the two.
+ *
+ * As few tiles as possible hold anything but zeros.  A zeroed tile takes no register, and where the other
+ * thread of a core is at work there are hardly more registers than the eight names: each product then waits
+ * for one (on such a core 4 products with 6 loads take 295 ticks of 2.1 GHz with eight tiles in use, 119 with
+ * four; on a core of one's own 58 either way). */
 
 INLINE int lane_blocks(int nb, int l)
 {
@@ -234,27 +239,27 @@ INLINE void step32(int R, int min, const int32_t *sum, const struct mmq_group32 
     }
 }
 
-/* Block i is in tile i % 4: its product is issued two blocks ahead, its sums stored one ahead. */
+/* The float step of a block comes when the products of the next two are issued: in line with its own it
+ * would wait for their sums. */
 INLINE void group32(int R, int min, int nb, const struct mmq_group32 *a, const struct spread32 *s,
                     vf (*lane)[16])
 {
+    enum { LATE = 2 };
     _Alignas(64) int32_t sum[4][16 * 16];
     vf acc[16];
-    int l = 0, left = lane_blocks(nb, 0);
+    int l = 0, left = lane_blocks(nb, 0), i = 0;
     UNROLL for (int r = 0; r < R; r++) acc[r] = vf_zero();
-#define ISSUE(i, c, ta, tb)                                                                        \
-    if ((i) < nb) {                                                                                \
-        tile_load(ta, a[i].q, 32);                                                                 \
-        tile_load(tb, s[i].w, 64);                                                                 \
-        tile_zero(c);                                                                              \
-        tile_dot_ss(c, ta, tb);                                                                    \
+#define ISSUE(i, buf)                                                                              \
+    {                                                                                              \
+        tile_load(1, a[i].q, 32);                                                                  \
+        tile_load(2, s[i].w, 64);                                                                  \
+        tile_dot_ss(0, 1, 2);                                                                      \
+        tile_store(0, sum[(buf) % 4], 64);                                                         \
+        tile_zero(0);                                                                              \
     }
-#define STEP(i, c, next, ahead, ta, tb)                                                            \
-    if ((i) < nb) {                                                                                \
-        ISSUE((i) + 2, ahead, ta, tb)                                                              \
-        if ((i) + 1 < nb)                                                                          \
-            tile_store(next, sum[next], 64);                                                       \
-        step32(R, min, sum[c], a + (i), s + (i), acc);                                             \
+#define STEP(i, buf)                                                                               \
+    {                                                                                              \
+        step32(R, min, sum[(buf) % 4], a + (i), s + (i), acc);                                     \
         if (--left == 0) {                                                                         \
             UNROLL for (int r = 0; r < R; r++)                                                     \
             {                                                                                      \
@@ -264,15 +269,24 @@ INLINE void group32(int R, int min, int nb, const struct mmq_group32 *a, const s
             left = lane_blocks(nb, ++l);                                                           \
         }                                                                                          \
     }
-    ISSUE(0, 0, 4, 6)
-    ISSUE(1, 1, 5, 7)
-    tile_store(0, sum[0], 64);
-    for (int i = 0; i < nb; i += 4) {
-        STEP(i, 0, 1, 2, 4, 6)
-        STEP(i + 1, 1, 2, 3, 5, 7)
-        STEP(i + 2, 2, 3, 0, 4, 6)
-        STEP(i + 3, 3, 0, 1, 5, 7)
+    for (; i < LATE && i < nb; i++)
+        ISSUE(i, i)
+    for (; i + 4 <= nb; i += 4) { /* i % 4 == LATE: numbers of buffers are constants */
+        ISSUE(i, LATE)
+        STEP(i - LATE, 0)
+        ISSUE(i + 1, LATE + 1)
+        STEP(i + 1 - LATE, 1)
+        ISSUE(i + 2, LATE + 2)
+        STEP(i + 2 - LATE, 2)
+        ISSUE(i + 3, LATE + 3)
+        STEP(i + 3 - LATE, 3)
     }
+    for (; i < nb; i++) {
+        ISSUE(i, i)
+        STEP(i - LATE, i - LATE)
+    }
+    for (i = i < LATE ? 0 : i - LATE; i < nb; i++)
+        STEP(i, i)
 #undef ISSUE
 #undef STEP
     for (; l < 8; l++)
@@ -303,115 +317,141 @@ INLINE void step256(int from, int n, int six, const int32_t *low, const int32_t 
     }
 }
 
-/* A block of a panel with one group of rows, or with two that share the loads of its planes. */
+/* A block of a panel with a group of rows. */
 struct unit256 {
-    const struct mmq_group256 *a, *a2;
+    const struct mmq_group256 *a;
     const struct spread256 *s;
-    vf *lane, *lane2; /* (16) of the block's lane */
-    int first;        /* of its lane */
+    vf *acc;               /* (16) sums of its lane */
+    vf (*part)[16];        /* (3, 16) of the fold */
+    int lane, first, last; /* first, last: of its lane */
 };
 
-/* a quarter of the float steps of a unit */
-INLINE void quarter256(int g, int R, int two, int six, int32_t (*sum)[16 * 16],
-                       const struct unit256 *u)
+/* Lanes are visited in this order, so that the fold of R1,
+ * ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7)), needs three partial sums and not eight lanes. */
+static const uint8_t lane_order[8] = {0, 4, 2, 6, 1, 5, 3, 7};
+
+/* Lane `lane` is x: into part; after lane 7 part[0] is the sum. */
+INLINE void fold(int R, int lane, vf (*part)[16], const vf *x)
 {
-    if (u->first) {
-        step256(R / 4 * g, R / 4, six, sum[0], sum[2], u->a, u->s, 1, u->lane);
-        if (two)
-            step256(R / 4 * g, R / 4, six, sum[1], sum[3], u->a2, u->s, 1, u->lane2);
-    } else {
-        step256(R / 4 * g, R / 4, six, sum[0], sum[2], u->a, u->s, 0, u->lane);
-        if (two)
-            step256(R / 4 * g, R / 4, six, sum[1], sum[3], u->a2, u->s, 0, u->lane2);
+    switch (lane) {
+    case 0:
+        UNROLL for (int r = 0; r < R; r++) part[0][r] = x[r];
+        break;
+    case 4:
+        UNROLL for (int r = 0; r < R; r++) part[0][r] = vf_add(part[0][r], x[r]);
+        break;
+    case 2:
+    case 1:
+        UNROLL for (int r = 0; r < R; r++) part[1][r] = x[r];
+        break;
+    case 6:
+        UNROLL for (int r = 0; r < R; r++) part[0][r] =
+            vf_add(part[0][r], vf_add(part[1][r], x[r]));
+        break;
+    case 5:
+        UNROLL for (int r = 0; r < R; r++) part[1][r] = vf_add(part[1][r], x[r]);
+        break;
+    case 3:
+        UNROLL for (int r = 0; r < R; r++) part[2][r] = x[r];
+        break;
+    default:
+        UNROLL for (int r = 0; r < R; r++) part[0][r] =
+            vf_add(part[0][r], vf_add(part[1][r], vf_add(part[2][r], x[r])));
     }
+}
+
+/* the same fold where all lanes are there */
+static void fold32(vf (*lane)[16], vf *sum)
+{
+    for (int r = 0; r < 16; r++) {
+        vf a = vf_add(lane[0][r], lane[4][r]), b = vf_add(lane[1][r], lane[5][r]);
+        vf c = vf_add(lane[2][r], lane[6][r]), e = vf_add(lane[3][r], lane[7][r]);
+        sum[r] = vf_add(vf_add(a, c), vf_add(b, e));
+    }
+}
+
+/* a quarter of the float steps of a unit */
+INLINE void quarter256(int g, int R, int six, int32_t (*sum)[16 * 16], const struct unit256 *u)
+{
+    if (u->first)
+        step256(R / 4 * g, R / 4, six, sum[0], sum[1], u->a, u->s, 1, u->acc);
+    else
+        step256(R / 4 * g, R / 4, six, sum[0], sum[1], u->a, u->s, 0, u->acc);
 }
 
 /* The products of unit `now` and the float steps of unit `before`, either NULL. */
-INLINE void unit256(int R, int two, int six, int32_t (*sum)[16 * 16], const struct unit256 *now,
+INLINE void unit256(int R, int six, int32_t (*sum)[16 * 16], const struct unit256 *now,
                     const struct unit256 *before)
 {
-    if (now) {
-        tile_zero(0);
-        tile_zero(2);
-        if (two) {
-            tile_zero(1);
-            tile_zero(3);
-        }
-    }
     UNROLL for (int g = 0; g < 4; g++)
     {
         if (now) {
-            tile_load(4, now->a->q[g], 64);
-            tile_load(6, now->s->low[g], 64);
-            tile_dot_su(0, 4, 6);
-            if (two) {
-                tile_load(5, now->a2->q[g], 64);
-                tile_dot_su(1, 5, 6);
-            }
-            tile_load(7, now->s->high[g], 64);
-            tile_dot_ss(2, 4, 7);
-            if (two)
-                tile_dot_ss(3, 5, 7);
+            tile_load(2, now->a->q[g], 64);
+            tile_load(3, now->s->low[g], 64);
+            tile_dot_su(0, 2, 3);
+            tile_load(3, now->s->high[g], 64);
+            tile_dot_ss(1, 2, 3);
         }
         if (before)
-            quarter256(g, R, two, six, sum, before);
+            quarter256(g, R, six, sum, before);
     }
     if (now) {
         tile_store(0, sum[0], 64);
-        tile_store(2, sum[2], 64);
-        if (two) {
-            tile_store(1, sum[1], 64);
-            tile_store(3, sum[3], 64);
-        }
+        tile_zero(0);
+        tile_store(1, sum[1], 64);
+        tile_zero(1);
     }
+    if (before && before->last)
+        fold(R, before->lane, before->part, before->acc);
 }
 
-/* n_panel panels (at most 2) by n_pair pairs of groups (at most 2), block by block, so that the four
- * units of a block find half of their operands in the L1 cache: from L2 alone, tiles starve.  Without
- * `two` a pair is one group of R rows. */
-INLINE void units256(int R, int two, int six, int nb, int n_panel, int n_pair,
-                     const struct mmq_group256 *a, const struct spread256 *s, vf (*lane)[8][16])
+/* n_panel panels (at most 2) by n_group groups (at most 4) of R rows, block by block, so that the units of
+ * a block find most of their operands in the L1 cache.  The sums end in part[panel * 4 + group][0]; acc is
+ * room for as many, in the caller's frame: beside `sum` in this one it cost a tenth of the speed. */
+INLINE void units256(int R, int six, int nb, int n_panel, int n_group, const struct mmq_group256 *a,
+                     const struct spread256 *s, vf (*acc)[16], vf (*part)[3][16])
 {
-    _Alignas(64) int32_t sum[4][16 * 16];
+    _Alignas(64) int32_t sum[2][16 * 16];
+    vf none[16];
     struct unit256 now, before = {0};
-    int have = 0;
-    for (int l = 0; l < 8; l++)
-        for (int n = lane_blocks(nb, l), i = 0; i < n; i++, a++, s++)
+    int at[9] = {0}, have = 0;
+    UNROLL for (int r = 0; r < R; r++) none[r] = vf_zero();
+    for (int l = 0; l < 8; l++) /* a panel has lane after lane */
+        at[l + 1] = at[l] + lane_blocks(nb, l);
+    for (int o = 0; o < 8; o++) {
+        const int l = lane_order[o];
+        for (int i = at[l]; i < at[l + 1]; i++)
             for (int p = 0; p < n_panel; p++)
-                for (int q = 0; q < n_pair; q++) {
-                    const int at = p * 4 + q * 2;
-                    now = (struct unit256){a + q * (1 + two) * nb,
-                                           a + (2 * q + 1) * nb,
-                                           s + p * nb,
-                                           lane[at][l],
-                                           lane[at + 1][l],
-                                           i == 0};
+                for (int q = 0; q < n_group; q++) {
+                    const int u = p * 4 + q;
+                    now = (struct unit256){a + q * nb + i, s + p * nb + i,    acc[u], part[u], l,
+                                           i == at[l],     i + 1 == at[l + 1]};
                     if (have)
-                        unit256(R, two, six, sum, &now, &before);
+                        unit256(R, six, sum, &now, &before);
                     else
-                        unit256(R, two, six, sum, &now, NULL);
+                        unit256(R, six, sum, &now, NULL);
                     before = now;
                     have = 1;
                 }
-    unit256(R, two, six, sum, NULL, &before);
-    for (int l = nb; l < 8; l++) /* lanes without a block */
-        for (int p = 0; p < n_panel; p++)
-            for (int q = 0; q < n_pair; q++)
-                for (int r = 0; r < R; r++) {
-                    lane[p * 4 + q * 2][l][r] = vf_zero();
-                    if (two)
-                        lane[p * 4 + q * 2 + 1][l][r] = vf_zero();
-                }
+        if (at[l] < at[l + 1])
+            continue;
+        if (have) /* its fold comes first */
+            unit256(R, six, sum, NULL, &before);
+        have = 0;
+        for (int u = 0; u < 8; u++)
+            if (u / 4 < n_panel && u % 4 < n_group)
+                fold(R, l, part[u], none);
+    }
+    if (have)
+        unit256(R, six, sum, NULL, &before);
 }
 
-/* the fold of R1, then bias and y */
-static void put_rows(int rows, vf (*lane)[16], const struct mmq_out *o, int row, int col)
+/* sum(rows), then bias and y */
+static void put_rows(int rows, const vf *sum, const struct mmq_out *o, int row, int col)
 {
     const int n = o->n - col < 16 ? o->n - col : 16;
     for (int r = 0; r < rows; r++) {
-        vf a = vf_add(lane[0][r], lane[4][r]), b = vf_add(lane[1][r], lane[5][r]);
-        vf c = vf_add(lane[2][r], lane[6][r]), e = vf_add(lane[3][r], lane[7][r]);
-        vf v = vf_add(vf_add(a, c), vf_add(b, e));
+        vf v = sum[r];
         float *y = o->y + (size_t)(row + r) * o->ld + col;
         if (o->bias)
             v = vf_add(v, vf_load_n(o->bias + col, n));
@@ -427,14 +467,15 @@ static int padded(int rows)
     return (rows + 3) & ~3;
 }
 
-static void shape(int k_bytes, int rows)
+static void shape(int block, int rows)
 {
+    const int k = block == 32 ? 32 : 64, n_sum = block == 32 ? 1 : 2; /* then A, then B */
     struct tile_shape s;
     memset(&s, 0, sizeof s);
-    for (int t = 0; t < 6; t++)
-        tile_set(&s, t, rows, t < 4 ? 64 : k_bytes);
-    tile_set(&s, 6, k_bytes / 4, 64);
-    tile_set(&s, 7, k_bytes / 4, 64);
+    for (int t = 0; t < n_sum; t++)
+        tile_set(&s, t, rows, 64);
+    tile_set(&s, n_sum, rows, k);
+    tile_set(&s, n_sum + 1, k / 4, 64);
     tile_begin(&s);
 }
 
@@ -465,25 +506,16 @@ static void run32(int min, int R, int nb, const struct mmq_group32 *a, const str
 #undef CALL
 }
 
-static void run256(int six, int R, int nb, int n_panel, const struct mmq_group256 *a,
-                   const struct spread256 *s, vf (*lane)[8][16])
+static void run256(int six, int R, int nb, int n_panel, int n_group, const struct mmq_group256 *a,
+                   const struct spread256 *s, vf (*acc)[16], vf (*part)[3][16])
 {
 #define CALL(n)                                                                                    \
     if (six)                                                                                       \
-        units256(n, 0, 1, nb, n_panel, 1, a, s, lane);                                             \
+        units256(n, 1, nb, n_panel, n_group, a, s, acc, part);                                     \
     else                                                                                           \
-        units256(n, 0, 0, nb, n_panel, 1, a, s, lane)
+        units256(n, 0, nb, n_panel, n_group, a, s, acc, part)
     EACH_R(R, CALL)
 #undef CALL
-}
-
-static void pairs256(int six, int nb, int n_panel, int n_pair, const struct mmq_group256 *a,
-                     const struct spread256 *s, vf (*lane)[8][16])
-{
-    if (six)
-        units256(16, 1, 1, nb, n_panel, n_pair, a, s, lane);
-    else
-        units256(16, 1, 0, nb, n_panel, n_pair, a, s, lane);
 }
 
 struct work {
@@ -493,25 +525,25 @@ struct work {
     const struct mmq_out *o;
 };
 
-/* groups [g, g + n) of R rows, n = 1, 2 or 4, with panels [0, n_panel) whose first column is col */
+/* groups [g, g + n) of R rows, n <= 4 (1 for blocks of 32), with panels [0, n_panel) whose first column
+ * is col */
 static void groups(const struct work *w, int g, int n, int R, int n_panel, int col)
 {
-    _Alignas(64) vf lane[8][8][16]; /* [panel * 4 + group] */
+    _Alignas(64) vf lane[8][16], acc[8][16], part[8][3][16]; /* [panel * 4 + group] */
     const void *a = w->act + (size_t)g * w->group_bytes;
     const int step = w->block == 256 ? 2 : 1;
     for (int p = 0; p < n_panel; p += step) {
         const void *s = w->spread + (size_t)p * w->spread_bytes;
         const int np = n_panel - p < step ? n_panel - p : step;
-        if (w->block == 32)
-            run32(w->type == KN_Q4_1 || w->type == KN_Q5_1, R, w->nb, a, s, lane[0]);
-        else if (n > 1)
-            pairs256(w->type == KN_Q6_K, w->nb, np, n / 2, a, s, lane);
-        else
-            run256(w->type == KN_Q6_K, R, w->nb, np, a, s, lane);
+        if (w->block == 32) {
+            run32(w->type == KN_Q4_1 || w->type == KN_Q5_1, R, w->nb, a, s, lane);
+            fold32(lane, part[0][0]);
+        } else
+            run256(w->type == KN_Q6_K, R, w->nb, np, n, a, s, acc, part);
         for (int j = 0; j < np; j++)
             for (int i = 0; i < n; i++) {
                 int row = 16 * (g + i);
-                put_rows(w->m - row < 16 ? w->m - row : 16, lane[4 * j + i], w->o, row,
+                put_rows(w->m - row < 16 ? w->m - row : 16, part[4 * j + i][0], w->o, row,
                          col + 16 * (p + j));
             }
     }
@@ -526,7 +558,6 @@ static void panels(int type, int m, int k, const uint8_t *panel, int n_panel, si
     w.spread_bytes =
         (size_t)nb * (block == 32 ? sizeof(struct spread32) : sizeof(struct spread256));
     w.spread = scratch;
-    const int k_bytes = block == 32 ? 32 : 64;
     size_t fit = MMQ_TILE_SCRATCH / w.spread_bytes;
     const int most = fit < 1 ? 1 : fit > 64 ? 64 : (int)fit;
     for (int p = 0; p < n_panel; p += most) {
@@ -535,14 +566,14 @@ static void panels(int type, int m, int k, const uint8_t *panel, int n_panel, si
             spread(type, nb, panel + (size_t)(p + i) * panel_bytes,
                    (char *)scratch + (size_t)i * w.spread_bytes);
         if (full)
-            shape(k_bytes, 16);
+            shape(block, 16);
         for (int g = 0; g < full;) {
-            int n_group = block == 32 || g + 1 == full ? 1 : g + 3 < full ? 4 : 2;
+            int n_group = block == 32 ? 1 : full - g < 4 ? full - g : 4;
             groups(&w, g, n_group, 16, n, 16 * p);
             g += n_group;
         }
         if (rest) {
-            shape(k_bytes, padded(rest));
+            shape(block, padded(rest));
             groups(&w, full, 1, padded(rest), n, 16 * p);
         }
     }

@@ -4,7 +4,10 @@
  * little more, for which two panels of B (32 KB) stay in the first cache while A passes by out of the
  * second.  The panels of B that come next, and the lines of C that will be stored, are asked for meanwhile:
  * B is read from the third cache or memory once per block of rows, and a first touch of it in line would
- * take longer than the products. */
+ * take longer than the products.
+ *
+ * A tile of A or B is zeroed after its last product, for it then takes no register: beside another thread
+ * of the same core (mmq.tile.c) that is 1.5 times as fast, on a core of one's own it changes nothing. */
 #include "cpu/tile.h"
 #include "cpu/train_bf16.h"
 
@@ -86,12 +89,18 @@ INLINE void block(const struct train16 *p, int two_m, int two_n, int ip, int jp,
                 tile_load(B1, b + g->ldb, 64);
                 tile_dot_bf16(C01, A0, B1);
             }
+            tile_zero(A0);
             if (two_m) {
                 tile_load(A1, a + g->lda, 64);
                 tile_dot_bf16(C10, A1, B0);
             }
+            tile_zero(B0);
             if (two_m && two_n)
                 tile_dot_bf16(C11, A1, B1);
+            if (two_m)
+                tile_zero(A1);
+            if (two_n)
+                tile_zero(B1);
         }
     }
     tile_store(C00, c, ld);
