@@ -239,27 +239,30 @@ INLINE void step32(int R, int min, const int32_t *sum, const struct mmq_group32 
     }
 }
 
-/* The float step of a block comes when the products of the next two are issued: in line with its own it
- * would wait for their sums. */
+/* The sums of a block are stored when the product of the next is issued, and its float step comes when that of
+ * the second next is: in line with its own it would wait. */
 INLINE void group32(int R, int min, int nb, const struct mmq_group32 *a, const struct spread32 *s,
                     vf (*lane)[16])
 {
-    enum { LATE = 2 };
+    enum { LATE = 3 };
     _Alignas(64) int32_t sum[4][16 * 16];
     vf acc[16];
     int l = 0, left = lane_blocks(nb, 0), i = 0;
     UNROLL for (int r = 0; r < R; r++) acc[r] = vf_zero();
-#define ISSUE(i, buf)                                                                              \
+#define ISSUE(i, c)                                                                                \
     {                                                                                              \
-        tile_load(1, a[i].q, 32);                                                                  \
-        tile_load(2, s[i].w, 64);                                                                  \
-        tile_dot_ss(0, 1, 2);                                                                      \
-        tile_store(0, sum[(buf) % 4], 64);                                                         \
-        tile_zero(0);                                                                              \
+        tile_load(2, a[i].q, 32);                                                                  \
+        tile_load(3, s[i].w, 64);                                                                  \
+        tile_dot_ss(c, 2, 3);                                                                      \
+    }
+#define STORE(c, buf)                                                                              \
+    {                                                                                              \
+        tile_store(c, sum[buf], 64);                                                               \
+        tile_zero(c);                                                                              \
     }
 #define STEP(i, buf)                                                                               \
     {                                                                                              \
-        step32(R, min, sum[(buf) % 4], a + (i), s + (i), acc);                                     \
+        step32(R, min, sum[(buf)&3], a + (i), s + (i), acc);                                       \
         if (--left == 0) {                                                                         \
             UNROLL for (int r = 0; r < R; r++)                                                     \
             {                                                                                      \
@@ -269,25 +272,30 @@ INLINE void group32(int R, int min, int nb, const struct mmq_group32 *a, const s
             left = lane_blocks(nb, ++l);                                                           \
         }                                                                                          \
     }
-    for (; i < LATE && i < nb; i++)
-        ISSUE(i, i)
-    for (; i + 4 <= nb; i += 4) { /* i % 4 == LATE: numbers of buffers are constants */
-        ISSUE(i, LATE)
-        STEP(i - LATE, 0)
-        ISSUE(i + 1, LATE + 1)
-        STEP(i + 1 - LATE, 1)
-        ISSUE(i + 2, LATE + 2)
-        STEP(i + 2 - LATE, 2)
-        ISSUE(i + 3, LATE + 3)
-        STEP(i + 3 - LATE, 3)
+#define TURN(i, n)                                                                                 \
+    if ((i) < nb) {                                                                                \
+        if ((n) % 2)                                                                               \
+            ISSUE(i, 1)                                                                            \
+        else                                                                                       \
+            ISSUE(i, 0)                                                                            \
+    }                                                                                              \
+    if ((i) > 0 && (i) <= nb) {                                                                    \
+        if ((n) % 2)                                                                               \
+            STORE(0, ((n) + 3) % 4)                                                                \
+        else                                                                                       \
+            STORE(1, ((n) + 3) % 4)                                                                \
+    }                                                                                              \
+    if ((i) >= LATE && (i) < nb + LATE)                                                            \
+    STEP((i)-LATE, (n)-LATE)
+    for (i = 0; i < nb + LATE; i += 4) {
+        TURN(i, 0)
+        TURN(i + 1, 1)
+        TURN(i + 2, 2)
+        TURN(i + 3, 3)
     }
-    for (; i < nb; i++) {
-        ISSUE(i, i)
-        STEP(i - LATE, i - LATE)
-    }
-    for (i = i < LATE ? 0 : i - LATE; i < nb; i++)
-        STEP(i, i)
+#undef TURN
 #undef ISSUE
+#undef STORE
 #undef STEP
     for (; l < 8; l++)
         for (int r = 0; r < R; r++)
@@ -469,7 +477,7 @@ static int padded(int rows)
 
 static void shape(int block, int rows)
 {
-    const int k = block == 32 ? 32 : 64, n_sum = block == 32 ? 1 : 2; /* then A, then B */
+    const int k = block == 32 ? 32 : 64, n_sum = 2; /* then A, then B */
     struct tile_shape s;
     memset(&s, 0, sizeof s);
     for (int t = 0; t < n_sum; t++)
