@@ -83,18 +83,20 @@ static void put_k_scales(uint8_t *to, int r, kn_half d, kn_half dmin, const uint
     }
 }
 
+union any_block {
+    struct kn_q8_0 q8_0;
+    struct kn_q4_0 q4_0;
+    struct kn_q4_1 q4_1;
+    struct kn_q5_0 q5_0;
+    struct kn_q5_1 q5_1;
+    struct kn_q4_k q4_k;
+    struct kn_q5_k q5_k;
+    struct kn_q6_k q6_k;
+};
+
 static void put_block(int type, const uint8_t *src, int r, uint8_t *q, uint8_t *s)
 {
-    union {
-        struct kn_q8_0 q8_0;
-        struct kn_q4_0 q4_0;
-        struct kn_q4_1 q4_1;
-        struct kn_q5_0 q5_0;
-        struct kn_q5_1 q5_1;
-        struct kn_q4_k q4_k;
-        struct kn_q5_k q5_k;
-        struct kn_q6_k q6_k;
-    } b;
+    union any_block b;
     memcpy(&b, src, (size_t)kn_type_info(type)->block_bytes);
     switch (type) {
     case KN_Q8_0:
@@ -140,6 +142,102 @@ static void put_block(int type, const uint8_t *src, int r, uint8_t *q, uint8_t *
         put_words(q, 32, 16, r, b.q6_k.qh);
         break;
     }
+}
+
+/* ---- and back: what the put_ functions above did */
+
+static void get_words(uint8_t *to, const uint8_t *q, int w, int n, int r)
+{
+    for (int i = 0; i < n; i++)
+        memcpy(to + 4 * i, q + 64 * (w + i) + 4 * r, 4);
+}
+static kn_half get_half(const uint8_t *s, int g, int r)
+{
+    kn_half h;
+    memcpy(&h, s + 32 * g + 2 * r, 2);
+    return h;
+}
+static void get_fifth(uint8_t qh[4], const uint8_t *q, int w, int r)
+{
+    const uint8_t *from = q + 64 * w + 4 * r;
+    memset(qh, 0, 4);
+    for (int i = 0; i < 32; i++)
+        qh[i / 8] |= (uint8_t)((from[i % 4] >> i / 4 & 1) << i % 8);
+}
+static void get_k_scales(const uint8_t *from, int r, kn_half *d, kn_half *dmin, uint8_t s[12])
+{
+    *d = get_half(from, 0, r);
+    *dmin = get_half(from, 1, r);
+    for (int j = 0; j < 4; j++) {
+        const uint8_t *m = from + 64 + 128 + 2 * r + j % 2;
+        int sc0 = from[64 + 16 * j + r], sc1 = from[64 + 16 * (j + 4) + r];
+        int m0 = m[32 * (j / 2)], m1 = m[32 * (j / 2 + 2)];
+        s[j] = (uint8_t)(sc0 | sc1 >> 4 << 6);
+        s[j + 4] = (uint8_t)(m0 | m1 >> 4 << 6);
+        s[j + 8] = (uint8_t)((sc1 & 15) | (m1 & 15) << 4);
+    }
+}
+
+static void get_block(int type, union any_block *b, int r, const uint8_t *q, const uint8_t *s)
+{
+    switch (type) {
+    case KN_Q8_0:
+        b->q8_0.d = get_half(s, 0, r);
+        get_words((uint8_t *)b->q8_0.qs, q, 0, 8, r);
+        for (int i = 0; i < 32; i++)
+            b->q8_0.qs[i] = (int8_t)(b->q8_0.qs[i] ^ -128);
+        break;
+    case KN_Q4_0:
+        b->q4_0.d = get_half(s, 0, r);
+        get_words(b->q4_0.qs, q, 0, 4, r);
+        break;
+    case KN_Q4_1:
+        b->q4_1.d = get_half(s, 0, r);
+        b->q4_1.m = get_half(s, 1, r);
+        get_words(b->q4_1.qs, q, 0, 4, r);
+        break;
+    case KN_Q5_0:
+        b->q5_0.d = get_half(s, 0, r);
+        get_words(b->q5_0.qs, q, 0, 4, r);
+        get_fifth(b->q5_0.qh, q, 4, r);
+        break;
+    case KN_Q5_1:
+        b->q5_1.d = get_half(s, 0, r);
+        b->q5_1.m = get_half(s, 1, r);
+        get_words(b->q5_1.qs, q, 0, 4, r);
+        get_fifth(b->q5_1.qh, q, 4, r);
+        break;
+    case KN_Q4_K:
+        get_k_scales(s, r, &b->q4_k.d, &b->q4_k.dmin, b->q4_k.scales);
+        get_words(b->q4_k.qs, q, 0, 32, r);
+        break;
+    case KN_Q5_K:
+        get_k_scales(s, r, &b->q5_k.d, &b->q5_k.dmin, b->q5_k.scales);
+        get_words(b->q5_k.qs, q, 0, 32, r);
+        get_words(b->q5_k.qh, q, 32, 8, r);
+        break;
+    case KN_Q6_K:
+        b->q6_k.d = get_half(s, 0, r);
+        for (int j = 0; j < 16; j++)
+            b->q6_k.scales[j] = (int8_t)s[32 + 16 * j + r];
+        get_words(b->q6_k.ql, q, 0, 32, r);
+        get_words(b->q6_k.qh, q, 32, 16, r);
+        break;
+    }
+}
+
+void mmq_row(int type, int k, const uint8_t *panels, int row, float *y)
+{
+    const struct kn_type_info *t = kn_type_info(type);
+    const int nb = k / t->block_len, qb = quant_bytes(type), sb = scale_bytes(type);
+    const uint8_t *q = panels + (size_t)(row / 16) * mmq_panel_bytes(type, k);
+    const uint8_t *s = q + (size_t)nb * (size_t)qb;
+    union any_block block;
+    for (int lane = 0; lane < 8; lane++)
+        for (int b = lane; b < nb; b += 8, q += qb, s += sb) {
+            get_block(type, &block, row % 16, q, s);
+            kn_dequantize(type, &block, y + (size_t)b * (size_t)t->block_len, (size_t)t->block_len);
+        }
 }
 
 void mmq_pack(int type, int n, int k, const void *rows, int from, int to, uint8_t *panels)

@@ -40,6 +40,8 @@ static inline size_t mmq_act_bytes(int act_block, int k)
 size_t mmq_panel_bytes(int type, int k);
 /* Panels [from, to) of a weight whose rows are in the file's layout. */
 void mmq_pack(int type, int n, int k, const void *rows, int from, int to, uint8_t *panels);
+/* Row `row` of panels that mmq_pack made, widened as kn_dequantize widens the file's: y(k). */
+void mmq_row(int type, int k, const uint8_t *panels, int row, float *y);
 
 /* One instruction set's loops. */
 struct mmq_isa {

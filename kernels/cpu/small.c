@@ -43,11 +43,17 @@ static int worth(int n)
     return 1 + 4096 / (n + 1);
 }
 
+/* From the panels where the weight is the head too: they are in memory anyway, and each row of a mapped file would
+ * bring 16 pages with it, 64 KiB for 1 (Linux's fault_around_bytes). */
 static void embed_row(const struct rows_job *j, int i)
 {
     const struct kn_weight *w = &j->weight->w;
     const int tok = j->b->tok[i];
     assert(tok < w->n);
+    if (j->weight->packed && cpu_act_block(j->weight)) {
+        mmq_row(w->type, w->k, j->weight->packed, tok, j->y + (size_t)i * (size_t)w->k);
+        return;
+    }
     kn_dequantize(w->type,
                   (const char *)j->weight->rows + (size_t)tok * kn_row_bytes(w->type, (size_t)w->k),
                   j->y + (size_t)i * (size_t)w->k, (size_t)w->k);
