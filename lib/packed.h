@@ -2,7 +2,7 @@
  *
  * Written whole beside the model by apr-pack; taken by model_load where it belongs to that model (sha256 of
  * its metadata, which hold a hash of every tensor) and to the device's layout.  Each weight has a hash of its
- * own, checked while it is read.  The file is private to one layout version and one byte order: anything
+ * own, checked when it is opened.  The file is private to one layout version and one byte order: anything
  * else is passed over, as if it were not there. */
 #ifndef PACKED_H
 #define PACKED_H
@@ -10,7 +10,7 @@
 #include "kernels.h"
 
 struct packed;
-/* Read path for model a on dev, into large pages, by the device's number of threads.  1 = *p is there, 0 = no
+/* Map path for model a on dev and check it, by the device's number of threads.  1 = *p is there, 0 = no
  * such file or not for this model and device (`why`, 200 bytes, says so; "" if there is no file), negative =
  * an error: the file is damaged, or memory is short. */
 int packed_open(struct packed **p, const char *path, const struct apr *a, const struct kn_dev *dev,
