@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <libdeflate.h>
 #include <zlib.h>
 
 int hash_sha256_init(struct hash_sha256 *h)
@@ -95,14 +96,7 @@ uint64_t hash_fnv(uint64_t h, const void *p, size_t n)
 
 uint32_t hash_crc32(uint32_t crc, const void *p, size_t n)
 {
-    const unsigned char *s = p;
-    while (n) { /* zlib takes unsigned lengths */
-        uInt k = n > 1u << 30 ? 1u << 30 : (uInt)n;
-        crc = (uint32_t)crc32(crc, s, k);
-        s += k;
-        n -= k;
-    }
-    return crc;
+    return libdeflate_crc32(crc, n ? p : "", n); /* three times zlib's speed; NULL would restart it */
 }
 
 uint32_t hash_crc32_join(uint32_t a, uint32_t b, uint64_t n_b)

@@ -14,4 +14,4 @@ ARCH     := $(shell uname -m)
 # -ffp-contract=off: equal bits on every path need every fma to be written (architecture.md, part 6)
 STD  := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -pthread
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
-LIBS := -lyaml -lcjson -lcrypto -lutf8proc -lseccomp -lcurl -lz -lm -lpthread
+LIBS := -lyaml -lcjson -lcrypto -lutf8proc -lseccomp -lcurl -lz -ldeflate -lm -lpthread

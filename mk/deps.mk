@@ -1,7 +1,7 @@
 # Debian packages that a target needs: found by a compile test, installed as root, else named in one line
 # DEPS=no only prints what is missing; nothing is ever installed under -n
-deps_build := yaml.h:libyaml-dev cjson/cJSON.h:libcjson-dev zlib.h:zlib1g-dev openssl/evp.h:libssl-dev \
-              utf8proc.h:libutf8proc-dev seccomp.h:libseccomp-dev curl/curl.h:libcurl4-openssl-dev stdio.h:libc6-dev
+deps_build := yaml.h:libyaml-dev cjson/cJSON.h:libcjson-dev zlib.h:zlib1g-dev libdeflate.h:libdeflate-dev \
+              openssl/evp.h:libssl-dev utf8proc.h:libutf8proc-dev seccomp.h:libseccomp-dev curl/curl.h:libcurl4-openssl-dev stdio.h:libc6-dev
 deps_run   := python3-config:python3-dev flock:util-linux
 # wanted, not needed: without them the tests of C++, JavaScript and the aarch64 paths are skipped
 deps_wish  := g++:g++ node:nodejs aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
