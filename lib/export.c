@@ -74,6 +74,17 @@ void export_type(struct exporter *x, int i, int type)
         t->data = NULL;
 }
 
+int export_show(const struct exporter *x, const struct export_look *look, const char *path,
+                int loses, struct err *e)
+{
+    struct view from;
+    int rc = view_apr(&from, &x->a, e);
+    if (rc == 0)
+        rc = look->look(look->arg, &from, path, loses, e);
+    view_apr_free(&from);
+    return rc;
+}
+
 const char *export_text(const struct exporter *x, const char *key)
 {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(x->a.meta, key);

@@ -27,6 +27,9 @@ void export_close(struct exporter *x);
 /* out[i] gets this type; its data come from export_fill unless they can be taken as they lie. */
 void export_type(struct exporter *x, int i, int type);
 int export_fill(void *x, int i, void *buf, struct err *e); /* of struct exporter */
+/* What is written at path is shown with its source. */
+int export_show(const struct exporter *x, const struct export_look *look, const char *path,
+                int loses, struct err *e);
 /* The text of metadata key, or NULL. */
 const char *export_text(const struct exporter *x, const char *key);
 #endif

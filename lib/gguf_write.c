@@ -233,7 +233,9 @@ int gguf_write(const char *path, const struct gguf_out *w, const struct tensor *
     }
     if ((rc = outfile_open(&o, path, e)) < 0)
         goto done;
-    if ((rc = write_all(&o, &head, t, n, fill, arg, buf, e)) < 0)
+    if ((rc = write_all(&o, &head, t, n, fill, arg, buf, e)) == 0 && w->look && o.tmp)
+        rc = fflush(o.f) ? err_errno(e, ERR_IO, "%s", path) : w->look(w->look_arg, o.tmp, e);
+    if (rc < 0)
         outfile_abort(&o);
     else if ((rc = outfile_commit(&o, e)) == 0 && sha256)
         memcpy(sha256, o.hex, sizeof o.hex);

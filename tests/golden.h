@@ -232,9 +232,9 @@ static void by_gguf(const char *name, const char *apr, const char *dir, int n_ct
     snprintf(gguf, sizeof gguf, "%s.gguf", apr);
     snprintf(back, sizeof back, "%s.back", apr);
     snprintf(what, sizeof what, "%s by way of GGUF", name);
-    int rc = export_gguf(apr, gguf, &out, &e);
+    int rc = export_gguf(apr, gguf, NULL, &out, &e);
     if (rc == 0)
-        rc = import_gguf(gguf, back, &in, &e);
+        rc = import_gguf(gguf, back, NULL, &in, &e);
     ok(rc == 0, "%s: written and read %s", what, e.msg);
     if (rc == 0) {
         ok(in.h.rope_pairs == hparams_has(&in.h, ARCH_GGUF_PAIRS), "%s: RoPE's pairs", what);

@@ -228,7 +228,7 @@ static void importer(void)
         b[i] ^= (uint8_t)(1u << i % 8);
         set(b, map.n);
         memset(&e, 0, sizeof e);
-        int j = judge(import_gguf(path, "/dev/null", &done, &e), &e, "import", i);
+        int j = judge(import_gguf(path, "/dev/null", NULL, &done, &e), &e, "import", i);
         bad += j < 0;
         refused += j == 1;
     }
