@@ -1,4 +1,5 @@
 /* apr2gguf - write a model as a GGUF file */
+#include "adapter.h"
 #include "cli.h"
 #include "export.h"
 #include "outfile.h"
@@ -6,7 +7,7 @@
 #include <string.h>
 
 static struct {
-    const char *out, *max_size;
+    const char *out, *max_size, *adapter;
     long max_tensors;
     int no_verify;
 } o;
@@ -14,6 +15,7 @@ static struct {
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "FILE", "write the GGUF file here (- is stdout); required"),
+    CLI_STR('a', "adapter", &o.adapter, "DIR", "write this LoRA adapter (PEFT folder) of IN.apr, not the model"),
     CLI_STR(0, "split-max-size", &o.max_size, "N[K|M|G]", "several files, of at most this much each: OUT-00001-of-00003.gguf"),
     CLI_INT(0, "split-max-tensors", &o.max_tensors, "N", "several files, of at most N tensors each; 0: no bound", 0, 1 << 30),
     CLI_FLAG(0, "no-verify", &o.no_verify, "do not compare the result with its source; the receipt says so"),
@@ -57,6 +59,21 @@ static int convert(const char *in, const struct gguf_split *split, struct export
     return rc;
 }
 
+static int convert_adapter(const char *base, struct err *e)
+{
+    double start = clock_now();
+    struct adapter_done done;
+    char weights[4200];
+    if (adapter_to_gguf(base, o.adapter, o.out, &done, e) < 0)
+        return e->code;
+    if (!done.bytes)
+        return 0;
+    snprintf(weights, sizeof weights, "%s/adapter_model.safetensors", o.adapter);
+    printf("%s: %d modules, rank %d, scale %g\n", o.out, done.modules, done.rank, done.scale);
+    return meta_write(o.out, done.sha256, done.bytes, (const char *const[]){weights, base, NULL},
+                      NULL, clock_now() - start, e);
+}
+
 int main(int argc, char **argv)
 {
     struct err e = {0};
@@ -69,6 +86,13 @@ int main(int argc, char **argv)
         cli_usage("--split-max-size: expected a size as 500M or 2G, found '%s'", o.max_size);
     if ((split.max_bytes || split.max_tensors) && strcmp(o.out, "-") == 0)
         cli_usage("several files do not fit into standard output");
+    if (o.adapter && (split.max_bytes || split.max_tensors || o.no_verify))
+        cli_usage("an adapter is one file, and always compared");
+    if (o.adapter) {
+        if (convert_adapter(argv[0], &e) < 0)
+            cli_die(&e);
+        return cli_exit(0);
+    }
     if (convert(argv[0], &split, &done, &e) < 0)
         cli_die(&e);
     if (done.no_tokenizer)

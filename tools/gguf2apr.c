@@ -1,4 +1,5 @@
 /* gguf2apr - import a GGUF model */
+#include "adapter.h"
 #include "cli.h"
 #include "hub.h"
 #include "import.h"
@@ -7,13 +8,14 @@
 #include <string.h>
 
 static struct {
-    const char *out;
+    const char *out, *base;
     int enforce, no_verify;
 } o;
 
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "FILE", "write the .apr file here (- is stdout); required"),
+    CLI_STR('b', "base", &o.base, "M.apr", "IN.gguf is a LoRA adapter of this model: OUT is a PEFT folder"),
     CLI_FLAG(0, "enforce-provenance", &o.enforce, "refuse: a GGUF file is a conversion, not the original"),
     CLI_FLAG(0, "no-verify", &o.no_verify, "do not compare the result with its source; the receipt says so"),
     CLI_END // clang-format on
@@ -25,6 +27,17 @@ static const struct cli cli = {.name = "gguf2apr",
                                .opts = opts,
                                .see = "st2apr(1), apr-info(1), apr-check(1), apr(5)",
                                .output_version = 3};
+
+/* An adapter: a folder in PEFT's layout. */
+static void convert_adapter(const char *in, double start, struct err *e)
+{
+    struct adapter_done done;
+    if (adapter_from_gguf(o.base, in, o.out, &done, e) < 0 ||
+        meta_write(o.out, done.sha256, done.bytes, (const char *const[]){in, o.base, NULL}, NULL,
+                   clock_now() - start, e) < 0)
+        cli_die(e);
+    printf("%s: %d modules, rank %d, scale %g\n", o.out, done.modules, done.rank, done.scale);
+}
 
 int main(int argc, char **argv)
 {
@@ -47,7 +60,13 @@ int main(int argc, char **argv)
     }
     check.off = o.no_verify;
     verify_begin(&check, &receipt);
-    if (hub_operand(argv[0], in, &e) < 0 || import_gguf(in, o.out, &how, &done, &e) < 0)
+    if (hub_operand(argv[0], in, &e) < 0)
+        cli_die(&e);
+    if (o.base) {
+        convert_adapter(in, start, &e);
+        return cli_exit(0);
+    }
+    if (import_gguf(in, o.out, &how, &done, &e) < 0)
         cli_die(&e);
     if (verify_failed(&check))
         cli_warn("%s: not verified: %s", o.out, check.why);
