@@ -154,8 +154,9 @@ static void by_folder(const char *name, const char *apr)
     struct export_done out;
     snprintf(dir, sizeof dir, "%s.hf", apr);
     snprintf(back, sizeof back, "%s.hf.apr", apr);
-    int rc = export_st(apr, dir, IMPORT_KEEP, NULL, &out, &e);
-    if (rc == 0)
+    const struct export_look look = {verify_safetensors, &checked};
+    int rc = export_st(apr, dir, IMPORT_KEEP, &look, &out, &e);
+    if (rc == 0 && (rc = was_checked()) == 0)
         rc = folder_to_apr(dir, back, &e);
     ok(rc == 0 && same_models(apr, back, 1), "%s: to a folder and back, the same model %s", name,
        e.msg);
@@ -172,7 +173,7 @@ static void through_gguf(const char *name, const char *apr, const char *dir, int
     snprintf(back, sizeof back, "%s.back", apr);
     snprintf(again, sizeof again, "%s.again.gguf", apr);
     by_gguf(name, apr, dir, n_ctx);
-    int rc = export_gguf(back, again, NULL, &out, &e);
+    int rc = export_gguf(back, again, &gguf_checked, &out, &e);
     ok(rc == 0 && same_files(gguf, again), "%s: GGUF to .apr to GGUF, the same bytes %s", name,
        e.msg);
     rc = rc == 0 ? import_gguf(again, gguf, NULL, &in, &e)
@@ -277,7 +278,8 @@ static void changed(const char *name, int which, const char *apr, const char *di
     /* from GGUF to a folder: norms that add one again */
     float *c = NULL;
     snprintf(gguf, sizeof gguf, "%s.folder", back);
-    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, NULL, &out, &e) : rc;
+    const struct export_look look = {verify_safetensors, &checked};
+    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, &look, &out, &e) : rc;
     if (rc2 == 0 && (rc2 = folder_to_apr(gguf, back, &e)) == 0)
         rc2 = logits_of(back, g.ids, N, 0, 0, &c, &e);
     ok(rc2 == 0 && worst(a, c, (size_t)N * 256) < 2e-5, "%s: and from there as a folder %s", name,
