@@ -296,7 +296,7 @@ static int gather(struct import *im, int *n, void **tables, struct err *e)
 
 /* ---- the source as it is ---- */
 
-/* A tensor of the view: FP8 times its scales, as F32. */
+/* A tensor of the view: FP8 times its scales, as F32, or one that lies askew. */
 static int fill_shown(void *arg, int i, void *buf, struct err *e)
 {
     const struct import *im = arg;
@@ -304,7 +304,20 @@ static int fill_shown(void *arg, int i, void *buf, struct err *e)
     int k = 0;
     while (strcmp(im->out[k].name, name))
         k++;
-    return import_fp8(im, im->used[k], buf, e);
+    const struct tensor *from = im->used[k];
+    int rc = 0;
+    if (from->type == TENSOR_F8_E4M3)
+        rc = import_fp8(im, from, buf, e);
+    else
+        memcpy(buf, from->data, from->bytes);
+    import_forget(im, from);
+    return rc;
+}
+
+/* SafeTensors put data anywhere; kernels read F32 as such, and everything else by halves. */
+static int lies_askew(const struct tensor *t)
+{
+    return (uintptr_t)t->data % (t->type == KN_F32 ? 4 : 2) != 0;
 }
 
 static void forget_shown(void *arg, const struct tensor *t)
@@ -321,11 +334,13 @@ static int show(struct import *im, int n, struct view *v, struct err *e)
         struct tensor *t = &im->shown[i];
         *t = *im->used[i];
         memcpy(t->name, im->out[i].name, sizeof t->name);
-        if (t->type != TENSOR_F8_E4M3)
-            continue;
-        t->type = KN_F32;
-        t->bytes = tensor_bytes(KN_F32, t->ndim, t->dim);
-        t->data = NULL;
+        if (t->type == TENSOR_F8_E4M3) {
+            t->type = KN_F32;
+            t->bytes = tensor_bytes(KN_F32, t->ndim, t->dim);
+            t->data = NULL;
+        } else if (lies_askew(t)) {
+            t->data = NULL;
+        }
     }
     qsort(im->shown, (size_t)n, sizeof *im->shown, tensor_by_name);
     *v = (struct view){.name = im->path,

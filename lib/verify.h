@@ -23,7 +23,7 @@ enum {
     VERIFY_ROWS = 160,
     VERIFY_LEAST = 8,        /* positions, however large the model */
     VERIFY_GREEDY = 12,      /* tokens of each answer */
-    VERIFY_LOGITS = 64 << 20 /* bytes */
+    VERIFY_LOGITS = 20 << 20 /* bytes */
 };
 #define VERIFY_WORK                                                                                \
     5e10 /* multiplications of a weight with a number: a second or two on two cores */

@@ -16,7 +16,7 @@ struct verify_run {
     int prompts, rows; /* positions compared */
     const char *limit; /* what bounds them: "none", "work", "memory", "context" */
     double max_diff, kl_mean, kl_max;
-    double largest;  /* logit of the source, whatever its sign */
+    double largest;  /* logit of the source, whatever its sign, where the copy differs */
     int rounds_8bit; /* its activations are rounded to 8 bits somewhere */
     int top1;        /* positions with the same first choice */
     int greedy, greedy_same;

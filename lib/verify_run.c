@@ -228,21 +228,28 @@ static double divergence(const float *x, const float *y, int n)
     return sum > 0 ? sum : 0;
 }
 
-static void compare_row(struct verify_run *r, const struct plan *p, const float *x, const float *y)
+/* x is the source's row, which is finite. */
+static int compare_row(const struct work *w, struct verify_run *r, const float *x, const float *y,
+                       int row, struct err *e)
 {
-    double diff = 0, kl = 0;
-    for (int i = 0; i < p->n_vocab; i++)
-        r->largest = fmax(r->largest, fabs((double)x[i]));
-    if (memcmp(x, y, (size_t)p->n_vocab * sizeof *x)) {
-        for (int i = 0; i < p->n_vocab; i++)
-            diff = fmax(diff, fabs((double)x[i] - (double)y[i]));
-        kl = divergence(x, y, p->n_vocab);
+    const struct plan *p = w->p;
+    r->rows++;
+    if (memcmp(x, y, (size_t)p->n_vocab * sizeof *x) == 0) {
+        r->top1++;
+        return 0;
     }
-    r->max_diff = fmax(r->max_diff, diff);
-    r->kl_max = fmax(r->kl_max, kl);
+    if (check_finite(w, y, row, e) < 0)
+        return e->code;
+    for (int i = 0; i < p->n_vocab; i++) {
+        const double diff = fabs((double)x[i] - (double)y[i]), size = fabs((double)x[i]);
+        r->max_diff = diff > r->max_diff ? diff : r->max_diff;
+        r->largest = size > r->largest ? size : r->largest;
+    }
+    const double kl = divergence(x, y, p->n_vocab);
+    r->kl_max = kl > r->kl_max ? kl : r->kl_max;
     r->kl_mean += kl; /* a sum so far */
     r->top1 += best(x, p->n_real) == best(y, p->n_real);
-    r->rows++;
+    return 0;
 }
 
 /* The copy: everything at once. */
@@ -263,9 +270,8 @@ static int ask(struct work *w, float *room, struct verify_run *v, struct err *e)
             return e->code;
         for (int i = 0; i < n; i++) {
             const float *y = room + (size_t)i * V;
-            if (check_finite(w, y, w->at[at + i], e) < 0)
+            if (compare_row(w, v, w->logits + (size_t)w->at[at + i] * V, y, w->at[at + i], e) < 0)
                 return e->code;
-            compare_row(v, p, w->logits + (size_t)w->at[at + i] * V, y);
             choice[w->at[at + i]] = best(y, p->n_real);
         }
     }
