@@ -26,7 +26,7 @@ enum {
     VERIFY_LOGITS = 20 << 20 /* bytes */
 };
 #define VERIFY_WORK                                                                                \
-    5e10 /* multiplications of a weight with a number: a second or two on two cores */
+    5e10 /* multiplications of a weight with a number: some three seconds on two cores */
 
 struct verify {
     int off;             /* --no-verify */
