@@ -647,7 +647,7 @@ static int take_receipt(struct writer *w, struct outfile *o, const cJSON *meta, 
     if (fflush(o->f))
         return err_errno(e, ERR_IO, "%s", o->path);
     if ((rc = r->look(r->arg, o->tmp, r->text, e)) < 0)
-        return rc;
+        return err_prefix(e, "%s", o->path);
     return finish(w, o, meta, crc, 1, e);
 }
 

@@ -304,6 +304,7 @@ static int show_pieces(struct writer *g, struct gguf_piece **piece, int *n, stru
 {
     int rc = show(g, (*piece)[0].path, e);
     if (rc < 0) {
+        err_prefix(e, "%s", (*piece)[0].path);
         unlink((*piece)[0].path);
         gguf_pieces_free(*piece, *n);
         *piece = NULL;

@@ -419,8 +419,10 @@ int export_st(const char *in, const char *out, enum import_type type,
     snprintf(path, sizeof path, "%s/%s", d.tmp, WEIGHTS);
     if (stat(path, &st) == 0)
         done->bytes = (uint64_t)st.st_size;
-    if (look && (rc = export_show(&x, look, d.tmp, 0, e)) < 0)
+    if (look && (rc = export_show(&x, look, d.tmp, 0, e)) < 0) {
+        err_prefix(e, "%s", out);
         goto done;
+    }
     rc = outdir_commit(&d, e);
 done:
     outdir_abort(&d);
