@@ -362,6 +362,18 @@ int apr_verify_tensors(const struct apr *a, int (*skip)(void *arg, const struct 
     return 0;
 }
 
+uint64_t apr_weights_id(const struct apr *a)
+{
+    const cJSON *hashes = cJSON_GetObjectItemCaseSensitive(a->meta, "tensor_xxh64");
+    uint64_t id = 0;
+    for (const cJSON *h = hashes ? hashes->child : NULL; h; h = h->next)
+        if (h->string && cJSON_IsString(h)) {
+            id = hash_xxh64(h->string, strlen(h->string), id);
+            id = hash_xxh64(h->valuestring, strlen(h->valuestring), id);
+        }
+    return id;
+}
+
 int apr_verify(const struct apr *a, struct err *e)
 {
     size_t n = a->map.n - 4;
@@ -393,6 +405,7 @@ struct writer {
     size_t head_n;
     int (*fill)(void *, int, void *, struct err *);
     void *arg, *buf;
+    struct apr_receipt *receipt; /* or NULL */
 };
 
 static const struct tensor *sort_base; /* qsort has no argument; writers do not run side by side */
@@ -456,6 +469,14 @@ static void describe_quantization(const struct writer *w, cJSON *m)
                           most == KN_Q4_0 || most == KN_Q5_0 || most == KN_Q8_0 || most == KN_Q6_K);
 }
 
+/* Its text and so many spaces, which JSON takes no notice of, that its size does not depend on it. */
+static int add_receipt(cJSON *m, const char *text)
+{
+    char slot[APR_RECEIPT];
+    snprintf(slot, sizeof slot, "%-*s", APR_RECEIPT - 1, text);
+    return cJSON_AddRawToObject(m, "receipt", slot) != NULL;
+}
+
 /* What the writer must record. */
 static cJSON *complete_meta(const struct writer *w, const cJSON *meta)
 {
@@ -490,6 +511,11 @@ static cJSON *complete_meta(const struct writer *w, const cJSON *meta)
     describe_quantization(w, m);
     set_item(m, "tensor_types", types);
     set_item(m, "tensor_xxh64", hashes);
+    cJSON_DeleteItemFromObjectCaseSensitive(m, "receipt");
+    if (w->receipt && !add_receipt(m, w->receipt->text)) {
+        cJSON_Delete(m);
+        return NULL;
+    }
     return m;
 }
 
@@ -503,8 +529,8 @@ static uint64_t aligned(uint64_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-/* Everything before the data, with the hashes known so far: 0 or an error. Its size does not depend
- * on the hashes' values. */
+/* Everything before the data, with the hashes and the receipt known so far: 0 or an error. Its size
+ * does not depend on their values. */
 static int build_head(struct writer *w, const char *path, const cJSON *meta, struct err *e)
 {
     cJSON *m = complete_meta(w, meta);
@@ -596,15 +622,51 @@ static int write_data(struct writer *w, struct outfile *o, uint32_t *crc, struct
     return 0;
 }
 
+/* The head once more, as it has become, and the footer: crc is that of the data. */
+static int finish(struct writer *w, struct outfile *o, const cJSON *meta, uint32_t crc, int again,
+                  struct err *e)
+{
+    const uint64_t end = w->head_n + w->data_n;
+    int rc;
+    if (again && ((rc = build_head(w, o->path, meta, e)) < 0 ||
+                  (rc = outfile_patch(o, 0, w->head, w->head_n, e)) < 0))
+        return rc;
+    crc = hash_crc32_join(hash_crc32(0, w->head, w->head_n), crc, w->data_n);
+    return o->bytes > end ? outfile_patch(o, end, &crc, 4, e) : outfile_write(o, &crc, 4, e);
+}
+
+static int take_receipt(struct writer *w, struct outfile *o, const cJSON *meta, uint32_t crc,
+                        struct err *e)
+{
+    struct apr_receipt *r = w->receipt;
+    int rc;
+    if (!r || !r->look || !o->tmp)
+        return 0;
+    free(w->buf); /* look needs memory itself */
+    w->buf = NULL;
+    if (fflush(o->f))
+        return err_errno(e, ERR_IO, "%s", o->path);
+    if ((rc = r->look(r->arg, o->tmp, r->text, e)) < 0)
+        return err_prefix(e, "%s", o->path);
+    return finish(w, o, meta, crc, 1, e);
+}
+
 int apr_write(const char *path, const cJSON *meta, const struct tensor *t, int n,
               int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg, char *sha256,
               struct err *e)
 {
-    struct writer w = {.t = t, .n = n, .fill = fill, .arg = arg};
+    return apr_write_receipt(path, meta, t, n, fill, arg, NULL, sha256, e);
+}
+
+int apr_write_receipt(const char *path, const cJSON *meta, const struct tensor *t, int n,
+                      int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
+                      struct apr_receipt *r, char *sha256, struct err *e)
+{
+    struct writer w = {.t = t, .n = n, .fill = fill, .arg = arg, .receipt = r};
     struct outfile o = {0};
     struct err own = {0};
     size_t largest = 0;
-    uint32_t crc = 0, head_crc;
+    uint32_t crc = 0;
     int rc, streamed = 0, opened = 0;
     if (!e)
         e = &own;
@@ -645,13 +707,8 @@ int apr_write(const char *path, const cJSON *meta, const struct tensor *t, int n
     if ((rc = build_head(&w, path, meta, e)) < 0 ||
         (rc = outfile_write(&o, w.head, w.head_n, e)) < 0 || (rc = write_data(&w, &o, &crc, e)) < 0)
         goto done;
-    if (streamed && o.tmp &&
-        ((rc = build_head(&w, path, meta, e)) < 0 ||
-         (rc = outfile_patch(&o, 0, w.head, w.head_n, e)) < 0))
-        goto done;
-    head_crc = hash_crc32(0, w.head, w.head_n);
-    crc = hash_crc32_join(head_crc, crc, w.data_n);
-    if ((rc = outfile_write(&o, &crc, 4, e)) < 0)
+    if ((rc = finish(&w, &o, meta, crc, streamed && o.tmp, e)) < 0 ||
+        (rc = take_receipt(&w, &o, meta, crc, e)) < 0)
         goto done;
     opened = 0;
     if ((rc = outfile_commit(&o, e)) == 0 && sha256)
@@ -680,6 +737,7 @@ cJSON *apr_derive_meta(const cJSON *meta, struct err *e)
         /* of the source file, not of the copy */
         cJSON_DeleteItemFromObjectCaseSensitive(m, "tensor_types");
         cJSON_DeleteItemFromObjectCaseSensitive(m, "tensor_xxh64");
+        cJSON_DeleteItemFromObjectCaseSensitive(m, "receipt");
     }
     if (!m || !list || !step || !cJSON_AddStringToObject(step, "tool", cli_name()) ||
         !cJSON_AddStringToObject(step, "version", APR_VERSION)) {

@@ -38,6 +38,23 @@ int apr_verify_tensors(const struct apr *a, int (*skip)(void *arg, const struct 
 int apr_write(const char *path, const cJSON *meta, const struct tensor *t, int n,
               int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg, char *sha256,
               struct err *e);
-/* A copy of meta for a derived model: everything carried on, provenance list extended by this tool. */
+/* The same with a receipt: what came of comparing the file with its source (verify.h).  Its place in the metadata is
+ * reserved when they are written; look then sees the file, whole but still under the temporary name, and sets text;
+ * the header's CRC is taken again and joined with that of the data.  An error of look is the writer's: no file
+ * appears, and one of that name stays as it is.  Without look, or where the output cannot be read back (a pipe), text
+ * is written as it comes. */
+enum { APR_RECEIPT = 1024 };
+struct apr_receipt {
+    char text[APR_RECEIPT]; /* a JSON object */
+    int (*look)(void *arg, const char *file, char text[APR_RECEIPT], struct err *e);
+    void *arg;
+};
+int apr_write_receipt(const char *path, const cJSON *meta, const struct tensor *t, int n,
+                      int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
+                      struct apr_receipt *r, char *sha256, struct err *e);
+/* XXH64 of the names and hashes of all tensors, by which a receipt says which weights it is of; 0 if the file has no
+ * hashes. */
+uint64_t apr_weights_id(const struct apr *a);
+/* A copy of meta for a derived model: everything carried on but the receipt, provenance list extended by this tool. */
 cJSON *apr_derive_meta(const cJSON *meta, struct err *e);
 #endif

@@ -3,6 +3,7 @@
 #include "forward.h"
 #include "rng.h"
 #include "sampler.h"
+#include "verify.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -449,6 +450,15 @@ static int damaged(struct check *c, struct err *e, const char *where)
     return 0;
 }
 
+static void read_receipt(struct check *c, const struct apr *a)
+{
+    cJSON *r = cJSON_GetObjectItemCaseSensitive(a->meta, "receipt");
+    c->receipt_holds = verify_line(r, apr_weights_id(a), c->receipt, sizeof c->receipt);
+    if (!cJSON_IsObject(r) ||
+        !cJSON_PrintPreallocated(r, c->receipt_json, (int)sizeof c->receipt_json, 0))
+        snprintf(c->receipt_json, sizeof c->receipt_json, "null");
+}
+
 int check_model(struct check *c, const char *path, const char *device, int n_threads, struct err *e)
 {
     static const char *const names[CHECK_STAGES] = {
@@ -459,11 +469,14 @@ int check_model(struct check *c, const char *path, const char *device, int n_thr
     struct apr file;
     int rc;
     memset(c, 0, sizeof *c);
+    snprintf(c->receipt, sizeof c->receipt, "none: the file cannot be read");
+    snprintf(c->receipt_json, sizeof c->receipt_json, "null");
     for (int i = 0; i < CHECK_STAGES; i++)
         c->stage[i].name = names[i];
     if (apr_open(&file, path, e) < 0)
         return damaged(c, e, "the file cannot be read");
     rc = apr_verify(&file, e);
+    read_receipt(c, &file);
     apr_close(&file);
     if (rc < 0)
         return damaged(c, e, "the checksums do not hold");

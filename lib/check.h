@@ -4,7 +4,7 @@
  * prompt; the logits are of the whole model. */
 #ifndef CHECK_H
 #define CHECK_H
-#include "err.h"
+#include "apr.h"
 
 enum { CHECK_STAGES = 10, CHECK_POINTS = 10 };
 struct check_stage {
@@ -20,6 +20,9 @@ struct check {
     struct check_stage stage[CHECK_STAGES];
     int score;          /* CHECK_POINTS for each stage; 0 if the container is damaged */
     const char *letter; /* A+ (all) A B C D F */
+    int receipt_holds; /* it says that the model was compared with its source, and is of these weights */
+    char receipt[512];              /* what it says, for people */
+    char receipt_json[APR_RECEIPT]; /* "null": none */
 };
 /* A damaged model is a result (0), not an error; errors are a file that cannot be opened, a device
  * that is not there, memory. */

@@ -12,7 +12,7 @@
 /* llama.cpp turns neighbouring elements of a head in its llama architecture, Hugging Face element i with
  * element i + hd/2: row j*hd/2 + i of a head (j = 0, 1) goes to row 2i + j, as in permute() of
  * convert_hf_to_gguf.py; or back. */
-static void permute(const uint8_t *from, uint8_t *to, size_t rows, size_t bytes, int heads,
+void export_permute(const uint8_t *from, uint8_t *to, size_t rows, size_t bytes, int heads,
                     int pairs)
 {
     size_t hd = rows / (size_t)heads, row = bytes / rows;
@@ -49,7 +49,7 @@ int export_fill(void *arg, int i, void *buf, struct err *e)
             plain = room ? room : to;
         }
         if (rc == 0 && how->heads)
-            permute(plain, to, from->dim[0], bytes, how->heads, x->pairs);
+            export_permute(plain, to, from->dim[0], bytes, how->heads, x->pairs);
         else if (rc == 0 && plain != to)
             memcpy(to, plain, bytes);
         free(room);
@@ -72,6 +72,17 @@ void export_type(struct exporter *x, int i, int type)
     }
     if (x->how[i].heads || x->how[i].n > 1 || x->how[i].plus != 0)
         t->data = NULL;
+}
+
+int export_show(const struct exporter *x, const struct export_look *look, const char *path,
+                int loses, struct err *e)
+{
+    struct view from;
+    int rc = view_apr(&from, &x->a, e);
+    if (rc == 0)
+        rc = look->look(look->arg, &from, path, loses, e);
+    view_apr_free(&from);
+    return rc;
 }
 
 const char *export_text(const struct exporter *x, const char *key)
@@ -108,12 +119,11 @@ static int check_extra(const struct exporter *x, struct err *e)
     return rc;
 }
 
-/* Heads of a tensor whose rows follow RoPE, where source and target disagree. */
-static int heads_of(const struct exporter *x, const char *gguf)
+int export_heads(const struct hparams *h, int pairs, const char *gguf)
 {
-    if (x->pairs == x->h.rope_pairs)
+    if (pairs == h->rope_pairs)
         return 0;
-    return strstr(gguf, ".attn_q.") ? x->h.n_head : strstr(gguf, ".attn_k.") ? x->h.n_head_kv : 0;
+    return strstr(gguf, ".attn_q.") ? h->n_head : strstr(gguf, ".attn_k.") ? h->n_head_kv : 0;
 }
 
 /* The tensor that begins with w, of one source so far. */
@@ -125,7 +135,8 @@ static void begin_out(struct exporter *x, const struct import_want *w, int gguf)
     *t = *x->from[x->n_from];
     memset(t->name, 0, sizeof t->name);
     snprintf(t->name, sizeof t->name, "%s", gguf ? w->gguf : w->hf);
-    *how = (struct export_out){.first = x->n_from, .n = 1, .heads = heads_of(x, w->gguf)};
+    *how = (struct export_out){
+        .first = x->n_from, .n = 1, .heads = export_heads(&x->h, x->pairs, w->gguf)};
     if (w->norm && hparams_has(&x->h, ARCH_ONE_PLUS) && x->h.norm_adds_one != !gguf)
         how->plus = gguf ? 1 : -1;
     if (how->plus != 0) /* sums are not bf16 numbers */

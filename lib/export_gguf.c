@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { QUANTIZATION_VERSION = 2 }; /* ggml's GGML_QNT_VERSION: of the block layouts */
 
@@ -15,6 +16,8 @@ struct writer {
     struct exporter x;
     struct gguf_out w;
     float *divisor; /* rope_freqs.weight */
+    const struct export_look *look;
+    const struct export_done *done;
 };
 
 /* ---- tensors ---- */
@@ -290,16 +293,37 @@ static int put_tokenizer(struct writer *g, struct export_done *done, struct err 
     return 0;
 }
 
-int export_gguf(const char *in, const char *out, struct export_done *done, struct err *e)
+static int show(void *arg, const char *path, struct err *e)
 {
-    return export_gguf_split(in, out, NULL, NULL, NULL, done, e);
+    const struct writer *g = arg;
+    return export_show(&g->x, g->look, path, g->done->tokenizer_loses, e);
+}
+
+/* Several files have their names by now: without the first there is no model. */
+static int show_pieces(struct writer *g, struct gguf_piece **piece, int *n, struct err *e)
+{
+    int rc = show(g, (*piece)[0].path, e);
+    if (rc < 0) {
+        err_prefix(e, "%s", (*piece)[0].path);
+        unlink((*piece)[0].path);
+        gguf_pieces_free(*piece, *n);
+        *piece = NULL;
+        *n = 0;
+    }
+    return rc;
+}
+
+int export_gguf(const char *in, const char *out, const struct export_look *look,
+                struct export_done *done, struct err *e)
+{
+    return export_gguf_split(in, out, NULL, look, NULL, NULL, done, e);
 }
 
 int export_gguf_split(const char *in, const char *out, const struct gguf_split *split,
-                      struct gguf_piece **piece, int *n_piece, struct export_done *done,
-                      struct err *e)
+                      const struct export_look *look, struct gguf_piece **piece, int *n_piece,
+                      struct export_done *done, struct err *e)
 {
-    struct writer g = {.divisor = NULL};
+    struct writer g = {.divisor = NULL, .look = look, .done = done};
     struct exporter *x = &g.x;
     struct err own = {0};
     struct stat st;
@@ -333,7 +357,13 @@ int export_gguf_split(const char *in, const char *out, const struct gguf_split *
     }
     if (split) {
         rc = gguf_write_split(out, &g.w, x->out, x->n, split, export_fill, x, piece, n_piece, e);
+        if (rc == 0 && look)
+            rc = show_pieces(&g, piece, n_piece, e);
         goto done;
+    }
+    if (look) {
+        g.w.look = show;
+        g.w.look_arg = &g;
     }
     rc = gguf_write(out, &g.w, x->out, x->n, export_fill, x, done->sha256, e);
     if (rc == 0 && strcmp(out, "-") && stat(out, &st) == 0)

@@ -27,6 +27,15 @@ void export_close(struct exporter *x);
 /* out[i] gets this type; its data come from export_fill unless they can be taken as they lie. */
 void export_type(struct exporter *x, int i, int type);
 int export_fill(void *x, int i, void *buf, struct err *e); /* of struct exporter */
+/* What is written at path is shown with its source. */
+int export_show(const struct exporter *x, const struct export_look *look, const char *path,
+                int loses, struct err *e);
+/* Heads of a tensor (by its GGUF name) whose rows follow RoPE, where the model and the target, of pairs or not,
+ * disagree; else 0. */
+int export_heads(const struct hparams *h, int pairs, const char *gguf);
+/* The rows of q or k, of so many heads: from halves to neighbours if pairs, else back. */
+void export_permute(const uint8_t *from, uint8_t *to, size_t rows, size_t bytes, int heads,
+                    int pairs);
 /* The text of metadata key, or NULL. */
 const char *export_text(const struct exporter *x, const char *key);
 #endif

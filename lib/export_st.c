@@ -385,8 +385,8 @@ static int refuse(const struct hparams *h, struct err *e)
     return 0;
 }
 
-int export_st(const char *in, const char *out, enum import_type type, struct export_done *done,
-              struct err *e)
+int export_st(const char *in, const char *out, enum import_type type,
+              const struct export_look *look, struct export_done *done, struct err *e)
 {
     static const char *const ours[] = {
         WEIGHTS, "config.json", "tokenizer.json", "generation_config.json", "tokenizer_config.json",
@@ -419,6 +419,10 @@ int export_st(const char *in, const char *out, enum import_type type, struct exp
     snprintf(path, sizeof path, "%s/%s", d.tmp, WEIGHTS);
     if (stat(path, &st) == 0)
         done->bytes = (uint64_t)st.st_size;
+    if (look && (rc = export_show(&x, look, d.tmp, 0, e)) < 0) {
+        err_prefix(e, "%s", out);
+        goto done;
+    }
     rc = outdir_commit(&d, e);
 done:
     outdir_abort(&d);

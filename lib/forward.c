@@ -108,7 +108,7 @@ int forward_embed(struct forward *f)
 }
 
 /* x += o(attention(qkv(x))), then x += down(act(gate) * up): one pre-norm block. */
-static int layer(struct forward *f, int l)
+int forward_layer(struct forward *f, int l)
 {
     const struct kn_attn *a = &f->m->layer[l].attn;
     int rc;
@@ -146,7 +146,7 @@ int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
         goto fail;
     watch(f, 0, r->n_tok);
     for (int l = 0; l < m->h.n_layer; l++) {
-        if ((rc = layer(f, l)) < 0)
+        if ((rc = forward_layer(f, l)) < 0)
             goto fail;
         watch(f, l + 1, r->n_tok);
     }

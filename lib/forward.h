@@ -25,8 +25,9 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
 void forward_free(struct forward *f);
 /* One step; logits of the rows r->out[] are at f->logits afterwards. */
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
-/* Its first and last parts: x from the tokens, logits from x; kn_batch_set comes before. */
+/* Its parts: x from the tokens, through layer l, logits from x; kn_batch_set comes before. */
 int forward_embed(struct forward *f);
+int forward_layer(struct forward *f, int l);
 int forward_head(struct forward *f);
 /* Bytes that forward_new would take; SIZE_MAX if they do not fit a size. */
 size_t forward_bytes(const struct hparams *h, int max_tok, int max_seq, int max_out, int max_blocks,

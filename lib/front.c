@@ -43,7 +43,7 @@ static int do_export(struct front *f, const struct given *g, struct err *e);
 // clang-format off
 static const struct flag import_flags[] = {
     {"output", OWN, NULL}, {"quantize", OWN, NULL}, {"arch", DROP_VALUE, NULL}, {"preserve-q4k", DROP, NULL},
-    {"enforce-provenance", SWITCH, "enforce-provenance"}, {NULL, END, NULL}};
+    {"enforce-provenance", SWITCH, "enforce-provenance"}, {"no-verify", SWITCH, "no-verify"}, {NULL, END, NULL}};
 static const struct flag run_flags[] = {
     {"prompt", OWN, NULL}, {"batch-jsonl", OWN, NULL}, {"max-tokens", OWN, NULL}, {"json", OWN_SWITCH, NULL},
     {"chat", DROP, NULL}, {"gpu", FIXED, "--device=cuda"},
@@ -61,13 +61,13 @@ static const struct flag finetune_flags[] = {
     {"beta", NOT_YET, "preference training"}, {NULL, END, NULL}};
 static const struct flag quantize_flags[] = {
     {"scheme", OWN, NULL}, {"batch", OWN, NULL}, {"output", OWN, NULL}, {"format", OWN, NULL}, {"plan", SWITCH, "plan"},
-    {NULL, END, NULL}};
+    {"no-verify", SWITCH, "no-verify"}, {NULL, END, NULL}};
 static const struct flag eval_flags[] = {
     {"dataset", OWN, NULL}, {"json", SWITCH, "json"}, {"task", NOT_YET, "classification"}, {"data", NOT_YET, "classification"},
     {"threshold", NOT_YET, "a threshold of the perplexity"}, {"generate-card", NOT_YET, "model cards"},
     {"suite", NOT_YET, "suites: use a recipe"}, {NULL, END, NULL}};
 static const struct flag export_flags[] = {
-    {"format", OWN, NULL}, {"output", OWN, NULL}, {NULL, END, NULL}};
+    {"format", OWN, NULL}, {"output", OWN, NULL}, {"no-verify", SWITCH, "no-verify"}, {NULL, END, NULL}};
 
 static const struct alias aliases[] = {
     {"import",     "gguf2apr",    "a GGUF file, SafeTensors folder or hf:// name to .apr",   import_flags,   do_import},

@@ -190,6 +190,16 @@ static int put_head(struct gguf_out *head, const struct gguf_out *w, const struc
     return w->failed || head->failed ? ERR_NOMEM : 0;
 }
 
+/* What is at o's temporary name, while it has that. */
+static int show(struct outfile *o, const struct gguf_out *w, struct err *e)
+{
+    if (!w->look || !o->tmp)
+        return 0;
+    if (fflush(o->f))
+        return err_errno(e, ERR_IO, "%s", o->path);
+    return w->look(w->look_arg, o->tmp, e) < 0 ? err_prefix(e, "%s", o->path) : 0;
+}
+
 static int write_all(struct outfile *o, const struct gguf_out *head, const struct tensor *t, int n,
                      int (*fill)(void *, int, void *, struct err *), void *arg, void *buf,
                      struct err *e)
@@ -233,7 +243,7 @@ int gguf_write(const char *path, const struct gguf_out *w, const struct tensor *
     }
     if ((rc = outfile_open(&o, path, e)) < 0)
         goto done;
-    if ((rc = write_all(&o, &head, t, n, fill, arg, buf, e)) < 0)
+    if ((rc = write_all(&o, &head, t, n, fill, arg, buf, e)) < 0 || (rc = show(&o, w, e)) < 0)
         outfile_abort(&o);
     else if ((rc = outfile_commit(&o, e)) == 0 && sha256)
         memcpy(sha256, o.hex, sizeof o.hex);

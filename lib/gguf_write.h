@@ -14,6 +14,10 @@ struct gguf_out {
     uint64_t n_kv;
     size_t count_at; /* the list that gguf_out_item fills: where its length stands */
     int failed;
+    /* called with the whole file under its temporary name, not where it cannot be read back; an error is gguf_write's,
+     * and no file appears. NULL: not */
+    int (*look)(void *arg, const char *file, struct err *e);
+    void *look_arg;
 };
 /* A zeroed struct is empty; no key may be given twice. A number or bool as it lies in memory: 1, 2, 4 or 8 bytes as its type has. */
 void gguf_out_num(struct gguf_out *w, const char *key, enum gguf_vtype type, const void *value);

@@ -301,8 +301,9 @@ int hparams_from_gguf(struct hparams *h, const struct gguf *g, struct err *e)
         snprintf(arch, sizeof arch, "%.*s", (int)(s->n < 39 ? s->n : 39), s->p);
     if (type && !(type->n == 5 && memcmp(type->p, "model", 5) == 0)) {
         snprintf(kind, sizeof kind, "%.*s", (int)(type->n < 39 ? type->n : 39), type->p);
-        return err_set(e, ERR_DATA, "%s: general.type: expected \"model\", found \"%s\"", g->path,
-                       kind);
+        return err_set(e, ERR_DATA, "%s: general.type: expected \"model\", found \"%s\"%s", g->path,
+                       kind,
+                       strcmp(kind, "adapter") == 0 ? " (gguf2apr --base M.apr reads it)" : "");
     }
     snprintf(window, sizeof window, "%s.attention.sliding_window", arch);
     const struct arch *a = arch_by_gguf(arch, gguf_num(g, window, 0, e) > 0);

@@ -294,6 +294,98 @@ static int gather(struct import *im, int *n, void **tables, struct err *e)
     return 0;
 }
 
+/* ---- the source as it is ---- */
+
+/* A tensor of the view: FP8 times its scales, as F32, or one that lies askew. */
+static int fill_shown(void *arg, int i, void *buf, struct err *e)
+{
+    const struct import *im = arg;
+    const char *name = im->shown[i].name;
+    int k = 0;
+    while (strcmp(im->out[k].name, name))
+        k++;
+    const struct tensor *from = im->used[k];
+    int rc = 0;
+    if (from->type == TENSOR_F8_E4M3)
+        rc = import_fp8(im, from, buf, e);
+    else
+        memcpy(buf, from->data, from->bytes);
+    import_forget(im, from);
+    return rc;
+}
+
+/* SafeTensors put data anywhere; kernels read F32 as such, and everything else by halves. */
+static int lies_askew(const struct tensor *t)
+{
+    return (uintptr_t)t->data % (t->type == KN_F32 ? 4 : 2) != 0;
+}
+
+static void forget_shown(void *arg, const struct tensor *t)
+{
+    import_forget(arg, t);
+}
+
+static int show(struct import *im, int n, struct view *v, struct err *e)
+{
+    n -= im->tok != NULL; /* its tables are the last */
+    if (!(im->shown = calloc((size_t)n + 1, sizeof *im->shown)))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+    for (int i = 0; i < n; i++) {
+        struct tensor *t = &im->shown[i];
+        *t = *im->used[i];
+        memcpy(t->name, im->out[i].name, sizeof t->name);
+        if (t->type == TENSOR_F8_E4M3) {
+            t->type = KN_F32;
+            t->bytes = tensor_bytes(KN_F32, t->ndim, t->dim);
+            t->data = NULL;
+        } else if (lies_askew(t)) {
+            t->data = NULL;
+        }
+    }
+    qsort(im->shown, (size_t)n, sizeof *im->shown, tensor_by_name);
+    *v = (struct view){.name = im->path,
+                       .h = im->h,
+                       .tok = im->tok,
+                       .meta = im->meta,
+                       .t = im->shown,
+                       .n = n,
+                       .fill = fill_shown,
+                       .forget = forget_shown,
+                       .arg = im};
+    return 0;
+}
+
+/* For who only looks: what a view has of the metadata. */
+static int show_alone(struct import *im, int n, struct err *e)
+{
+    struct view v;
+    if (add_template(im, e) < 0)
+        return e->code;
+    if (!special_tokens(im))
+        return err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
+    return show(im, n, &v, e) < 0 ? e->code : im->look(im->look_arg, &v, e);
+}
+
+static int write_file(struct import *im, const char *out, int n, struct import_done *done,
+                      struct err *e)
+{
+    struct view v;
+    struct stat st;
+    int rc;
+    if (describe(im, e) < 0 || (im->opts.shown && show(im, n, &v, e) < 0))
+        return e->code;
+    if (im->opts.shown)
+        *im->opts.shown = &v;
+    add_vocabulary(im);
+    rc = apr_write_receipt(out, im->meta, im->out, n, import_fill, im, im->opts.receipt,
+                           done->sha256, e);
+    if (im->opts.shown)
+        *im->opts.shown = NULL;
+    done->h = im->h;
+    done->bytes = rc == 0 && strcmp(out, "-") && stat(out, &st) == 0 ? (uint64_t)st.st_size : 0;
+    return rc;
+}
+
 int import_write(struct import *im, const char *out, struct import_done *done, struct err *e)
 {
     void *tables = NULL;
@@ -311,15 +403,13 @@ int import_write(struct import *im, const char *out, struct import_done *done, s
             im->h.bos = bpe_bos(im->tok);
     }
     if ((rc = merge_stops(im, e)) < 0 || (rc = hparams_check(&im->h, e)) < 0 ||
-        (rc = gather(im, &n, &tables, e)) < 0 || (rc = describe(im, e)) < 0)
+        (rc = gather(im, &n, &tables, e)) < 0)
         goto done;
-    add_vocabulary(im);
-    rc = apr_write(out, im->meta, im->out, n, import_fill, im, done->sha256, e);
-    struct stat st;
-    done->h = im->h;
-    done->bytes = rc == 0 && strcmp(out, "-") && stat(out, &st) == 0 ? (uint64_t)st.st_size : 0;
+    rc = im->look ? show_alone(im, n, e) : write_file(im, out, n, done, e);
 done:
     free(tables);
+    free(im->shown);
+    im->shown = NULL;
     free(im->out);
     free(im->used);
     free(im->part);

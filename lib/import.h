@@ -8,6 +8,7 @@
 #include "apr.h"
 #include "hparams.h"
 #include "quant.h"
+#include "view.h"
 
 enum import_type { IMPORT_KEEP, IMPORT_F32, IMPORT_F16, IMPORT_BF16 };
 struct import_opts {
@@ -16,6 +17,9 @@ struct import_opts {
     int enforce;           /* refuse what is no original, and bytes that are not the hub's */
     const struct quant_mix *quantize; /* NULL: as type says */
     int threads;                      /* 0: all */
+    struct apr_receipt *receipt;      /* NULL: the file has none */
+    const struct view *
+        *shown; /* gets the source as it is, for the time that receipt->look takes; or NULL */
 };
 struct import_done {
     char sha256[65];
@@ -23,7 +27,9 @@ struct import_done {
     struct hparams h;
     int origin_known; /* the metadata say which repository and commit it is */
 };
-int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e);
+/* o: receipt and shown count; NULL: neither. */
+int import_gguf(const char *in, const char *out, const struct import_opts *o,
+                struct import_done *done, struct err *e);
 /* in: a folder, or a .safetensors or .index.json file with config.json and tokenizer.json beside it. */
 int import_safetensors(const char *in, const char *out, const struct import_opts *o,
                        struct import_done *done, struct err *e);

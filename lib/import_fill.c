@@ -105,7 +105,7 @@ static float e4m3(uint8_t v)
     return v & 0x80 ? -x : x;
 }
 
-static int fp8_to_f32(const struct import *im, const struct tensor *w, float *x, struct err *e)
+int import_fp8(const struct import *im, const struct tensor *w, float *x, struct err *e)
 {
     struct scales s;
     const uint8_t *p = w->data;
@@ -207,14 +207,14 @@ static int fill_fp8(const struct import *im, const struct tensor *from, const st
 {
     struct tensor plain = *from;
     if (to->type == KN_F32)
-        return fp8_to_f32(im, from, buf, e);
+        return import_fp8(im, from, buf, e);
     plain.type = KN_F32;
     plain.bytes = tensor_bytes(KN_F32, from->ndim, from->dim);
     float *x = plain.bytes ? malloc(plain.bytes) : NULL;
     if (!x)
         return err_set(e, ERR_NOMEM, "out of memory");
     plain.data = x;
-    int rc = fp8_to_f32(im, from, x, e);
+    int rc = import_fp8(im, from, x, e);
     if (rc == 0)
         rc = quant_convert(&plain, to->type, buf, im->opts.threads, e);
     free(x);

@@ -75,44 +75,68 @@ static void origin_of(const char *in, char origin[600])
     snprintf(origin + n, 600 - n, ":%s", slash ? slash + 1 : in);
 }
 
-int import_gguf(const char *in, const char *out, struct import_done *done, struct err *e)
+static int take(struct import *im, const char *out, struct import_done *done, struct err *e)
 {
     struct gguf g;
-    struct import im = {
-        .path = in, .format = "gguf", .gguf_names = 1, .find = find, .ignored = ignored};
     char *template = NULL, origin[600];
-    int rc = gguf_open(&g, in, e);
+    int rc = gguf_open(&g, im->path, e);
     if (rc < 0)
         return rc;
-    if ((rc = hparams_from_gguf(&im.h, &g, e)) < 0 ||
-        (!no_vocabulary(&g) && (rc = bpe_load_gguf(&im.tok, &g, e)) < 0))
+    if ((rc = hparams_from_gguf(&im->h, &g, e)) < 0 ||
+        (!no_vocabulary(&g) && (rc = bpe_load_gguf(&im->tok, &g, e)) < 0))
         goto done;
-    origin_of(in, origin);
-    im.origin = origin;
+    origin_of(im->path, origin);
+    im->origin = origin;
     done->origin_known = *origin != 0;
-    im.source = &g;
-    im.tensor = g.tensor;
-    im.n_tensor = g.n_tensor;
-    im.map = g.map;
-    im.n_map = g.n_map;
-    im.template = template = text_of(gguf_string(&g, "tokenizer.chat_template"));
-    im.vocabulary = list_of(&g, "tokenizer.ggml.tokens");
-    im.merges = list_of(&g, "tokenizer.ggml.merges");
-    if (!(im.meta = cJSON_CreateObject())) {
-        rc = err_set(e, ERR_NOMEM, "%s: out of memory", in);
+    im->source = &g;
+    im->tensor = g.tensor;
+    im->n_tensor = g.n_tensor;
+    im->map = g.map;
+    im->n_map = g.n_map;
+    im->template = template = text_of(gguf_string(&g, "tokenizer.chat_template"));
+    if (!im->look) {
+        im->vocabulary = list_of(&g, "tokenizer.ggml.tokens");
+        im->merges = list_of(&g, "tokenizer.ggml.merges");
+    }
+    if (!(im->meta = cJSON_CreateObject())) {
+        rc = err_set(e, ERR_NOMEM, "%s: out of memory", im->path);
         goto done;
     }
-    copy_text(im.meta, "name", &g, "general.name");
-    copy_text(im.meta, "license", &g, "general.license");
-    copy_text(im.meta, "author", &g, "general.author");
-    copy_text(im.meta, "description", &g, "general.description");
-    rc = import_write(&im, out, done, e);
+    copy_text(im->meta, "name", &g, "general.name");
+    copy_text(im->meta, "license", &g, "general.license");
+    copy_text(im->meta, "author", &g, "general.author");
+    copy_text(im->meta, "description", &g, "general.description");
+    rc = import_write(im, out, done, e);
 done:
-    cJSON_Delete(im.meta);
-    cJSON_Delete(im.vocabulary);
-    cJSON_Delete(im.merges);
+    cJSON_Delete(im->meta);
+    cJSON_Delete(im->vocabulary);
+    cJSON_Delete(im->merges);
     free(template);
-    bpe_free(im.tok);
+    bpe_free(im->tok);
     gguf_close(&g);
     return rc;
+}
+
+int import_gguf(const char *in, const char *out, const struct import_opts *o,
+                struct import_done *done, struct err *e)
+{
+    struct import im = {
+        .path = in, .format = "gguf", .gguf_names = 1, .find = find, .ignored = ignored};
+    if (o)
+        im.opts = (struct import_opts){.receipt = o->receipt, .shown = o->shown};
+    return take(&im, out, done, e);
+}
+
+int view_gguf(const char *path, int (*look)(void *arg, const struct view *v, struct err *e),
+              void *arg, struct err *e)
+{
+    struct import_done done;
+    struct import im = {.path = path,
+                        .format = "gguf",
+                        .gguf_names = 1,
+                        .find = find,
+                        .ignored = ignored,
+                        .look = look,
+                        .look_arg = arg};
+    return take(&im, NULL, &done, e);
 }

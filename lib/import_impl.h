@@ -25,10 +25,14 @@ struct import {
     int n_tensor;
     const struct mapfile *map; /* files of the source */
     int n_map;
+    int (*look)(void *arg, const struct view *v,
+                struct err *e); /* shown in place of being written */
+    void *look_arg;
     /* import.c's own */
     struct tensor *out;
     const struct tensor **used; /* source of out[i] */
     struct tensor *part;        /* where it is a part of the source's: that part */
+    struct tensor *shown;       /* of a view */
 };
 /* import_fill.c: types and bytes of what is written.  Is FP8 with its scales what we can read? */
 int import_fp8_check(const struct import *im, const struct tensor *t, struct err *e);
@@ -38,6 +42,8 @@ int import_stray_scale(const struct import *im, const struct tensor *t, struct e
 void import_forget(const struct import *im, const struct tensor *t);
 int import_types(struct import *im, int n, struct err *e); /* of out[0..n), from used */
 int import_fill(void *im, int i, void *buf, struct err *e);
+/* Values of an FP8 tensor times their scales. */
+int import_fp8(const struct import *im, const struct tensor *w, float *x, struct err *e);
 
 int import_write(struct import *im, const char *out, struct import_done *done, struct err *e);
 #endif

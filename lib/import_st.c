@@ -291,13 +291,11 @@ static int name_meta(struct import *im, const struct texts *x, const char *dir, 
     return good ? 0 : err_set(e, ERR_NOMEM, "%s: out of memory", dir);
 }
 
-int import_safetensors(const char *in, const char *out, const struct import_opts *o,
-                       struct import_done *done, struct err *e)
+static int take(struct import *im, const char *out, struct import_done *done, struct err *e)
 {
+    const char *in = im->path;
     struct safetensors s;
     struct texts x = {0};
-    struct import im = {
-        .path = in, .format = "safetensors", .opts = *o, .find = find, .ignored = ignored};
     char dir[PATH_MAX], origin[512] = "";
     struct hub_list files;
     int rc = safetensors_open(&s, in, e);
@@ -308,31 +306,54 @@ int import_safetensors(const char *in, const char *out, const struct import_opts
         *origin = 0;
     else if (rc < 0)
         goto done;
-    else if (o->enforce && (rc = enforce(dir, origin, &files, e)) < 0) {
+    else if (im->opts.enforce && (rc = enforce(dir, origin, &files, e)) < 0) {
         hub_list_free(&files);
         goto done;
     } else
         hub_list_free(&files);
-    im.origin = origin;
-    if ((rc = load_texts(&x, &im, dir, e)) < 0 || (rc = name_meta(&im, &x, dir, e)) < 0)
+    im->origin = origin;
+    if ((rc = load_texts(&x, im, dir, e)) < 0 || (rc = name_meta(im, &x, dir, e)) < 0)
         goto done;
-    im.source = &s;
-    im.tensor = s.tensor;
-    im.n_tensor = s.n_tensor;
-    im.map = s.map;
-    im.n_map = s.n_map;
-    rc = import_write(&im, out, done, e);
+    im->source = &s;
+    im->tensor = s.tensor;
+    im->n_tensor = s.n_tensor;
+    im->map = s.map;
+    im->n_map = s.n_map;
+    rc = import_write(im, out, done, e);
     done->origin_known = *origin != 0;
 done:
-    cJSON_Delete(im.meta);
-    cJSON_Delete(im.vocabulary);
-    cJSON_Delete(im.merges);
+    cJSON_Delete(im->meta);
+    cJSON_Delete(im->vocabulary);
+    cJSON_Delete(im->merges);
     cJSON_Delete(x.config);
     cJSON_Delete(x.generation);
     cJSON_Delete(x.tokenizer_config);
     cJSON_Delete(x.tokenizer);
     free(x.template);
-    bpe_free(im.tok);
+    bpe_free(im->tok);
     safetensors_close(&s);
     return rc;
+}
+
+int import_safetensors(const char *in, const char *out, const struct import_opts *o,
+                       struct import_done *done, struct err *e)
+{
+    struct import im = {
+        .path = in, .format = "safetensors", .opts = *o, .find = find, .ignored = ignored};
+    return take(&im, out, done, e);
+}
+
+int view_safetensors(const char *path, int no_tokenizer,
+                     int (*look)(void *arg, const struct view *v, struct err *e), void *arg,
+                     struct err *e)
+{
+    struct import_done done;
+    struct import im = {.path = path,
+                        .format = "safetensors",
+                        .opts = {.no_tokenizer = no_tokenizer},
+                        .find = find,
+                        .ignored = ignored,
+                        .look = look,
+                        .look_arg = arg};
+    return take(&im, NULL, &done, e);
 }

@@ -1,6 +1,8 @@
 /* info - what is in a .apr, GGUF or SafeTensors model, for people and as JSON */
 #include "info.h"
 #include "bpe.h"
+#include "receipt.h"
+#include "verify.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -65,6 +67,19 @@ static const char *format_of(const char *path, struct err *e)
                                                      : "safetensors";
 }
 
+/* The receipt: in a .apr, else in the sidecar if that is of a file of this size. */
+static void read_sidecar(struct info *f)
+{
+    struct receipts r = {0};
+    struct err none = {0};
+    if (strcmp(f->format, "apr") && receipts_note(&r, f->path, &none) == 0 && r.n &&
+        r.v[0].state == RECEIPT_OK) {
+        f->sidecar = r.v[0].meta;
+        r.v[0].meta = NULL;
+    }
+    receipts_free(&r);
+}
+
 int info_open(struct info *f, const char *path, struct err *e)
 {
     int rc;
@@ -106,6 +121,7 @@ int info_open(struct info *f, const char *path, struct err *e)
             f->bytes += f->tensor[i].bytes;
         }
     f->has_h = read_hparams(f, &f->why) == 0;
+    read_sidecar(f);
     return 0;
 }
 
@@ -114,11 +130,18 @@ void info_close(struct info *f)
     apr_close(&f->apr);
     gguf_close(&f->gguf);
     safetensors_close(&f->st);
+    cJSON_Delete(f->sidecar);
+    f->sidecar = NULL;
 }
 
 double info_bits(const struct info *f)
 {
     return f->params ? 8.0 * (double)f->bytes / (double)f->params : 0;
+}
+
+static const cJSON *receipt_of(const struct info *f)
+{
+    return cJSON_GetObjectItemCaseSensitive(f->apr.meta ? f->apr.meta : f->sidecar, "receipt");
 }
 
 static void hparams_json(const struct info *f, struct json_out *j)
@@ -161,6 +184,10 @@ void info_json(const struct info *f, struct json_out *j)
             json_tree(j, v);
         }
     }
+    if (receipt_of(f)) {
+        json_key(j, "receipt");
+        json_tree(j, receipt_of(f));
+    }
     json_key(j, "tensors");
     json_begin(j, '[');
     for (int i = 0; i < f->n_tensor; i++) {
@@ -202,7 +229,7 @@ int info_text(const struct info *f, FILE *out)
                                           ", YaRN scaling", ", longrope scaling"};
     struct err none = {0};
     const struct hparams *h = &f->h;
-    char shape[200];
+    char shape[200], line[512];
     put_line(out, "file", f->path);
     fprintf(out, "%-14s%s, %" PRIu64 " bytes\n", "format", f->format, f->file_bytes);
     if (f->apr.meta) {
@@ -230,6 +257,8 @@ int info_text(const struct info *f, FILE *out)
         fprintf(out, "%-14s%d tokens\n", "tokenizer", f->n_tokens);
     fprintf(out, "%-14s%" PRIu64 " in %d tensors, %" PRIu64 " bytes, %.3f bits each\n", "weights",
             f->params, f->n_tensor, f->bytes, info_bits(f));
+    verify_line(receipt_of(f), f->apr.meta ? apr_weights_id(&f->apr) : 0, line, sizeof line);
+    put_line(out, "receipt", line);
     for (int i = 0; i < f->n_tensor; i++) {
         const struct tensor *t = &f->tensor[i];
         fprintf(out, "%-7s %12zu  %-16s ", tensor_type_name(t->type), t->bytes,

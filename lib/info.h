@@ -17,7 +17,8 @@ struct info {
     struct hparams h;
     struct err why; /* why not */
     uint64_t params, bytes, tokenizer_bytes, file_bytes;
-    int n_tokens; /* -1: no tokenizer */
+    int n_tokens;   /* -1: no tokenizer */
+    cJSON *sidecar; /* of a format without a place for a receipt, or NULL */
 };
 /* The format is told by the first bytes, a folder is SafeTensors. */
 int info_open(struct info *f, const char *path, struct err *e);

@@ -1,6 +1,6 @@
 /* lora - adapters as one array, their names, and PEFT's folder written */
 #include "lora.h"
-#include "outfile.h"
+#include "peft.h"
 #include "rng.h"
 #include "safetensors.h"
 #include <math.h>
@@ -130,49 +130,18 @@ const struct lora_mod *lora_find(const struct lora *l, int layer, int which)
 
 static int save_config(const struct lora *l, const char *dir, const char *base, struct err *e)
 {
-    struct json_out j = {0};
-    char path[4096];
-    size_t n;
-    if (snprintf(path, sizeof path, "%s/adapter_config.json", dir) >= (int)sizeof path)
-        return err_set(e, ERR_CANTCREAT, "%s: path too long", dir);
-    json_begin(&j, '{');
-    json_key(&j, "alpha_pattern");
-    json_raw(&j, "{}");
-    json_kv_str(&j, "base_model_name_or_path", base);
-    json_kv_str(&j, "bias", "none");
-    json_kv_bool(&j, "fan_in_fan_out", 0);
-    json_kv_bool(&j, "inference_mode", 1);
-    json_kv_bool(&j, "init_lora_weights", 1);
-    json_kv_num(&j, "lora_alpha", l->c.alpha);
-    json_kv_num(&j, "lora_dropout", l->c.dropout);
-    json_key(&j, "modules_to_save");
-    json_raw(&j, "null");
-    json_kv_str(&j, "peft_type", "LORA");
-    json_kv_int(&j, "r", l->c.rank);
-    json_key(&j, "rank_pattern");
-    json_raw(&j, "{}");
-    json_key(&j, "target_modules");
-    json_begin(&j, '[');
+    const char *target[LORA_WHICH];
+    struct peft_config c = {.base = base,
+                            .rank = l->c.rank,
+                            .rslora = l->c.rslora,
+                            .alpha = l->c.alpha,
+                            .dropout = l->c.dropout,
+                            .target = target};
     for (int i = 0; i < LORA_WHICH; i++)
         if (l->c.targets >> i & 1)
-            json_str(&j, names[i]);
-    json_end(&j, ']');
-    json_kv_str(&j, "task_type", "CAUSAL_LM");
-    json_kv_bool(&j, "use_dora", 0);
-    json_kv_bool(&j, "use_rslora", l->c.rslora);
-    json_end(&j, '}');
-    char *text = json_take(&j, &n);
-    struct outfile o = {0};
-    int rc = text ? outfile_open(&o, path, e) : err_set(e, ERR_NOMEM, "%s", path);
-    if (rc == 0 && (rc = outfile_write(&o, text, n, e)) == 0 &&
-        (rc = outfile_write(&o, "\n", 1, e)) == 0)
-        rc = outfile_commit(&o, e);
-    if (rc)
-        outfile_abort(&o);
-    free(text);
-    return rc;
+            target[c.n_target++] = names[i];
+    return peft_save_config(dir, &c, e);
 }
-
 int lora_save(const struct lora *l, const char *dir, const char *base, char *sha256, struct err *e)
 {
     char path[4096];

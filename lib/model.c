@@ -115,44 +115,59 @@ static int load_rope(struct model *m, int later, struct err *e)
     return later ? 0 : model_positions(m, m->n_ctx, e);
 }
 
-static int load_weights(struct model *m, int flags, struct err *e)
+int model_begin(struct model *m, struct model_small *s, int flags, struct err *e)
+{
+    *s = (struct model_small){.size = small_size(&m->h)};
+    int rc = kn_alloc(m->dev, s->size * sizeof(float), &m->small);
+    s->host = calloc(s->size, sizeof(float));
+    m->layer = calloc((size_t)m->h.n_layer, sizeof *m->layer);
+    if (rc < 0 || !s->host || !m->layer)
+        return model_failed(m, "norms", rc < 0 ? rc : KN_ENOMEM, e);
+    return load_rope(m, flags & MODEL_LATER, e);
+}
+
+int model_load_ends(struct model *m, struct model_small *s, int flags, struct err *e)
 {
     const struct hparams *h = &m->h;
-    struct model_small s = {.size = small_size(h)};
-    int rc = kn_alloc(m->dev, s.size * sizeof(float), &m->small);
-    s.host = calloc(s.size, sizeof(float));
-    m->layer = calloc((size_t)h->n_layer, sizeof *m->layer);
-    if (rc < 0 || !s.host || !m->layer) {
-        rc = model_failed(m, "norms", rc < 0 ? rc : KN_ENOMEM, e);
-        goto done;
-    }
-    if ((rc = load_rope(m, flags & MODEL_LATER, e)) < 0)
-        goto done;
-    flags &= ~MODEL_LATER;
+    int rc;
     /* an embedding that is no head is only looked up: nothing to prepare */
     if ((rc = model_weight(m, &m->embd, "model.embed_tokens.weight", h->n_vocab, h->n_embd,
                            h->tied ? flags : flags & ~(KN_W_INFER | KN_W_FLOAT), e)) < 0)
-        goto done;
+        return rc;
     m->head = m->embd;
     if (!h->tied) {
         m->head = NULL;
         if ((rc = model_weight(m, &m->head, "lm_head.weight", h->n_vocab, h->n_embd, flags, e)) < 0)
-            goto done;
+            return rc;
     }
-    for (int l = 0; l < h->n_layer; l++)
-        if ((rc = model_load_attn(m, &s, l, flags, e)) < 0 ||
-            (rc = model_load_ffn(m, &s, l, flags, e)) < 0)
-            goto done;
-    if ((rc = model_norm(m, &s, &m->out_norm, "model.norm.weight", h->n_embd, e)) < 0 ||
-        (hparams_has(h, ARCH_LAYER_NORM) &&
-         (rc = model_vector(m, &s, &m->out_bias, "model.norm.bias", h->n_embd, e)) < 0))
-        goto done;
-    rc = kn_write(m->dev, m->small, s.host, s.used * sizeof(float));
+    if ((rc = model_norm(m, s, &m->out_norm, "model.norm.weight", h->n_embd, e)) < 0)
+        return rc;
+    return hparams_has(h, ARCH_LAYER_NORM)
+               ? model_vector(m, s, &m->out_bias, "model.norm.bias", h->n_embd, e)
+               : 0;
+}
+
+int model_push(const struct model *m, const struct model_small *s, size_t from, struct err *e)
+{
+    int rc = kn_write(m->dev, kn_plus(m->small, from * sizeof(float)), s->host + from,
+                      (s->used - from) * sizeof(float));
     if (rc == 0)
-        rc = kn_sync(m->dev); /* the host copy goes now */
-    if (rc < 0)
-        rc = model_failed(m, "norms", rc, e);
-done:
+        rc = kn_sync(m->dev); /* the host copy may go now */
+    return rc < 0 ? model_failed(m, "norms", rc, e) : 0;
+}
+
+static int load_weights(struct model *m, int flags, struct err *e)
+{
+    struct model_small s = {0};
+    int rc = model_begin(m, &s, flags, e);
+    flags &= ~MODEL_LATER;
+    if (rc == 0)
+        rc = model_load_ends(m, &s, flags, e);
+    for (int l = 0; l < m->h.n_layer && rc == 0; l++)
+        if ((rc = model_load_attn(m, &s, l, flags, e)) == 0)
+            rc = model_load_ffn(m, &s, l, flags, e);
+    if (rc == 0)
+        rc = model_push(m, &s, 0, e);
     free(s.host);
     return rc;
 }
@@ -283,7 +298,7 @@ int model_weights(const struct model *m, const struct tensor **t, const struct k
     return n;
 }
 
-static void free_layer(const struct model *m, struct model_layer *y)
+void model_free_layer(const struct model *m, struct model_layer *y)
 {
     struct kn_weight *w[] = {y->attn.q,        y->attn.k,        y->attn.v,
                              y->attn.o,        y->ffn.gate,      y->ffn.up,
@@ -294,6 +309,7 @@ static void free_layer(const struct model *m, struct model_layer *y)
     for (int i = 0; y->moe.gate && i < 3 * m->h.n_expert; i++) /* up and down follow */
         kn_weight_free(m->dev, y->moe.gate[i]);
     free(y->moe.gate);
+    *y = (struct model_layer){.ffn = {.n_ff = 0}};
 }
 
 void model_free(struct model *m)
@@ -302,7 +318,7 @@ void model_free(struct model *m)
         kn_weight_free(m->dev, m->head);
     kn_weight_free(m->dev, m->embd);
     for (int l = 0; m->layer && l < m->h.n_layer; l++)
-        free_layer(m, &m->layer[l]);
+        model_free_layer(m, &m->layer[l]);
     free(m->layer);
     packed_free(m->packed);
     if (m->rope.buf)

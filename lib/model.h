@@ -36,6 +36,9 @@ struct model {
     struct kn_at small;      /* the allocation behind norms and biases */
     const char *chat_format; /* "chatml" or NULL; inside file.meta */
     const char *chat_system; /* default system text or NULL */
+    void (*forget)(void *arg, const struct tensor *t); /* of tensors that file has not mapped: their
+                                                          pages are not needed soon; or NULL */
+    void *forget_arg;
 };
 /* Load onto dev. flags: KN_W_*. n_ctx: positions wanted (0 = the model's own; more than those is
  * ERR_USAGE). Shapes are checked tensor by tensor; a model that does not fit is refused before

@@ -14,6 +14,13 @@ static inline size_t model_small_round(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+/* model.c: what is no layer: memory for norms, the RoPE table, embedding and head, the last norm; of m the members up to
+ * n_ctx must be there.  The norms lie in s->host until model_push puts those from `from` on into place. */
+int model_begin(struct model *m, struct model_small *s, int flags, struct err *e);
+int model_load_ends(struct model *m, struct model_small *s, int flags, struct err *e);
+int model_push(const struct model *m, const struct model_small *s, size_t from, struct err *e);
+void model_free_layer(const struct model *m, struct model_layer *y); /* zeroes it */
+
 /* model_layer.c: a weight (n, k) by name; a vector of n; one that may hold w for a factor of 1 + w */
 int model_weight(const struct model *m, struct kn_weight **w, const char *name, int n, int k,
                  int flags, struct err *e);

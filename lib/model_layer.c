@@ -80,8 +80,11 @@ int model_weight(const struct model *m, struct kn_weight **w, const char *name, 
     if ((rc = check_values(m, t, e)) < 0)
         return rc;
     rc = kn_weight_new(m->dev, t->type, n, k, t->data, flags, w);
-    mapfile_forget(&m->file.map, t->data,
-                   t->bytes); /* a device may still read it: it comes back by itself */
+    /* a device may still read it: it comes back by itself */
+    if (m->forget)
+        m->forget(m->forget_arg, t);
+    else
+        mapfile_forget(&m->file.map, t->data, t->bytes);
     return rc < 0 ? model_failed(m, name, rc, e) : 0;
 }
 

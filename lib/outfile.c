@@ -374,6 +374,13 @@ static int input_digest(const char *path, char hex[65], struct err *e)
 int meta_write(const char *path, const char *sha256, uint64_t bytes, const char *const *inputs,
                const char *device, double seconds, struct err *e)
 {
+    return meta_write_receipt(path, sha256, bytes, inputs, device, seconds, NULL, e);
+}
+
+int meta_write_receipt(const char *path, const char *sha256, uint64_t bytes,
+                       const char *const *inputs, const char *device, double seconds,
+                       const char *receipt, struct err *e)
+{
     char side[PATH_MAX], host[256] = "", when[32], hex[65];
     struct json_out j = {0};
     struct outfile o;
@@ -412,6 +419,10 @@ int meta_write(const char *path, const char *sha256, uint64_t bytes, const char 
     json_kv_num(&j, "seconds", seconds);
     json_kv_str(&j, "host", host);
     json_kv_str(&j, "device", device ? device : "");
+    if (receipt) {
+        json_key(&j, "receipt");
+        json_raw(&j, receipt);
+    }
     json_end(&j, '}');
     size_t n;
     char *s = json_take(&j, &n);

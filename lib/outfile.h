@@ -51,4 +51,8 @@ void partfile_close(struct partfile *p); /* leaves a .part with records for a la
  * size and mtime still agree, else computed. */
 int meta_write(const char *path, const char *sha256, uint64_t bytes, const char *const *inputs,
                const char *device, double seconds, struct err *e);
+/* The same with the receipt of a model (verify.h), which is JSON. */
+int meta_write_receipt(const char *path, const char *sha256, uint64_t bytes,
+                       const char *const *inputs, const char *device, double seconds,
+                       const char *receipt, struct err *e);
 #endif

@@ -1,6 +1,7 @@
 /* peft - read an adapter's folder, add it to weights */
 #include "peft.h"
 #include "blocks.h"
+#include "outfile.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static size_t module_of(const char *name, char ab)
     return 0;
 }
 
-static const struct tensor *find(const struct peft *p, const char *tensor, char ab)
+const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char ab)
 {
     size_t n = strlen(tensor);
     if (n < 7 || strcmp(tensor + n - 7, ".weight"))
@@ -69,6 +70,8 @@ static int read_config(struct peft *p, const char *dir, struct err *e)
     if (rc == 0 && (rank < 1 || rank > 65536 || !isfinite(alpha)))
         rc = err_set(e, ERR_DATA, "%s: r is %ld, expected 1 to 65536", p->path, rank);
     p->rank = (int)rank;
+    p->alpha = alpha;
+    p->rslora = rslora;
     p->scale = alpha / (rslora ? sqrt((double)rank) : (double)rank);
     return rc;
 }
@@ -86,7 +89,7 @@ static int check_tensors(struct peft *p, struct err *e)
             return err_set(e, ERR_DATA, "%s: tensor %s: not a float matrix of rank %d", p->path,
                            t->name, p->rank);
         snprintf(base, sizeof base, "%.*s.weight", (int)n, t->name + sizeof head - 1);
-        if (!find(p, base, a ? 'B' : 'A'))
+        if (!peft_tensor(p, base, a ? 'B' : 'A'))
             return err_set(e, ERR_DATA, "%s: tensor %s has no lora_%c beside it", p->path, t->name,
                            a ? 'B' : 'A');
         p->n_mod += a > 0;
@@ -116,7 +119,7 @@ void peft_close(struct peft *p)
 
 int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err *e)
 {
-    const struct tensor *a = find(p, tensor, 'A'), *b = find(p, tensor, 'B');
+    const struct tensor *a = peft_tensor(p, tensor, 'A'), *b = peft_tensor(p, tensor, 'B');
     if (!a || !b)
         return 0;
     if (a->dim[1] != (uint64_t)k || b->dim[0] != (uint64_t)n)
@@ -149,7 +152,8 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
     int rc = peft_has(p, tensor, n, k, e);
     if (rc <= 0)
         return rc;
-    float *a = widen(p, find(p, tensor, 'A'), e), *b = a ? widen(p, find(p, tensor, 'B'), e) : NULL;
+    float *a = widen(p, peft_tensor(p, tensor, 'A'), e),
+          *b = a ? widen(p, peft_tensor(p, tensor, 'B'), e) : NULL;
     float *row = malloc((size_t)k * sizeof *row), top = 0;
     if (a && b && row)
         for (int i = 0; i < n; i++) {
@@ -189,4 +193,48 @@ int peft_check_names(const struct peft *p, const struct tensor *base, int n, str
                            name + sizeof head - 1);
     }
     return 0;
+}
+
+int peft_save_config(const char *dir, const struct peft_config *c, struct err *e)
+{
+    struct json_out j = {0};
+    char path[4096];
+    size_t n;
+    if (snprintf(path, sizeof path, "%s/adapter_config.json", dir) >= (int)sizeof path)
+        return err_set(e, ERR_CANTCREAT, "%s: path too long", dir);
+    json_begin(&j, '{');
+    json_key(&j, "alpha_pattern");
+    json_raw(&j, "{}");
+    json_kv_str(&j, "base_model_name_or_path", c->base);
+    json_kv_str(&j, "bias", "none");
+    json_kv_bool(&j, "fan_in_fan_out", 0);
+    json_kv_bool(&j, "inference_mode", 1);
+    json_kv_bool(&j, "init_lora_weights", 1);
+    json_kv_num(&j, "lora_alpha", c->alpha);
+    json_kv_num(&j, "lora_dropout", c->dropout);
+    json_key(&j, "modules_to_save");
+    json_raw(&j, "null");
+    json_kv_str(&j, "peft_type", "LORA");
+    json_kv_int(&j, "r", c->rank);
+    json_key(&j, "rank_pattern");
+    json_raw(&j, "{}");
+    json_key(&j, "target_modules");
+    json_begin(&j, '[');
+    for (int i = 0; i < c->n_target; i++)
+        json_str(&j, c->target[i]);
+    json_end(&j, ']');
+    json_kv_str(&j, "task_type", "CAUSAL_LM");
+    json_kv_bool(&j, "use_dora", 0);
+    json_kv_bool(&j, "use_rslora", c->rslora);
+    json_end(&j, '}');
+    char *text = json_take(&j, &n);
+    struct outfile o = {0};
+    int rc = text ? outfile_open(&o, path, e) : err_set(e, ERR_NOMEM, "%s", path);
+    if (rc == 0 && (rc = outfile_write(&o, text, n, e)) == 0 &&
+        (rc = outfile_write(&o, "\n", 1, e)) == 0)
+        rc = outfile_commit(&o, e);
+    if (rc)
+        outfile_abort(&o);
+    free(text);
+    return rc;
 }

@@ -13,8 +13,9 @@ struct peft {
     struct safetensors s;
     char path[4096];
     int rank, n_mod;
-    double scale; /* alpha / rank, or alpha / sqrt(rank) */
-    int used;     /* modules that peft_add met */
+    double alpha, scale; /* scale: alpha / rank, or alpha / sqrt(rank) with rslora */
+    int rslora;
+    int used; /* modules that peft_add met */
 };
 int peft_open(struct peft *p, const char *dir, struct err *e);
 void peft_close(struct peft *p);
@@ -27,4 +28,16 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
 /* Every module of the adapter must be a tensor of the base: ERR_DATA names the first that is none.
  */
 int peft_check_names(const struct peft *p, const struct tensor *base, int n, struct err *e);
+/* Tensor A (or B) of the adapter of a base's tensor; NULL if it has none. */
+const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char ab);
+
+/* adapter_config.json into an existing folder. */
+struct peft_config {
+    const char *base; /* base_model_name_or_path */
+    int rank, rslora;
+    double alpha, dropout;
+    const char *const *target; /* (n_target) last parts of the modules' names */
+    int n_target;
+};
+int peft_save_config(const char *dir, const struct peft_config *c, struct err *e);
 #endif

@@ -4,6 +4,7 @@
 #include "blocks.h"
 #include "bpe_synth.h"
 #include "import.h"
+#include "verify.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,6 +178,8 @@ int random_model_write(const struct random_model *m, const char *out, char sha25
                        void (*done)(void *arg, uint64_t bytes), void *arg, struct err *e)
 {
     struct writing w = {.m = m, .done = done, .arg = arg};
+    struct verify none;
+    struct apr_receipt receipt = {.look = NULL};
     struct err own = {0};
     cJSON *meta;
     int rc;
@@ -184,7 +187,9 @@ int random_model_write(const struct random_model *m, const char *out, char sha25
         e = &own;
     if (!(meta = describe(m, e)))
         return e->code;
-    rc = apr_write(out, meta, m->t, m->n, fill, &w, sha256, e);
+    verify_none(&none, "random weights, which have no source");
+    memcpy(receipt.text, none.text, sizeof receipt.text);
+    rc = apr_write_receipt(out, meta, m->t, m->n, fill, &w, &receipt, sha256, e);
     cJSON_Delete(meta);
     return rc;
 }

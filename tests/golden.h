@@ -7,15 +7,31 @@
 #include "import.h"
 #include "safetensors.h"
 #include "tap.h"
+#include "verify.h"
 #include <math.h>
 #include <string.h>
+
+/* What is written is compared with its source, as the tools do (verify.h). */
+static struct verify checked = {.threads = 1};
+static const struct export_look gguf_checked = {verify_gguf, &checked};
+
+/* 0, or -1 if nothing was compared. */
+static int was_checked(void)
+{
+    if (checked.why[0])
+        printf("# not compared: %s\n", checked.why);
+    return checked.why[0] ? -1 : 0;
+}
 
 /* A Hugging Face folder without tokenizer. */
 static int folder_to_apr(const char *dir, const char *apr, struct err *e)
 {
-    const struct import_opts o = {.no_tokenizer = 1};
+    struct apr_receipt r;
+    const struct import_opts o = {.no_tokenizer = 1, .receipt = &r, .shown = &checked.from};
     struct import_done done;
-    return import_safetensors(dir, apr, &o, &done, e);
+    verify_begin(&checked, &r);
+    int rc = import_safetensors(dir, apr, &o, &done, e);
+    return rc ? rc : was_checked();
 }
 
 struct golden {
@@ -232,9 +248,9 @@ static void by_gguf(const char *name, const char *apr, const char *dir, int n_ct
     snprintf(gguf, sizeof gguf, "%s.gguf", apr);
     snprintf(back, sizeof back, "%s.back", apr);
     snprintf(what, sizeof what, "%s by way of GGUF", name);
-    int rc = export_gguf(apr, gguf, &out, &e);
-    if (rc == 0)
-        rc = import_gguf(gguf, back, &in, &e);
+    int rc = export_gguf(apr, gguf, &gguf_checked, &out, &e);
+    if (rc == 0 && (rc = was_checked()) == 0)
+        rc = import_gguf(gguf, back, NULL, &in, &e);
     ok(rc == 0, "%s: written and read %s", what, e.msg);
     if (rc == 0) {
         ok(in.h.rope_pairs == hparams_has(&in.h, ARCH_GGUF_PAIRS), "%s: RoPE's pairs", what);

@@ -50,6 +50,10 @@ static void print_json(const struct check *c, const char *path)
         json_end(&j, '}');
     }
     json_end(&j, ']');
+    json_key(&j, "receipt");
+    json_raw(&j, c->receipt_json);
+    json_kv_bool(&j, "receipt_holds", c->receipt_holds);
+    json_kv_str(&j, "receipt_says", c->receipt);
     json_end(&j, '}');
     if (json_line(&j, stdout, &e) < 0)
         cli_die(&e);
@@ -63,6 +67,7 @@ static void print_text(const struct check *c)
     for (int i = 0; i < CHECK_STAGES; i++)
         printf("  %-10s %-4s %s\n", c->stage[i].name, c->stage[i].ok ? "ok" : "BAD",
                c->stage[i].detail);
+    printf("  %-10s %-4s %s\n", "Receipt", c->receipt_holds ? "ok" : "no", c->receipt);
     if (c->container && c->detail[0])
         printf("  %s\n", c->detail);
     printf("score %d of %d: %s\n", c->score, CHECK_STAGES * CHECK_POINTS, c->letter);

@@ -6,6 +6,7 @@
 #include "import.h"
 #include "outfile.h"
 #include "quant.h"
+#include "verify.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 static struct {
     const char *out, *type, *imatrix, *output_type, *embed_type;
     struct cli_list rules;
-    int plan, requantize, pure;
+    int plan, requantize, pure, no_verify;
     long threads;
 } o = {.out = "-"};
 
@@ -30,6 +31,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "plan", &o.plan, "only print the bytes of each tensor and type"),
     CLI_FLAG(0, "requantize", &o.requantize, "allow weights that are quantized already to be rounded again"),
     CLI_INT(0, "threads", &o.threads, "N", "threads (0: all cores)", 0, 256),
+    CLI_FLAG(0, "no-verify", &o.no_verify, "do not compare the result with its source; the receipt says so"),
     CLI_END // clang-format on
 };
 static const struct cli cli = {.name = "apr-quant",
@@ -38,7 +40,7 @@ static const struct cli cli = {.name = "apr-quant",
                                .example = "apr-quant m.apr --type q4_k_m -o m-q4_k_m.apr",
                                .opts = opts,
                                .see = "apr-imatrix(1), gguf2apr(1), st2apr(1), apr-ppl(1)",
-                               .output_version = 2};
+                               .output_version = 3};
 
 struct work {
     const struct apr *in;
@@ -239,21 +241,28 @@ static int write_model(struct work *w, const char *path, struct err *e)
     const struct apr *a = w->in;
     struct tensor *t = w->out;
     double start = clock_now();
+    struct verify check = {.off = o.no_verify, .threads = (int)o.threads};
+    struct apr_receipt receipt;
+    struct view from = {.name = NULL};
     struct stat st;
     char sha[65];
+    verify_begin(&check, &receipt);
     for (int i = 0; i < a->n_tensor; i++)
         w->progress.total += t[i].data ? 0 : (double)t[i].bytes / 1048576;
     cJSON *meta = apr_derive_meta(a->meta, e);
     int rc = meta ? describe(meta, t, a->n_tensor, e) : e->code;
-    if (rc == 0)
-        rc = apr_write(o.out, meta, t, a->n_tensor, fill, w, sha, e);
+    if (rc == 0 && (rc = verify_source(&check, &receipt, &from, a, e)) == 0)
+        rc = apr_write_receipt(o.out, meta, t, a->n_tensor, fill, w, &receipt, sha, e);
+    view_apr_free(&from);
     cJSON_Delete(meta);
     cli_progress_end(&w->progress, w->done / 1048576, NULL);
     if (rc == 0 && strcmp(o.out, "-") != 0) {
         const char *in[] = {path, o.imatrix, NULL};
         uint64_t bytes = stat(o.out, &st) == 0 ? (uint64_t)st.st_size : 0;
-        rc = meta_write(o.out, sha, bytes, in, "cpu", clock_now() - start, e);
+        rc = meta_write_receipt(o.out, sha, bytes, in, "cpu", clock_now() - start, check.text, e);
     }
+    if (rc == 0 && verify_failed(&check))
+        cli_warn("%s: not verified: %s", o.out, check.why);
     return rc;
 }
 

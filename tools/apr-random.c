@@ -24,7 +24,7 @@ static const struct cli cli = {.name = "apr-random",
                                .example = "apr-random --shape qwen2.5-1.5b --type q8_0 -o r.apr",
                                .opts = opts,
                                .see = "apr-bench(1), apr2gguf(1), apr-quant(1)",
-                               .output_version = 1};
+                               .output_version = 2};
 
 static void show(void *arg, uint64_t bytes)
 {

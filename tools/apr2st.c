@@ -2,16 +2,19 @@
 #include "cli.h"
 #include "export.h"
 #include "outfile.h"
+#include "verify.h"
 #include <string.h>
 
 static struct {
     const char *out, *dtype;
+    int no_verify;
 } o;
 
 static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "DIR", "write the folder here; required"),
     CLI_CHOICE('t', "dtype", &o.dtype, "f32|bf16|f16", "type of the matrices; default: as they are, blocks as bf16"),
+    CLI_FLAG(0, "no-verify", &o.no_verify, "do not compare the result with its source; the receipt says so"),
     CLI_END // clang-format on
 };
 static const struct cli cli = {.name = "apr2st",
@@ -44,16 +47,23 @@ int main(int argc, char **argv)
     double start = clock_now();
     struct err e = {0};
     struct export_done done;
+    struct verify check = {.off = 0};
+    const struct export_look look = {verify_safetensors, &check};
+    struct apr_receipt unused;
     cli_parse(&cli, &argc, &argv);
     if (argc != 1 || !o.out)
         cli_usage(argc != 1 ? "one IN.apr is needed" : "-o DIR is needed");
     o.out = bare(o.out);
-    if (export_st(argv[0], o.out, type_of(o.dtype), &done, &e) < 0)
+    check.off = o.no_verify;
+    verify_begin(&check, &unused);
+    if (export_st(argv[0], o.out, type_of(o.dtype), o.no_verify ? NULL : &look, &done, &e) < 0)
         cli_die(&e);
+    if (verify_failed(&check))
+        cli_warn("%s: not verified: %s", o.out, check.why);
     if (done.no_tokenizer)
         cli_warn("%s: no tokenizer: the folder holds weights and configuration alone", argv[0]);
-    if (meta_write(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL}, NULL,
-                   clock_now() - start, &e) < 0)
+    if (meta_write_receipt(o.out, done.sha256, done.bytes, (const char *const[]){argv[0], NULL},
+                           NULL, clock_now() - start, check.text, &e) < 0)
         cli_die(&e);
     return cli_exit(0);
 }

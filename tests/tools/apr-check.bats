@@ -15,7 +15,8 @@ setup() {
 @test "the built-in model: 100 and A+" {
     run --separate-stderr -0 "$x" "$m"
     [ "${lines[-1]}" = "score 100 of 100: A+" ]
-    [ "${#lines[@]}" = 12 ]
+    [ "${#lines[@]}" = 13 ]
+    [[ "${lines[-2]}" == "  Receipt    ok   verified on 100 positions of 3 prompts: logits equal to the source's; tokenizer equal, chat template equal" ]]
     run -0 "$x" "$m" --json
     [ "$(jq -c '[.ok,.score,.letter,.container,([.stages[].name]|join(","))]' <<<"$output")" = \
         '[true,100,"A+",true,"Tokenizer,Embedding,RoPE,Q/K/V,Attention,MLP,LayerNorm,LM Head,Logits,Sampler"]' ]

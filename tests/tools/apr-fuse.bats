@@ -38,7 +38,8 @@ meta() {
 @test "another type; standard output" {
     "$x" m.apr --adapter a -o f.apr --type f16 >r.txt
     [ "$(meta f.apr | jq -r '.tensor_types["model.layers.0.self_attn.q_proj.weight"]')" = F16 ]
-    "$x" m.apr --adapter a -o - --type f16 >g.apr
+    "$x" --no-verify m.apr --adapter a -o f.apr --type f16
+    "$x" --no-verify m.apr --adapter a -o - --type f16 >g.apr
     cmp f.apr g.apr
 }
 

@@ -64,8 +64,8 @@ meta() {
 
 # the same hyper-parameters, tokenizer, template and tensors (by their hashes) in two .apr files
 same_apr() {
-    diff <(meta "$1" | jq -S 'del(.provenance, .source, .original_format)') \
-        <(meta "$2" | jq -S 'del(.provenance, .source, .original_format)')
+    diff <(meta "$1" | jq -S 'del(.provenance, .source, .original_format, .receipt)') \
+        <(meta "$2" | jq -S 'del(.provenance, .source, .original_format, .receipt)')
 }
 
 # the hyper-parameters alone; stop ids as a set

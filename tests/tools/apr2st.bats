@@ -25,7 +25,7 @@ meta() {
 
 # the same hyper-parameters, template, tokenizer and tensors in two .apr files
 same_apr() {
-    diff <(meta "$1" | jq -S 'del(.provenance, .source)') <(meta "$2" | jq -S 'del(.provenance, .source)')
+    diff <(meta "$1" | jq -S 'del(.provenance, .source, .receipt)') <(meta "$2" | jq -S 'del(.provenance, .source, .receipt)')
 }
 
 # the same ids of the torture texts, special tokens as text and as tokens
@@ -148,7 +148,7 @@ same_ids() {
     "$APR_BIN/st2apr" d -o b.apr
     same_ids a.apr b.apr
     # two files that the source did not have
-    k='del(.tensor_xxh64, .provenance, .source, .total_size, .generation_config, .tokenizer_config)'
+    k='del(.tensor_xxh64, .receipt, .provenance, .source, .total_size, .generation_config, .tokenizer_config)'
     diff <(meta a.apr | jq -S "$k") <(meta b.apr | jq -S "$k")
     "$APR_BIN/st2apr" hf --no-tokenizer -o n.apr
     run --separate-stderr -0 "$x" n.apr -o n

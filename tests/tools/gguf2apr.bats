@@ -28,12 +28,12 @@ meta() {
 }
 
 @test "standard input and output; the same bytes whatever the way" {
-    "$x" tiny.gguf -o a.apr
-    "$x" - -o b.apr <tiny.gguf
-    cat tiny.gguf | "$x" - -o - >c.apr
+    "$x" --no-verify tiny.gguf -o a.apr # what goes down a pipe cannot be looked at
+    "$x" --no-verify - -o b.apr <tiny.gguf
+    cat tiny.gguf | "$x" --no-verify - -o - >c.apr
     cmp b.apr c.apr
     cmp <(meta a.apr | jq -S 'del(.source)') <(meta b.apr | jq -S 'del(.source)')
-    mkdir elsewhere && cp tiny.gguf elsewhere && "$x" elsewhere/tiny.gguf -o elsewhere/z.apr
+    mkdir elsewhere && cp tiny.gguf elsewhere && "$x" --no-verify elsewhere/tiny.gguf -o elsewhere/z.apr
     cmp a.apr elsewhere/z.apr
 }
 

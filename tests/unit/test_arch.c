@@ -154,8 +154,9 @@ static void by_folder(const char *name, const char *apr)
     struct export_done out;
     snprintf(dir, sizeof dir, "%s.hf", apr);
     snprintf(back, sizeof back, "%s.hf.apr", apr);
-    int rc = export_st(apr, dir, IMPORT_KEEP, &out, &e);
-    if (rc == 0)
+    const struct export_look look = {verify_safetensors, &checked};
+    int rc = export_st(apr, dir, IMPORT_KEEP, &look, &out, &e);
+    if (rc == 0 && (rc = was_checked()) == 0)
         rc = folder_to_apr(dir, back, &e);
     ok(rc == 0 && same_models(apr, back, 1), "%s: to a folder and back, the same model %s", name,
        e.msg);
@@ -172,10 +173,11 @@ static void through_gguf(const char *name, const char *apr, const char *dir, int
     snprintf(back, sizeof back, "%s.back", apr);
     snprintf(again, sizeof again, "%s.again.gguf", apr);
     by_gguf(name, apr, dir, n_ctx);
-    int rc = export_gguf(back, again, &out, &e);
+    int rc = export_gguf(back, again, &gguf_checked, &out, &e);
     ok(rc == 0 && same_files(gguf, again), "%s: GGUF to .apr to GGUF, the same bytes %s", name,
        e.msg);
-    rc = rc == 0 ? import_gguf(again, gguf, &in, &e) : rc; /* over the first: no longer needed */
+    rc = rc == 0 ? import_gguf(again, gguf, NULL, &in, &e)
+                 : rc; /* over the first: no longer needed */
     ok(rc == 0 && same_models(back, gguf, 1), "%s: GGUF to .apr twice, the same model %s", name,
        e.msg);
 }
@@ -258,7 +260,7 @@ static void changed(const char *name, int which, const char *apr, const char *di
     float *a = NULL, *b = NULL;
     snprintf(gguf, sizeof gguf, "%s.gguf", apr);
     snprintf(back, sizeof back, "%s.back", apr);
-    int rc = export_gguf(apr, gguf, &out, &e);
+    int rc = export_gguf(apr, gguf, NULL, &out, &e);
     ok(rc == ERR_DATA && strstr(e.msg, beyond_gguf[which].key),
        "%s: GGUF cannot say it, and it is refused: %s", name, e.msg);
     if (beyond_gguf[which].instead < 0)
@@ -268,14 +270,16 @@ static void changed(const char *name, int which, const char *apr, const char *di
         if (strcmp(beyond_gguf[i].name, name) == 0)
             set_key(work, beyond_gguf[i].key, beyond_gguf[i].instead);
     rc = folder_to_apr(work, apr, &e);
-    if (rc == 0 && (rc = export_gguf(apr, gguf, &out, &e)) == 0 &&
-        (rc = import_gguf(gguf, back, &in, &e)) == 0 && (rc = load_golden(&g, dir, &h, &e)) == 0 &&
+    if (rc == 0 && (rc = export_gguf(apr, gguf, NULL, &out, &e)) == 0 &&
+        (rc = import_gguf(gguf, back, NULL, &in, &e)) == 0 &&
+        (rc = load_golden(&g, dir, &h, &e)) == 0 &&
         (rc = logits_of(apr, g.ids, N, 0, 0, &a, &e)) == 0)
         rc = logits_of(back, g.ids, N, 0, 0, &b, &e);
     /* from GGUF to a folder: norms that add one again */
     float *c = NULL;
     snprintf(gguf, sizeof gguf, "%s.folder", back);
-    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, &out, &e) : rc;
+    const struct export_look look = {verify_safetensors, &checked};
+    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, &look, &out, &e) : rc;
     if (rc2 == 0 && (rc2 = folder_to_apr(gguf, back, &e)) == 0)
         rc2 = logits_of(back, g.ids, N, 0, 0, &c, &e);
     ok(rc2 == 0 && worst(a, c, (size_t)N * 256) < 2e-5, "%s: and from there as a folder %s", name,

@@ -3,12 +3,15 @@
  *
  * Run under ASan this also proves that nothing is read outside the file.  An accepted file has its
  * tensors touched from end to end. */
+#include "adapter.h"
 #include "apr.h"
 #include "blocks.h"
+#include "gguf_write.h"
 #include "hash.h"
 #include "hparams.h"
 #include "import.h"
 #include "mkgguf.h"
+#include "peft.h"
 #include "safetensors.h"
 #include "tap.h"
 #include <sys/mman.h>
@@ -228,13 +231,79 @@ static void importer(void)
         b[i] ^= (uint8_t)(1u << i % 8);
         set(b, map.n);
         memset(&e, 0, sizeof e);
-        int j = judge(import_gguf(path, "/dev/null", &done, &e), &e, "import", i);
+        int j = judge(import_gguf(path, "/dev/null", NULL, &done, &e), &e, "import", i);
         bad += j < 0;
         refused += j == 1;
     }
     ok(bad == 0, "import: %ld flipped bits, %ld refused", n, refused);
     free(b);
     mapfile_close(&map);
+}
+
+/* An adapter over the same model: one flipped bit in every byte before the data; what is accepted is a folder that
+ * peft_open reads. */
+static void adapter(void)
+{
+    static const float x[32] = {1, 2};
+    const struct tensor t[] = {{.name = "blk.0.attn_output.weight.lora_a",
+                                .type = KN_F32,
+                                .ndim = 2,
+                                .dim = {1, 32},
+                                .data = x,
+                                .bytes = sizeof x},
+                               {.name = "blk.0.attn_output.weight.lora_b",
+                                .type = KN_F32,
+                                .ndim = 2,
+                                .dim = {32, 1},
+                                .data = x,
+                                .bytes = sizeof x}};
+    char dir[] = "/tmp/test_hostile.XXXXXX", base[60], file[60], out[60], name[100];
+    struct gguf_out w = {.n = 0};
+    struct import_done imported;
+    struct adapter_done done;
+    struct mapfile map = {.n = 0};
+    struct err e = {0};
+    long bad = 0, refused = 0;
+    ok(mkdtemp(dir) != NULL, "a folder");
+    snprintf(base, sizeof base, "%s/m.apr", dir);
+    snprintf(file, sizeof file, "%s/a.gguf", dir);
+    snprintf(out, sizeof out, "%s/a", dir);
+    gguf_out_str(&w, "general.architecture", "qwen2");
+    gguf_out_str(&w, "general.type", "adapter");
+    gguf_out_str(&w, "adapter.type", "lora");
+    gguf_out_f32(&w, "adapter.lora.alpha", 3);
+    gguf_out_str(&w, "adapter.peft_config", "{\"r\":1,\"lora_alpha\":3}");
+    ok(import_gguf(TOP "/tests/vectors/tiny.gguf", base, NULL, &imported, &e) == 0 &&
+           gguf_write(file, &w, t, 2, NULL, NULL, NULL, &e) == 0 &&
+           adapter_from_gguf(base, file, out, &done, &e) == 0 && mapfile_open(&map, file, &e) == 0,
+       "an adapter: %s", e.msg);
+    uint8_t *b = malloc(map.n + 1);
+    for (size_t i = 0; b && i + 2 * sizeof x < map.n; i++) {
+        struct peft p;
+        memcpy(b, map.p, map.n);
+        b[i] ^= (uint8_t)(1u << i % 8);
+        set(b, map.n);
+        memset(&e, 0, sizeof e);
+        int j = judge(adapter_from_gguf(base, path, out, &done, &e), &e, "adapter", i);
+        if (j == 0 && peft_open(&p, out, &e) < 0)
+            j = -1;
+        else if (j == 0)
+            peft_close(&p);
+        bad += j < 0;
+        refused += j == 1;
+    }
+    ok(bad == 0 && refused > 300, "adapter: flipped bits, %ld refused", refused);
+    free(b);
+    gguf_out_free(&w);
+    mapfile_close(&map);
+    static const char *const left[] = {"m.apr", "a.gguf", "a/adapter_config.json",
+                                       "a/adapter_model.safetensors"};
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%s/%s", dir, left[i]);
+        unlink(name);
+    }
+    rmdir(out);
+    rmdir(dir);
 }
 
 int main(void)
@@ -245,5 +314,6 @@ int main(void)
     safetensors();
     apr();
     importer();
+    adapter();
     return done_testing();
 }

@@ -209,7 +209,8 @@ int main(void)
     test_sums();
     test_lists();
     test_formats();
-    ok(import_gguf(TOP "/tests/vectors/tiny.gguf", path, &done, &e) == 0, "a model %s", e.msg);
+    ok(import_gguf(TOP "/tests/vectors/tiny.gguf", path, NULL, &done, &e) == 0, "a model %s",
+       e.msg);
     test_start(path); /* before there are threads */
     test_run(path);
     test_training(path);

@@ -1,0 +1,29 @@
+/* view - a .apr as a view */
+#include "view.h"
+#include <string.h>
+
+static void forget(void *arg, const struct tensor *t)
+{
+    const struct apr *a = arg;
+    mapfile_forget(&a->map, t->data, t->bytes);
+}
+
+int view_apr(struct view *v, const struct apr *a, struct err *e)
+{
+    const struct tensor *t = apr_tensor(a, APR_TOKENIZER);
+    *v = (struct view){.name = a->path,
+                       .meta = a->meta,
+                       .t = a->tensor,
+                       .n = a->n_tensor,
+                       .forget = forget,
+                       .arg = (void *)(uintptr_t)a};
+    if (hparams_from_meta(&v->h, a->meta, e) < 0 || hparams_check(&v->h, e) < 0)
+        return err_prefix(e, "%s", a->path);
+    return t ? bpe_load_tables(&v->tok, t->data, t->bytes, a->path, e) : 0;
+}
+
+void view_apr_free(struct view *v)
+{
+    bpe_free(v->tok);
+    memset(v, 0, sizeof *v);
+}
