@@ -1,10 +1,10 @@
 /* hash - sha256 (libcrypto), FNV-1a, CRC-32 (zlib) */
 #include "hash.h"
 #include "mapfile.h"
+#include <libdeflate.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <libdeflate.h>
 #include <zlib.h>
 
 int hash_sha256_init(struct hash_sha256 *h)
@@ -96,7 +96,8 @@ uint64_t hash_fnv(uint64_t h, const void *p, size_t n)
 
 uint32_t hash_crc32(uint32_t crc, const void *p, size_t n)
 {
-    return libdeflate_crc32(crc, n ? p : "", n); /* three times zlib's speed; NULL would restart it */
+    return libdeflate_crc32(crc, n ? p : "",
+                            n); /* three times zlib's speed; NULL would restart it */
 }
 
 uint32_t hash_crc32_join(uint32_t a, uint32_t b, uint64_t n_b)
