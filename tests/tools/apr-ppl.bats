@@ -74,6 +74,21 @@ kv_types() {
     jq -e '.chunks==2 and .scored==62' <<<"$output"
 }
 
+@test "llama.cpp's base file, its statistics" {
+    "$APR_BIN/st2apr" "$top/tests/vectors/tiny-hf" --no-verify -o tiny.apr
+    "$APR_BIN/apr-quant" tiny.apr --type q5_0 --no-verify -o q5.apr
+    "$APR_BIN/apr2st" q5.apr --dtype f32 --no-verify -o q5 # as llama.cpp computed it: no 8-bit activations
+    "$APR_BIN/st2apr" q5 --no-verify -o m.apr
+    # llama-perplexity's words of it, with an f16 KV cache:
+    # 276.2311 ±   28.4442      -0.00622 ±    0.00954       0.00173 ±    0.00014     0.026 ±  0.004 %    83.333 ±  6.920 %
+    "$x" m.apr --kl-divergence --kl-divergence-base "$top/tests/vectors/kld/tiny.kld" --json >k.json
+    jq -e 'def near(a; b): (a - b | fabs) <= b * 0.01; near(.ppl; 276.2311) and near(.ppl_stderr; 28.4442)
+        and (.ln_ratio + 0.00622 | fabs) < 2e-4 and near(.ln_ratio_stderr; 0.00954) and near(.kl; 0.00173)
+        and (.kl_stderr - 0.00014 | fabs) < 1e-5 and (100 * .dp_rms - 0.026 | fabs) < 1e-3
+        and (100 * .same_top - 83.333 | fabs) < 1e-3 and (100 * .same_top_stderr - 6.920 | fabs) < 1e-3' k.json
+    "$x" tiny.apr --kl-divergence --kl-divergence-base "$top/tests/vectors/kld/tiny.kld" --json | jq -e '.kl < 1e-5 and .same_top == 1'
+}
+
 @test "base files that are none" {
     "$x" "$m" "$t" --ctx 64 --chunks 2 --kl-divergence-base base
     kl=("$x" "$m" --kl-divergence --kl-divergence-base)
