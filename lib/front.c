@@ -39,6 +39,7 @@ static int do_quantize(struct front *f, const struct given *g, struct err *e);
 static int do_eval(struct front *f, const struct given *g, struct err *e);
 static int do_data(struct front *f, const struct given *g, struct err *e);
 static int do_export(struct front *f, const struct given *g, struct err *e);
+static int do_compare(struct front *f, const struct given *g, struct err *e);
 
 // clang-format off
 static const struct flag import_flags[] = {
@@ -69,6 +70,9 @@ static const struct flag eval_flags[] = {
 static const struct flag export_flags[] = {
     {"format", OWN, NULL}, {"output", OWN, NULL}, {"no-verify", SWITCH, "no-verify"}, {NULL, END, NULL}};
 
+static const struct flag compare_flags[] = {
+    {"hf", OWN, NULL}, {"threshold", OWN, NULL}, {"tensor", VALUE, "tensor"}, {"json", SWITCH, "json"}, {NULL, END, NULL}};
+
 static const struct alias aliases[] = {
     {"import",     "gguf2apr",    "a GGUF file, SafeTensors folder or hf:// name to .apr",   import_flags,   do_import},
     {"run",        "apr-gen",     "answer a prompt, or a file of them",                      run_flags,      do_run},
@@ -88,7 +92,7 @@ static const struct alias aliases[] = {
     {"inspect",    "apr-info",    "hyper-parameters and tensors",                            NULL,           NULL},
     {"data",       "data-prep",   "prepare, audit, split, balance, decontaminate data",      NULL,           do_data},
     {"qa",         "apr-qa",      "gates before a release",                                  NULL,           NULL},
-    {"compare-hf", "apr-diff",    "compare with the original tensors",                       NULL,           NULL}};
+    {"compare-hf", "apr-diff",    "compare with the original, a Hugging Face folder",        compare_flags,  do_compare}};
 /* their names of weight types; any other name is handed on as it is */
 static const struct { const char *theirs, *ours; } types[] = {
     {"int4", "q4_0"}, {"int8", "q8_0"}, {"fp16", "f16"}, {"q4k", "q4_k_m"}, {"q4km", "q4_k_m"}, {"q5k", "q5_k_m"},
@@ -355,6 +359,25 @@ static int do_export(struct front *f, const struct given *g, struct err *e)
     if (g->n_operand != 1 || !out)
         return err_set(e, ERR_USAGE, "expected MODEL.apr --format safetensors|gguf --output OUT");
     return add(step(f, tool), e, g->operand[0], "-o", out, NULL);
+}
+
+static int do_compare(struct front *f, const struct given *g, struct err *e)
+{
+    const char *hf = own(g, "hf"), *limit = own(g, "threshold");
+    struct stat st;
+    if (!hf && g->n_operand == 2)
+        hf = g->operand[1];
+    if (!hf || g->n_operand != (own(g, "hf") ? 1 : 2))
+        return err_set(e, ERR_USAGE, "expected MODEL --hf ORG/NAME, or MODEL FOLDER");
+    if (stat(hf, &st)) { /* no folder here: a name on the hub */
+        if (strncmp(hf, "hf://", 5) && !(hf = keep(f, "hf://", hf, "")))
+            return err_set(e, ERR_NOMEM, "out of memory");
+        if (fetch(f, hf, 0, e) < 0)
+            return e->code;
+    }
+    struct front_step *s = step(f, "apr-diff");
+    int rc = add(s, e, hf, g->operand[0], "--threshold", limit ? limit : "1e-5", NULL); /* theirs */
+    return rc < 0 ? rc : add_rest(s, g, g->n_operand, e);
 }
 
 static int do_data(struct front *f, const struct given *g, struct err *e)

@@ -33,9 +33,8 @@ int import_check(const struct import_want *w, const char *name, const struct ten
     return 0;
 }
 
-/* Part i of a tensor that holds several: a tensor of its own over the same bytes. */
-static const struct tensor *part_of(const struct import_want *w, const struct tensor *whole,
-                                    const char *name, struct tensor *part, struct err *e)
+const struct tensor *import_part(const struct import_want *w, const struct tensor *whole,
+                                 const char *name, struct tensor *part, struct err *e)
 {
     const struct import_part *p = &w->part;
     struct tensor want = {.ndim = p->stacked ? 3 : 2, .dim = {p->whole, w->dim[1]}};
@@ -69,7 +68,7 @@ static const struct tensor *source_tensor(const struct import *im, const struct 
     const struct tensor *t = im->find(im->source, name);
     const int whole = im->gguf_names ? !w->part.gguf : !w->part.hf;
     struct tensor as = {.name = ""};
-    if (!whole && !(t = part_of(w, t, name, part, e))) {
+    if (!whole && !(t = import_part(w, t, name, part, e))) {
         err_prefix(e, "%s", im->path);
         return NULL;
     }

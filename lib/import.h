@@ -52,6 +52,10 @@ int import_wanted(const struct hparams *h, int i, struct import_want *w);
 /* GGUF's name of a matrix of a .apr, of any architecture: 1, or 0 if it has none (or it does not fit). *expert:
  * which of the matrices that GGUF keeps under that one name, -1 if it keeps one. */
 int import_gguf_name(const char *name, char *out, size_t size, int *expert);
+/* What w asks for as a part of the tensor `whole` (NULL: missing), which its file calls name: in *part, over the same
+ * bytes.  NULL: ERR_DATA, it has not the shape. */
+const struct tensor *import_part(const struct import_want *w, const struct tensor *whole,
+                                 const char *name, struct tensor *part, struct err *e);
 /* Is t (NULL: missing), which its file calls name, what w asks for: its shape, weights, finite? ERR_DATA that
  * begins with the tensor; of another type it says "type T" and `refusal`. */
 int import_check(const struct import_want *w, const char *name, const struct tensor *t,

@@ -48,8 +48,7 @@ static int count_tokens(struct info *f, struct err *e)
     return rc;
 }
 
-/* A folder or an index is SafeTensors; else the magic decides, and what has none is SafeTensors. */
-static const char *format_of(const char *path, struct err *e)
+const char *info_format(const char *path, struct err *e)
 {
     struct stat st;
     char magic[4] = "";
@@ -86,7 +85,7 @@ int info_open(struct info *f, const char *path, struct err *e)
     memset(f, 0, sizeof *f);
     f->path = path;
     f->n_tokens = -1;
-    if (!(f->format = format_of(path, e)))
+    if (!(f->format = info_format(path, e)))
         return e->code;
     if (strcmp(f->format, "apr") == 0) {
         rc = apr_open(&f->apr, path, e);

@@ -20,7 +20,8 @@ struct info {
     int n_tokens;   /* -1: no tokenizer */
     cJSON *sidecar; /* of a format without a place for a receipt, or NULL */
 };
-/* The format is told by the first bytes, a folder is SafeTensors. */
+/* "apr" or "gguf" by the first bytes, else "safetensors", which a folder or an index is too.  NULL: ERR_NOINPUT. */
+const char *info_format(const char *path, struct err *e);
 int info_open(struct info *f, const char *path, struct err *e);
 void info_close(struct info *f);
 double info_bits(const struct info *f); /* per weight, 0 if there are none */

@@ -3,6 +3,7 @@
  * A position's logits depend on its tokens alone, not on whether they came one by one or at once.  So the copy gets
  * prompts and the source's answers in one step, and its greedy text is the source's as far as its first choices are
  * the tokens that follow. */
+#include "kld.h"
 #include "verify_impl.h"
 #include "walk.h"
 #include <math.h>
@@ -131,14 +132,6 @@ static struct kn_rows rows_of(struct work *w, const int *from)
     return r;
 }
 
-static int32_t best(const float *x, int n)
-{
-    int b = 0;
-    for (int i = 1; i < n; i++)
-        b = x[i] > x[b] ? i : b;
-    return b;
-}
-
 /* Are they numbers?  A model that computes none is no copy of anything. */
 static int check_finite(const struct work *w, const float *x, int row, struct err *e)
 {
@@ -199,7 +192,7 @@ static int answer(struct work *w, float *room, struct err *e)
                 continue;
             from[k] = s->n;
             s->last =
-                best(w->logits + (size_t)(s->first + s->n - 1) * (size_t)p->n_vocab, p->n_real);
+                kld_top(w->logits + (size_t)(s->first + s->n - 1) * (size_t)p->n_vocab, p->n_real);
             s->answered++;
             if (step + 1 < p->greedy && !is_stop(&w->w.v->h, s->last))
                 s->ids[s->n++] = s->last;
@@ -209,24 +202,6 @@ static int answer(struct work *w, float *room, struct err *e)
 }
 
 /* ---- differences ---- */
-
-static double log_sum(const float *x, int n, double top)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += exp((double)x[i] - top);
-    return top + log(sum);
-}
-
-/* KL divergence of softmax(y) from softmax(x), in nats. */
-static double divergence(const float *x, const float *y, int n)
-{
-    double a = log_sum(x, n, (double)x[best(x, n)]), b = log_sum(y, n, (double)y[best(y, n)]),
-           sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += exp((double)x[i] - a) * ((double)x[i] - a - ((double)y[i] - b));
-    return sum > 0 ? sum : 0;
-}
 
 /* x is the source's row, which is finite. */
 static int compare_row(const struct work *w, struct verify_run *r, const float *x, const float *y,
@@ -245,10 +220,11 @@ static int compare_row(const struct work *w, struct verify_run *r, const float *
         r->max_diff = diff > r->max_diff ? diff : r->max_diff;
         r->largest = size > r->largest ? size : r->largest;
     }
-    const double kl = divergence(x, y, p->n_vocab);
-    r->kl_max = kl > r->kl_max ? kl : r->kl_max;
-    r->kl_mean += kl; /* a sum so far */
-    r->top1 += best(x, p->n_real) == best(y, p->n_real);
+    struct kld_row kl;
+    kld_logits(&kl, x, y, p->n_vocab, -1);
+    r->kl_max = kl.kl > r->kl_max ? kl.kl : r->kl_max;
+    r->kl_mean += kl.kl; /* a sum so far */
+    r->top1 += kld_top(x, p->n_real) == kld_top(y, p->n_real);
     return 0;
 }
 
@@ -272,7 +248,7 @@ static int ask(struct work *w, float *room, struct verify_run *v, struct err *e)
             const float *y = room + (size_t)i * V;
             if (compare_row(w, v, w->logits + (size_t)w->at[at + i] * V, y, w->at[at + i], e) < 0)
                 return e->code;
-            choice[w->at[at + i]] = best(y, p->n_real);
+            choice[w->at[at + i]] = kld_top(y, p->n_real);
         }
     }
     v->kl_mean /= v->rows;

@@ -2,10 +2,13 @@
  *
  * The text is encoded once and cut into chunks of --ctx tokens without overlap; the first token of
  * a chunk becomes the BOS token if the model adds one.  Each chunk starts with an empty context,
- * and only its second half is scored: positions ctx/2 to ctx-2 predict their successors. */
+ * and only its second half is scored: positions ctx/2 to ctx-2 predict their successors.
+ * --kl-divergence-base keeps the distributions of those positions in a file; with --kl-divergence the model
+ * is compared with them. */
 #include "cli.h"
 #include "forward.h"
 #include "json.h"
+#include "kldbase.h"
 #include "outfile.h"
 #include "sampler.h"
 #include <errno.h>
@@ -15,14 +18,16 @@
 
 static struct {
     long ctx, threads, chunks;
-    const char *device, *out, *kv_type;
-    int json;
-} o = {.ctx = 512, .device = "cpu", .out = "-", .kv_type = "f32"};
+    const char *device, *out, *kv_type, *base;
+    int json, kl;
+} o = {.device = "cpu", .out = "-", .kv_type = "f32"};
 
 // clang-format off
 static const struct cli_opt opts[] = {
-    CLI_INT(0, "ctx", &o.ctx, "N", "tokens of a chunk", 4, 1e9),
+    CLI_INT(0, "ctx", &o.ctx, "N", "tokens of a chunk; 0 = 512, or as the base file has it", 0, 1e9),
     CLI_INT(0, "chunks", &o.chunks, "N", "stop after N chunks; 0 = all", 0, 1e9),
+    CLI_STR(0, "kl-divergence-base", &o.base, "FILE", "write the distributions there, or compare with those"),
+    CLI_FLAG(0, "kl-divergence", &o.kl, "KL divergence from the base file, whose tokens are the text"),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
@@ -31,7 +36,7 @@ static const struct cli_opt opts[] = {
     CLI_END};
 // clang-format on
 static const struct cli cli = {.name = "apr-ppl",
-                               .what = "perplexity of a text",
+                               .what = "perplexity of a text; KL divergence from another model",
                                .usage = "M.apr [options] [TEXT]",
                                .example = "apr-ppl m.apr wiki.test.raw",
                                .opts = opts,
@@ -42,13 +47,24 @@ enum { STEP = 64 }; /* rows of a step: bounds the logits' memory at large vocabu
 
 struct score {
     long n, chunks, tokens;
-    double nll, nll2; /* sums of -log p and of its square */
+    double nll, nll2;    /* sums of -log p and of its square */
+    struct kldbase base; /* to compare with */
+    struct kld kld;
+    void *row; /* of the base file that is written; or NULL */
 };
+
+static struct outfile keep; /* the base file that is written */
+
+static _Noreturn void fail(struct err *e)
+{
+    outfile_abort(&keep);
+    cli_die(e);
+}
 
 static void die_kn(struct err *e, int rc)
 {
     err_set(e, ERR_SOFTWARE, "%s", kn_strerror(rc));
-    cli_die(e);
+    fail(e);
 }
 
 /* All of a file or of stdin; NUL-terminated. */
@@ -60,7 +76,7 @@ static char *read_text(const char *path, size_t *n, struct err *e)
     *n = 0;
     if (!f) {
         err_errno(e, ERR_NOINPUT, "%s", path);
-        cli_die(e);
+        fail(e);
     }
     do {
         if (cap - *n < 2) {
@@ -74,12 +90,36 @@ static char *read_text(const char *path, size_t *n, struct err *e)
     } while (got);
     if (ferror(f)) {
         err_errno(e, errno == EISDIR ? ERR_NOINPUT : ERR_IO, "%s", path);
-        cli_die(e);
+        fail(e);
     }
     if (f != stdin)
         fclose(f);
     s[*n] = 0;
     return s;
+}
+
+/* One position of a chunk, and the token that follows it. */
+static void score(struct score *s, const float *logits, int V, int at, int32_t next, struct err *e)
+{
+    struct kld_row r = {.nll = -sampler_logprob(logits, V, next)};
+    int rc = 0;
+    if (!isfinite(r.nll)) {
+        err_set(e, ERR_DATA, "chunk %ld, position %d: the log-probability is not finite", s->chunks,
+                at);
+        fail(e);
+    }
+    if (o.kl && (rc = kldbase_compare(&s->base, (int)s->chunks, at - (int)o.ctx / 2, logits, next,
+                                      &r, e)) == 0)
+        rc = kld_add(&s->kld, &r, e);
+    if (s->row) {
+        kldbase_pack(logits, V, s->row);
+        rc = outfile_write(&keep, s->row, kldbase_bytes(V), e);
+    }
+    if (rc < 0)
+        fail(e);
+    s->nll += r.nll;
+    s->nll2 += r.nll * r.nll;
+    s->n++;
 }
 
 /* One chunk of ids from an empty context; the rows from ctx/2 to ctx-2 are scored. */
@@ -108,118 +148,180 @@ static void chunk(struct forward *f, const int32_t *ids, float *logits, struct s
                             .out = out,
                             .blocks = table};
         if (forward_step(f, &r, e) < 0)
-            cli_die(e);
+            fail(e);
         if (n_out &&
             (rc = kn_read(f->d, logits, f->logits, (size_t)n_out * (size_t)V * sizeof *logits)) < 0)
             die_kn(e, rc);
-        for (int i = 0; i < n_out; i++) {
-            double nll = -sampler_logprob(logits + (size_t)i * (size_t)V, V, ids[at + out[i] + 1]);
-            if (!isfinite(nll)) {
-                err_set(e, ERR_DATA, "chunk %ld, position %d: the log-probability is not finite",
-                        s->chunks, at + out[i]);
-                cli_die(e);
-            }
-            s->nll += nll;
-            s->nll2 += nll * nll;
-            s->n++;
-        }
+        for (int i = 0; i < n_out; i++)
+            score(s, logits + (size_t)i * (size_t)V, V, at + out[i], ids[at + out[i] + 1], e);
     }
     s->chunks++;
     free(table);
 }
 
-static void report(const struct score *s, const struct model *m, double seconds, struct err *e)
+static void put_ppl(struct json_out *j, double ppl, double error, const struct score *s)
+{
+    json_kv_str(j, "schema", "ppl/1");
+    json_kv_num(j, "ppl", ppl);
+    json_kv_num(j, "stderr", error);
+    json_kv_num(j, "nll", s->nll / (double)s->n);
+    json_kv_int(j, "tokens", s->tokens);
+    json_kv_int(j, "scored", s->n);
+}
+
+static int print_json(struct outfile *f, const struct score *s, const struct kld_summary *k,
+                      double ppl, double error, const char *device, struct err *e)
+{
+    struct json_out j = {0};
+    json_begin(&j, '{');
+    if (o.kl) {
+        json_kv_str(&j, "schema", "kld/1");
+        kld_json(&j, k);
+    } else {
+        put_ppl(&j, ppl, error, s);
+    }
+    json_kv_int(&j, "chunks", s->chunks);
+    json_kv_int(&j, "ctx", o.ctx);
+    json_kv_str(&j, "device", device);
+    json_end(&j, '}');
+    int rc = j.failed ? err_set(e, ERR_NOMEM, "out of memory") : outfile_write(f, j.buf, j.len, e);
+    free(j.buf);
+    return rc < 0 ? rc : outfile_write(f, "\n", 1, e);
+}
+
+static void report(struct score *s, const struct model *m, double seconds, struct err *e)
 {
     double mean = s->nll / (double)s->n, var = s->nll2 / (double)s->n - mean * mean,
            ppl = exp(mean);
     double error = s->n > 1 && var > 0 ? sqrt(var / (double)(s->n - 1)) * ppl : 0;
+    struct kld_summary k;
     struct outfile f;
-    struct json_out j = {0};
-    char text[200];
     int rc = outfile_open(&f, o.out, e);
-    if (rc == 0 && o.json) {
-        json_begin(&j, '{');
-        json_kv_str(&j, "schema", "ppl/1");
-        json_kv_num(&j, "ppl", ppl);
-        json_kv_num(&j, "stderr", error);
-        json_kv_num(&j, "nll", mean);
-        json_kv_int(&j, "tokens", s->tokens);
-        json_kv_int(&j, "scored", s->n);
-        json_kv_int(&j, "chunks", s->chunks);
-        json_kv_int(&j, "ctx", o.ctx);
-        json_kv_str(&j, "device", m->dev->name);
-        json_end(&j, '}');
-        rc = j.failed ? err_set(e, ERR_NOMEM, "out of memory") : outfile_write(&f, j.buf, j.len, e);
-        if (rc == 0)
-            rc = outfile_write(&f, "\n", 1, e);
-        free(j.buf);
-    } else if (rc == 0) {
-        snprintf(text, sizeof text,
-                 "perplexity %.4f +- %.4f (%ld tokens scored in %ld chunks of %ld)\n", ppl, error,
-                 s->n, s->chunks, o.ctx);
-        rc = outfile_write(&f, text, strlen(text), e);
-    }
+    if (o.kl)
+        kld_summary(&k, &s->kld);
+    if (rc == 0 && o.json)
+        rc = print_json(&f, s, &k, ppl, error, m->dev->name, e);
+    else if (rc == 0 && o.kl)
+        kld_text(f.f, &k);
+    else if (rc == 0)
+        fprintf(f.f, "perplexity %.4f +- %.4f (%ld tokens scored in %ld chunks of %ld)\n", ppl,
+                error, s->n, s->chunks, o.ctx);
     if (rc < 0 || outfile_commit(&f, e) < 0)
-        cli_die(e);
+        fail(e);
     if (cli_verbose)
         cli_warn("%.0f tokens/s", (double)(s->chunks * o.ctx) / seconds);
+}
+
+/* The text's ids, malloc'ed; they fill a chunk at least. */
+static int32_t *encode(const struct model *m, const char *path, long *n_ids, struct err *e)
+{
+    int32_t *ids = NULL;
+    size_t n;
+    char *text = read_text(path, &n, e);
+    if (!m->tok)
+        cli_die(&(struct err){ERR_DATA, "the model has no tokenizer"});
+    *n_ids = bpe_encode(m->tok, text, n, BPE_BOS, &ids, e);
+    free(text);
+    if (*n_ids >= 0 && *n_ids < o.ctx)
+        err_set(e, ERR_DATA, "%s: %ld tokens, a chunk needs %ld", path, *n_ids, o.ctx);
+    if (e->code)
+        fail(e);
+    return ids;
+}
+
+/* The same from the base file, which must be of this vocabulary. */
+static int32_t *base_ids(const struct model *m, const struct kldbase *b, long *n_ids, struct err *e)
+{
+    *n_ids = (long)b->n_chunk * b->n_ctx;
+    if (b->n_vocab != m->h.n_vocab) {
+        err_set(e, ERR_DATA, "%s: distributions over %d ids, the model has %d", o.base, b->n_vocab,
+                m->h.n_vocab);
+        fail(e);
+    }
+    int32_t *ids = cli_malloc((size_t)*n_ids * sizeof *ids);
+    memcpy(ids, b->tok, (size_t)*n_ids * sizeof *ids);
+    return ids;
+}
+
+/* All chunks. */
+static void run(struct score *s, const struct model *m, int32_t *ids, long n_chunk, struct err *e)
+{
+    struct cli_progress progress = {.what = "apr-ppl", .unit = "chunks", .total = (double)n_chunk};
+    int blocks = (int)((o.ctx + KN_TILE - 1) / KN_TILE);
+    struct forward f;
+    char now[40];
+    float *logits = cli_malloc((size_t)STEP * (size_t)m->h.n_vocab * sizeof *logits);
+    if (forward_new(&f, m, STEP, 1, STEP, blocks, blocks, kn_type_by_name(o.kv_type), e) < 0)
+        fail(e);
+    for (long c = 0; c < n_chunk; c++) {
+        if (m->h.add_bos && m->h.bos >= 0)
+            ids[c * o.ctx] = m->h.bos;
+        chunk(&f, ids + c * o.ctx, logits, s, e);
+        snprintf(now, sizeof now, "ppl %.4f", exp(s->nll / (double)s->n));
+        cli_progress(&progress, (double)(c + 1), now);
+    }
+    cli_progress_end(&progress, (double)n_chunk, NULL);
+    free(logits);
+    forward_free(&f);
+}
+
+/* What the options ask for together. */
+static void check_usage(int argc)
+{
+    if (argc < 1 || argc > 2)
+        cli_usage("expected a model and at most one text");
+    if (o.kl && (argc > 1 || !o.base))
+        cli_usage(o.base ? "--kl-divergence: the tokens are those of the base file, not of a text"
+                         : "--kl-divergence: expected --kl-divergence-base FILE");
+    if (o.base && strcmp(o.base, "-") == 0)
+        cli_usage("--kl-divergence-base: expected a file");
+    if (o.ctx > 0 && o.ctx < 4)
+        cli_usage("--ctx: expected 4 or more, found %ld", o.ctx);
 }
 
 int main(int argc, char **argv)
 {
     struct err e = {0};
     struct model m;
-    struct forward f;
     struct kn_dev *dev;
     struct score s = {0};
-    struct cli_progress progress = {.what = "apr-ppl", .unit = "chunks"};
-    int32_t *ids;
-    size_t n;
+    long n_ids;
     int rc;
     cli_parse(&cli, &argc, &argv);
-    if (argc < 1 || argc > 2)
-        cli_usage("expected a model and at most one text");
-    char *text = read_text(argc > 1 ? argv[1] : "-", &n, &e);
+    check_usage(argc);
+    if (o.kl && kldbase_open(&s.base, o.base, &e) < 0)
+        cli_die(&e);
+    if (o.kl && o.ctx && o.ctx != s.base.n_ctx)
+        cli_usage("--ctx %ld: %s has chunks of %d", o.ctx, o.base, s.base.n_ctx);
+    if (!o.ctx)
+        o.ctx = o.kl ? s.base.n_ctx : 512;
     if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
         err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
         cli_die(&e);
     }
     if (model_load(&m, argv[0], dev, KN_W_INFER, (int)o.ctx, &e) < 0)
         cli_die(&e);
-    if (!m.tok)
-        cli_die(&(struct err){ERR_DATA, "the model has no tokenizer"});
-    long n_ids = bpe_encode(m.tok, text, n, BPE_BOS, &ids, &e);
-    free(text);
-    if (n_ids < 0)
-        cli_die(&e);
-    if (n_ids < o.ctx) {
-        err_set(&e, ERR_DATA, "%s: %ld tokens, a chunk needs %ld", argc > 1 ? argv[1] : "-", n_ids,
-                o.ctx);
-        cli_die(&e);
-    }
-    int blocks = (int)((o.ctx + KN_TILE - 1) / KN_TILE);
-    if (forward_new(&f, &m, STEP, 1, STEP, blocks, blocks, kn_type_by_name(o.kv_type), &e) < 0)
-        cli_die(&e);
-    float *logits = cli_malloc((size_t)STEP * (size_t)m.h.n_vocab * sizeof *logits);
+    int32_t *ids =
+        o.kl ? base_ids(&m, &s.base, &n_ids, &e) : encode(&m, argc > 1 ? argv[1] : "-", &n_ids, &e);
     long n_chunk = n_ids / o.ctx;
     if (o.chunks && o.chunks < n_chunk)
         n_chunk = o.chunks;
     s.tokens = n_ids;
-    progress.total = (double)n_chunk;
-    double start = clock_now();
-    for (long c = 0; c < n_chunk; c++) {
-        char now[40];
-        if (m.h.add_bos && m.h.bos >= 0)
-            ids[c * o.ctx] = m.h.bos;
-        chunk(&f, ids + c * o.ctx, logits, &s, &e);
-        snprintf(now, sizeof now, "ppl %.4f", exp(s.nll / (double)s.n));
-        cli_progress(&progress, (double)(c + 1), now);
+    if (o.base && !o.kl) {
+        s.row = cli_malloc(kldbase_bytes(m.h.n_vocab));
+        if (outfile_open(&keep, o.base, &e) < 0 ||
+            kldbase_begin(&keep, (int)o.ctx, m.h.n_vocab, (int)n_chunk, ids, &e) < 0)
+            fail(&e);
     }
-    cli_progress_end(&progress, (double)n_chunk, NULL);
+    double start = clock_now();
+    run(&s, &m, ids, n_chunk, &e);
+    if (s.row && outfile_commit(&keep, &e) < 0)
+        cli_die(&e);
     report(&s, &m, clock_now() - start, &e);
-    free(logits);
+    free(s.row);
     free(ids);
-    forward_free(&f);
+    kld_free(&s.kld);
+    kldbase_close(&s.base);
     model_free(&m);
     kn_close(dev);
     return cli_exit(0);

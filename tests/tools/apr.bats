@@ -10,7 +10,7 @@ setup() {
     for t in apr-gen apr-lora apr-quant apr-ppl; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n[ ! -e fail-%s ]\n' "$APR_BIN" $t $t $t >bin/$t
     done
-    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check apr-pull passk; do
+    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check apr-pull apr-diff passk; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n' "$APR_BIN" $t $t >bin/$t
     done
     printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/gguf2apr" "$1"\necho x >"${*: -1}"; echo "gguf2apr $*"\n' "$APR_BIN" >bin/gguf2apr
@@ -80,8 +80,15 @@ says() { # says "LINE;LINE" ARGS...
     run --separate-stderr -69 bin/apr export m.apr --format onnx --output d
     run --separate-stderr -64 bin/apr export m.apr --format gguf
 }
+@test "compare-hf: the folder is A, another name is fetched" {
+    says "apr-diff hf m.apr --threshold 1e-5" compare-hf m.apr --hf hf
+    says "apr-diff hf m.gguf --threshold 0.1 --json --tensor q_proj --text t" compare-hf m.gguf hf --threshold 0.1 --json --tensor q_proj --text t
+    says "apr-pull hf://O/N --quiet --include *.json --include *.safetensors --include *.jinja --exclude original/* --exclude consolidated*;apr-diff hf://O/N m.apr --threshold 1e-5" compare-hf m.apr --hf O/N
+    run --separate-stderr -64 bin/apr compare-hf m.apr
+    run --separate-stderr -64 bin/apr compare-hf m.apr hf --hf hf
+}
 @test "what is not built says so: 69" {
-    for n in serve chat merge prune distill publish compile bench qa compare-hf; do
+    for n in serve chat merge prune distill publish compile bench qa; do
         run --separate-stderr -69 bin/apr $n x
         [[ $stderr == "apr: "*" is not built yet" ]]
     done

@@ -4,6 +4,7 @@
  * which its weights are made again, golden.safetensors.  A new architecture needs a case here and nothing
  * else. */
 #include "check.h"
+#include "diff.h"
 #include "gguf.h"
 #include "golden.h"
 #include "mapfile.h"
@@ -146,6 +147,21 @@ static int same_models(const char *a, const char *b, int types)
 
 /* ---- a case ---- */
 
+/* apr-diff finds nothing, whatever the order of rows, the names and the parts. */
+static int no_difference(const char *a, const char *b)
+{
+    const struct diff_want want = {.limits = {INFINITY, INFINITY, INFINITY, -1, 0}};
+    struct diff d;
+    struct err e = {0};
+    const int same = diff_models(&d, a, b, &want, &e) == 0 && d.same && d.count[DIFF_EQUAL] == d.n;
+    if (!same)
+        printf("# %s", e.msg);
+    if (!same && !e.code)
+        diff_text(stdout, &d, 5, 0, &e);
+    diff_free(&d);
+    return same;
+}
+
 /* To a folder and back: the same file's tensors and numbers. */
 static void by_folder(const char *name, const char *apr)
 {
@@ -160,6 +176,7 @@ static void by_folder(const char *name, const char *apr)
         rc = folder_to_apr(dir, back, &e);
     ok(rc == 0 && same_models(apr, back, 1), "%s: to a folder and back, the same model %s", name,
        e.msg);
+    ok(rc == 0 && no_difference(dir, apr), "%s: folder and .apr are the same to apr-diff", name);
 }
 
 /* Through GGUF with the same results, and from GGUF through .apr to GGUF with the same bytes. */
@@ -173,6 +190,7 @@ static void through_gguf(const char *name, const char *apr, const char *dir, int
     snprintf(back, sizeof back, "%s.back", apr);
     snprintf(again, sizeof again, "%s.again.gguf", apr);
     by_gguf(name, apr, dir, n_ctx);
+    ok(no_difference(apr, gguf), "%s: .apr and GGUF are the same to apr-diff", name);
     int rc = export_gguf(back, again, &gguf_checked, &out, &e);
     ok(rc == 0 && same_files(gguf, again), "%s: GGUF to .apr to GGUF, the same bytes %s", name,
        e.msg);
