@@ -11,15 +11,22 @@ void kn_count_weight(const struct kn_dev *d, struct kn_count *c, int type, int n
         c->pages += bytes;
         type = KN_F32;
     }
+    c->embeds = 0;
     if (d->ops->count)
         d->ops->count->weight(d, c, type, n, k, flags);
 }
 
+void kn_count_head(struct kn_count *c, const struct kn_count *before)
+{
+    c->spread[1] = c->spread[0];
+    c->spread[0] = before->spread[0];
+}
+
 void kn_count_step(const struct kn_dev *d, struct kn_count *c, const struct kn_attn *a,
-                   const struct kn_ffn *f, int rows)
+                   const struct kn_ffn *f, int rows, int out)
 {
     if (d->ops->count)
-        d->ops->count->step(d, c, a, f, rows);
+        d->ops->count->step(d, c, a, f, rows, out);
 }
 
 void kn_count_group(const struct kn_dev *d, struct kn_count *c, const struct kn_group *g, int m,

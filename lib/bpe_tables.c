@@ -214,7 +214,7 @@ static size_t memory(const struct bpe_head *h, size_t n)
     size_t cap = 16;
     while (cap < (size_t)h->n_id + h->n_id / 2) /* as bpe_index_new */
         cap *= 2;
-    return big_bytes(placed(h, n)) + cap * sizeof(uint32_t);
+    return big_bytes(placed(h, n)) + cap * sizeof(uint32_t) + big_bytes(bpe_scratch_bytes());
 }
 
 size_t bpe_tables_memory(const void *p, size_t n)

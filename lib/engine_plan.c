@@ -16,7 +16,7 @@ size_t engine_fixed_bytes(const struct engine_opts *o, const struct hparams *h,
     const int shared = dev->ops->host != NULL; /* else a copy of the logits is read back */
     size_t n =
         forward_bytes(h, o->chunk, o->batch, o->batch, engine_blocks(o->n_ctx), 0, o->kv_type);
-    forward_count(h, dev, &c, o->chunk);
+    forward_count(h, dev, &c, o->chunk, o->batch);
     if (!size_add(n, (size_t)h->n_vocab * SAMPLER_BYTES, &n) ||
         !size_add(n, shared ? 0 : logits, &n) || !size_add(n, kn_count_scratch(&c), &n))
         return SIZE_MAX;

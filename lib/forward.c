@@ -33,7 +33,7 @@ static size_t tmp_bytes(const struct hparams *h, int max_tok)
 }
 
 void forward_count(const struct hparams *h, const struct kn_dev *dev, struct kn_count *c,
-                   int max_tok)
+                   int max_tok, int max_out)
 {
     struct shapes s;
     struct kn_buf there;
@@ -42,7 +42,7 @@ void forward_count(const struct hparams *h, const struct kn_dev *dev, struct kn_
         s.a.post.buf = s.f.post.buf = &there;
     if (hparams_has(h, ARCH_LAYER_NORM))
         s.f.norm_bias.buf = &there;
-    kn_count_step(dev, c, &s.a, &s.f, max_tok);
+    kn_count_step(dev, c, &s.a, &s.f, max_tok, max_out);
 }
 
 static size_t kv_bytes(const struct hparams *h, int n_block, int kv_type)

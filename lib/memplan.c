@@ -83,7 +83,7 @@ static void inference(struct making *x)
     line(x, "kv", kn_type_info(c->kv_type)->name, times(blocks, engine_block_bytes(h, c->kv_type)),
          0);
     const size_t fixed = engine_fixed_bytes(&o, h, x->dev, &need.count);
-    forward_count(h, x->dev, &need.count, o.chunk);
+    forward_count(h, x->dev, &need.count, o.chunk, o.batch);
     line(x, "activations", "rows of a step, logits, scratch",
          fixed == SIZE_MAX ? fixed : fixed - need.count.idle, 0);
     tables(x, &need);

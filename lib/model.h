@@ -62,9 +62,9 @@ int model_weights(const struct model *m, const struct tensor **t, const struct k
 void model_free(struct model *m);
 /* What loading takes, from names, types and shapes alone (model_need.c); bytes. */
 struct model_need {
-    size_t file;     /* matrices as a file has them */
-    size_t in_place; /* of them those that a device reads there, all the time */
-    size_t rows;     /* the embedding, of which the rows of the tokens that occur are read there */
+    size_t file;           /* matrices as a file has them */
+    size_t in_place;       /* of them those that a device reads there, all the time */
+    size_t rows;           /* the embedding, if the rows of the tokens that occur are read there */
     size_t small, rope;    /* norms and biases; RoPE tables */
     struct kn_count count; /* what dev makes of them, and its scratch */
 };

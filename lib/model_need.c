@@ -53,14 +53,16 @@ static void add_weight(struct model_need *x, const struct tensor *t, const struc
                        const struct kn_dev *dev, int flags)
 {
     const int embd = strcmp(t->name, "model.embed_tokens.weight") == 0;
-    const size_t before = x->count.weights;
+    const struct kn_count before = x->count;
     x->file = sum(x->file, t->bytes);
     if (embd && !h->tied)
         flags &= ~(KN_W_INFER | KN_W_FLOAT);
     kn_count_weight(dev, &x->count, t->type, (int)t->dim[0], (int)t->dim[1], flags);
-    if (embd)
+    if (embd ? h->tied : strcmp(t->name, "lm_head.weight") == 0)
+        kn_count_head(&x->count, &before);
+    if (embd && !x->count.embeds)
         x->rows = t->bytes;
-    if (x->count.weights == before) /* the device reads the file's own bytes */
+    if (x->count.weights == before.weights) /* the device reads the file's own bytes */
         x->in_place = sum(x->in_place, t->type == KN_NF4 ? t->bytes : widened_bytes(t));
 }
 

@@ -34,6 +34,16 @@ static void count_weight(const struct kn_dev *d, struct kn_count *c, int type, i
     if (act_block && c->max_k[act_block == 256] < k)
         c->max_k[act_block == 256] = k;
     c->floats |= panels && !act_block;
+    c->embeds = act_block != 0;
+    if (act_block && cpu_dev(d)->tiles) {
+        /* panels of a chunk, spread to 16 bytes a column with their scales, or twice that (mmq.tile.c) */
+        const size_t all = mmq_tile_scratch(k), n_panel = ((size_t)n + 15) / 16,
+                     chunks = (size_t)pool_chunks(cpu_dev(d)->pool, (int)n_panel, 4),
+                     own =
+                         (n_panel + chunks - 1) / chunks * (size_t)k * (act_block == 32 ? 18 : 34),
+                     least = own < all ? own : all;
+        c->spread[0] = least > c->spread[0] ? least : c->spread[0];
+    }
     if (!(flags & KN_W_MIXED))
         return;
     for (int i = 0; i < 2; i++)
@@ -44,9 +54,8 @@ static void count_weight(const struct kn_dev *d, struct kn_count *c, int type, i
 /* As cpu_reserve, cpu_open and cpu_kv_new allocate it, where something will use it.  Rows that are quantized
  * leave no normed copy behind, and a plain layer adds to x at once: h and y of kn_tmp_bytes stay idle. */
 static void count_step(const struct kn_dev *d, struct kn_count *c, const struct kn_attn *a,
-                       const struct kn_ffn *f, int rows)
+                       const struct kn_ffn *f, int rows, int out)
 {
-    const struct cpu_dev *cpu = cpu_dev(d);
     const int plain = !f->moe && !f->post.buf && !f->norm_bias.buf && f->act == KN_SILU &&
                       f->residual == 0 && !a->post.buf &&
                       2 * a->n_head_kv * a->head_dim <= 2 * f->n_ff;
@@ -58,9 +67,8 @@ static void count_step(const struct kn_dev *d, struct kn_count *c, const struct 
             most(c, ACT32 + i, mmq_act_bytes(i ? 256 : 32, c->max_k[i]) * (size_t)rows);
     if (c->floats)
         thread += gemm_scratch_bytes();
-    const int k = c->max_k[0] > c->max_k[1] ? c->max_k[0] : c->max_k[1];
-    if (cpu->tiles && k)
-        thread += mmq_tile_scratch(k);
+    const size_t head = out >= MMQ_TILE_MIN ? c->spread[1] : 0;
+    thread += c->spread[0] > head ? c->spread[0] : head;
     most(c, THREADS, thread * (size_t)d->n_threads);
 }
 

@@ -44,6 +44,8 @@ static void test_forms(const char *device, const char *mix, int flags)
     ok(need.count.pages >= forms &&
            need.count.pages <= forms + (forms >> 24) * (2 << 20) + (8 << 20),
        "in pages: %zu", need.count.pages);
+    const int from_form = forms && kn_type_info(t[0]->type)->act_block;
+    ok(need.rows == (from_form ? 0 : t[0]->bytes), "embedding rows in the file: %zu", need.rows);
     ok(need.in_place == (forms ? 0 : file), "read in place: %zu", need.in_place);
     model_free(&m);
     random_model_free(&r);
