@@ -55,7 +55,7 @@
 #define KN_KERNELS_H
 #include "blocks.h"
 
-#define KN_VERSION 2  /* of struct kn_ops; a backend of another version is refused */
+#define KN_VERSION 3  /* of struct kn_ops; a backend of another version is refused */
 #define KN_TILE    32 /* positions of a KV block and of an attention tile (R4) */
 
 struct kn_dev;
@@ -65,6 +65,7 @@ struct kn_batch;
 struct kn_kv;
 struct kn_graph;
 struct kn_train_ops;
+struct kn_count_ops;
 
 enum kn_err {
     KN_OK = 0,
@@ -232,6 +233,7 @@ struct kn_ops {
     int (*all_reduce)(struct kn_dev *d, struct kn_at x, size_t n);
     int (*all_gather)(struct kn_dev *d, struct kn_at y, struct kn_at x, size_t n);
     const struct kn_train_ops *train; /* (opt) train.h */
+    const struct kn_count_ops *count; /* (opt) count.h */
 };
 
 /* Every backend's buffer, weight, batch and cache begin with these; the kn_ calls that make them fill

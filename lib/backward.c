@@ -70,7 +70,7 @@ static void carve_all(struct backward *b, struct carve *c, const struct hparams 
     size_t n = (size_t)b->max_rows, e = (size_t)h->n_embd, ff = (size_t)h->n_ff;
     size_t q = (size_t)h->n_head * (size_t)h->head_dim;
     size_t kv = (size_t)h->n_head_kv * (size_t)h->head_dim, wide = ff > q ? ff : q;
-    b->head_rows = head_rows(h);
+    b->head_rows = head_rows(h) < b->max_rows ? head_rows(h) : b->max_rows;
     struct kn_at *ints[] = {&b->ids, &b->doc, &b->label, &b->pick};
     for (int i = 0; i < 4; i++)
         *ints[i] = take(c, n, 1);
@@ -85,7 +85,8 @@ static void carve_all(struct backward *b, struct carve *c, const struct hparams 
     b->dv = take(c, n, kv);
     b->dff = take(c, n, wide > e ? wide : e);
     b->dz = take(c, n, l ? (size_t)l->c.rank : 1);
-    b->wide = take(c, n, wide > e ? wide : e);
+    if (l && l->c.dropout > 0) /* the adapters' own input */
+        b->wide = take(c, n, wide > e ? wide : e);
     b->hx = take(c, n, e);
     b->hn = take(c, n, e);
     b->rstd = take(c, n, 1);
@@ -115,6 +116,41 @@ size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_row
         c.used = SIZE_MAX;
     backward_free(&b);
     return c.used;
+}
+
+/* One group: n_lin layers of n[] outputs on k inputs, as the four below and the head have them. */
+static void count_group(const struct kn_dev *dev, struct kn_count *c, const struct lora_conf *l,
+                        int k, const int *n, int n_lin, int first, int m, int mixed, int flags)
+{
+    struct kn_weight w[KN_GROUP];
+    struct kn_buf there;
+    struct kn_group g = {.k = k, .n_lin = n_lin};
+    if (l) {
+        g.r = l->rank;
+        g.dropout = (float)l->dropout;
+    }
+    for (int i = 0; i < n_lin; i++) {
+        w[i] = (struct kn_weight){.n = n[i], .k = k, .flags = flags};
+        g.lin[i].w = &w[i];
+        if (l && l->targets >> (first + i) & 1)
+            g.lin[i].a.buf = &there;
+    }
+    kn_count_group(dev, c, &g, m, mixed ? KN_MIXED : 0);
+}
+
+void backward_count(const struct hparams *h, const struct lora_conf *l, const struct kn_dev *dev,
+                    struct kn_count *c, int max_rows, int longest, int mixed, int weight_flags)
+{
+    const int e = h->n_embd, ff = h->n_ff, q = h->n_head * h->head_dim;
+    const int kv = h->n_head_kv * h->head_dim,
+              slice = head_rows(h) < max_rows ? head_rows(h) : max_rows;
+    const int three[] = {q, kv, kv}, two[] = {ff, ff};
+    count_group(dev, c, l, e, three, 3, LORA_Q, max_rows, mixed, weight_flags);
+    count_group(dev, c, l, q, &e, 1, LORA_O, max_rows, mixed, weight_flags);
+    count_group(dev, c, l, e, two, 2, LORA_GATE, max_rows, mixed, weight_flags);
+    count_group(dev, c, l, ff, &e, 1, LORA_DOWN, max_rows, mixed, weight_flags);
+    count_group(dev, c, NULL, e, &h->n_vocab, 1, 0, slice, mixed, weight_flags);
+    kn_count_attn(dev, c, h->head_dim, longest, mixed ? KN_MIXED : 0);
 }
 
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,

@@ -63,6 +63,10 @@ struct backward {
 
 size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute,
                       int mixed);
+/* The device's scratch for passes of at most max_rows rows, documents of at most `longest`; weight_flags: those
+ * that the weights are loaded with. */
+void backward_count(const struct hparams *h, const struct lora_conf *l, const struct kn_dev *dev,
+                    struct kn_count *c, int max_rows, int longest, int mixed, int weight_flags);
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
                  int recompute, int mixed, struct err *e);
 void backward_free(struct backward *b);

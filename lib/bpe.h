@@ -13,6 +13,9 @@ struct bpe;
 int bpe_load_json(struct bpe **b, const char *tokenizer_json, struct err *e); /* path */
 int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e);
 int bpe_load_tables(struct bpe **b, const void *p, size_t n, const char *where, struct err *e);
+/* Bytes that a tokenizer made of them keeps once it has encoded a text, 0 if they are none. */
+size_t bpe_tables_memory(const void *p, size_t n);
+size_t bpe_guess_memory(int n_vocab); /* ... of a usual byte-level tokenizer of so many tokens */
 int bpe_save_tables(const struct bpe *b, void **p, size_t *n, struct err *e); /* malloc */
 /* tokenizer.json (malloc, *n bytes) from which bpe_load_json makes the same ids; ERR_DATA names a token that
  * the format cannot hold. */

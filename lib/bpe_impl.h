@@ -86,6 +86,7 @@ enum { BPE_MAX_ID = 1 << 22, BPE_MAX_TOKEN = 1 << 16, BPE_MAX_MERGE = 1 << 23 };
 
 /* What an encoder works with and remembers: one thread's at a time, and one tokenizer's for good.
  * Between calls it waits in the tokenizer's pool. */
+size_t bpe_scratch_bytes(void); /* of a new one: its word caches */
 struct bpe_scratch *bpe_scratch_new(void);
 void bpe_scratch_free(struct bpe_scratch *w);
 struct bpe_pool { /* what changes under an immutable tokenizer */

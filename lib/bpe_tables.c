@@ -181,24 +181,62 @@ static int check_head(const struct bpe_head *h, size_t n, const char *where, str
     return 0;
 }
 
+static const size_t huge = 2 << 20;
+
+/* in large pages where they are at least half used */
+static size_t big_bytes(size_t n)
+{
+    const size_t page = n >= huge / 2 ? huge : 64;
+    return (n + page - 1) / page * page;
+}
+
 void *bpe_big_alloc(size_t n)
 {
-    const size_t huge = 2 << 20, page = n >= huge / 2 ? huge : 64;
-    n = (n + page - 1) / page * page;
+    const size_t page = n >= huge / 2 ? huge : 64;
+    n = big_bytes(n);
     void *p = aligned_alloc(page, n);
     if (p && page == huge)
         madvise(p, n, MADV_HUGEPAGE); /* a wish: without it all works, slower */
     return p;
 }
 
+enum { SLACK = 8 };
+
+/* Bytes of all that place() allocates in one. */
+static size_t placed(const struct bpe_head *h, size_t n)
+{
+    return (n + SLACK + 63) / 64 * 64 + bpe_buckets(h->n_merge) * sizeof(struct bpe_bucket) +
+           65536 * sizeof(struct bpe_merge);
+}
+
+static size_t memory(const struct bpe_head *h, size_t n)
+{
+    size_t cap = 16;
+    while (cap < (size_t)h->n_id + h->n_id / 2) /* as bpe_index_new */
+        cap *= 2;
+    return big_bytes(placed(h, n)) + cap * sizeof(uint32_t) + big_bytes(bpe_scratch_bytes());
+}
+
+size_t bpe_tables_memory(const void *p, size_t n)
+{
+    struct err e = {0};
+    return check_head(p, n, "", &e) < 0 ? 0 : memory(p, n);
+}
+
+size_t bpe_guess_memory(int n_vocab)
+{
+    enum { TEXT = 8 }; /* bytes of a token; and about as many merges as tokens */
+    const struct bpe_head h = {.n_id = (uint32_t)n_vocab, .n_merge = (uint32_t)n_vocab};
+    return memory(&h, sizeof h + (size_t)n_vocab * (4 + 12 + 1 + TEXT));
+}
+
 /* Memory for all, with the tables copied into it; they are not checked yet. */
 static int place(struct bpe *b, const void *tables, size_t n)
 {
     const struct bpe_head *h = tables;
-    enum { SLACK = 8 };
     size_t at = (n + SLACK + 63) / 64 * 64;
     uint32_t n_bucket = bpe_buckets(h->n_merge);
-    char *p = bpe_big_alloc(at + n_bucket * sizeof *b->pair + 65536 * sizeof *b->two);
+    char *p = bpe_big_alloc(placed(h, n));
     if (!p)
         return ERR_NOMEM;
     memcpy(p, tables, n);

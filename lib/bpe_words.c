@@ -49,6 +49,11 @@ struct bpe_scratch {
     size_t cap_node, n_heap;
 };
 
+size_t bpe_scratch_bytes(void)
+{
+    return SETS * sizeof(struct cached[2]) + LONG_SLOTS * sizeof(struct cached_long);
+}
+
 struct bpe_scratch *bpe_scratch_new(void)
 {
     const size_t set = SETS * sizeof(struct cached[2]),

@@ -41,6 +41,11 @@ int engine_positions(int n_ids, int max_tokens, int n_ctx);
  * ..., M available" if a request cannot fit (misfit). */
 int engine_plan(struct engine_opts *o, const struct model *m, struct engine_need *need,
                 struct err *e);
+/* What an engine takes on dev beside the model and the KV blocks (chunk and batch given; weights: of
+ * model_need), and for one KV block; bytes, SIZE_MAX if they fit no size. */
+size_t engine_fixed_bytes(const struct engine_opts *o, const struct hparams *h,
+                          const struct kn_dev *dev, const struct kn_count *weights);
+size_t engine_block_bytes(const struct hparams *h, int kv_type);
 struct engine_request {
     const int32_t *ids; /* (n_ids) prompt, prefill included */
     int n_ids, max_tokens;

@@ -5,21 +5,28 @@
 
 /* Of the room so much is left alone: what else grows meanwhile. */
 enum { RESERVE = 16 };
+/* What sampler_scratch_new allocates for each token. */
+enum { SAMPLER_BYTES = 28 };
 
-/* All but the KV blocks. */
-static size_t fixed_bytes(const struct engine_opts *o, const struct model *m, int max_blocks)
+size_t engine_fixed_bytes(const struct engine_opts *o, const struct hparams *h,
+                          const struct kn_dev *dev, const struct kn_count *weights)
 {
-    const size_t sampler = (size_t)m->h.n_vocab * 28, host = (size_t)m->h.n_vocab * 4;
-    size_t n = forward_bytes(&m->h, o->chunk, o->batch, o->batch, max_blocks, 0, o->kv_type);
-    if (!size_add(n, sampler + host * (size_t)o->batch, &n))
+    struct kn_count c = *weights;
+    const size_t logits = (size_t)h->n_vocab * sizeof(float) * (size_t)o->batch;
+    const int shared = dev->ops->host != NULL; /* else a copy of the logits is read back */
+    size_t n =
+        forward_bytes(h, o->chunk, o->batch, o->batch, engine_blocks(o->n_ctx), 0, o->kv_type);
+    forward_count(h, dev, &c, o->chunk, o->batch);
+    if (!size_add(n, (size_t)h->n_vocab * SAMPLER_BYTES, &n) ||
+        !size_add(n, shared ? 0 : logits, &n) || !size_add(n, kn_count_scratch(&c), &n))
         return SIZE_MAX;
     return n;
 }
 
-static size_t block_bytes(const struct engine_opts *o, const struct model *m)
+size_t engine_block_bytes(const struct hparams *h, int kv_type)
 {
-    return forward_bytes(&m->h, 1, 1, 1, 1, 2, o->kv_type) -
-           forward_bytes(&m->h, 1, 1, 1, 1, 1, o->kv_type) + sizeof(struct kvcache_block);
+    return forward_bytes(h, 1, 1, 1, 1, 2, kv_type) - forward_bytes(h, 1, 1, 1, 1, 1, kv_type) +
+           sizeof(struct kvcache_block);
 }
 
 /* Blocks that `batch` of the requests hold at most: the longest of them. count[b]: requests of b blocks. */
@@ -46,7 +53,8 @@ int engine_plan(struct engine_opts *o, const struct model *m, struct engine_need
                 struct err *e)
 {
     const int automatic = o->batch <= 0, chunk = o->chunk, max_blocks = engine_blocks(o->n_ctx);
-    const size_t block = block_bytes(o, m);
+    const size_t block = engine_block_bytes(&m->h, o->kv_type);
+    struct model_need weights;
     long *count = calloc((size_t)max_blocks + 1, sizeof *count), longest = 0;
     if (!count)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -58,13 +66,14 @@ int engine_plan(struct engine_opts *o, const struct model *m, struct engine_need
     const size_t least = most < SIZE_MAX / block ? most * block : SIZE_MAX;
     size_t fixed, all;
     int fits;
+    model_need(&weights, m->file.tensor, m->file.n_tensor, &m->h, m->dev, KN_W_INFER, m->n_ctx);
     need->misfit = -1;
     o->batch = automatic ? ENGINE_BATCH : o->batch;
     o->batch = need->n < o->batch ? (need->n ? (int)need->n : 1) : o->batch;
     for (;; o->batch /= 2) { /* fewer logits and rows, if it is left to us */
         o->chunk = chunk;
         set_chunk(o);
-        fixed = fixed_bytes(o, m, max_blocks);
+        fixed = engine_fixed_bytes(o, &m->h, m->dev, &weights.count);
         fits = size_add(fixed, least, &all) && all <= need->room;
         if (fits || !automatic || o->batch == 1)
             break;

@@ -2,19 +2,47 @@
 #include "forward.h"
 #include <string.h>
 
-/* A model's layers as one layer's shapes: what kn_tmp_bytes asks for. */
+/* A model's layers as one layer's shapes. */
+struct shapes {
+    struct kn_attn a;
+    struct kn_moe e;
+    struct kn_ffn f;
+};
+static void shapes_of(struct shapes *s, const struct hparams *h)
+{
+    s->a = (struct kn_attn){.n_embd = h->n_embd,
+                            .n_head = h->n_head,
+                            .n_head_kv = h->n_head_kv,
+                            .head_dim = h->head_dim};
+    s->e = (struct kn_moe){.n_expert = h->n_expert,
+                           .top_k = h->n_expert_used,
+                           .n_ff = h->n_ff_expert,
+                           .n_ff_shared = h->n_ff_shared};
+    s->f = (struct kn_ffn){.n_embd = h->n_embd,
+                           .n_ff = h->n_ff,
+                           .moe = h->n_expert ? &s->e : NULL,
+                           .act = hparams_has(h, ARCH_GELU) ? KN_GELU : KN_SILU,
+                           .residual = (float)h->residual_scale};
+}
+
 static size_t tmp_bytes(const struct hparams *h, int max_tok)
 {
-    struct kn_attn a = {.n_embd = h->n_embd,
-                        .n_head = h->n_head,
-                        .n_head_kv = h->n_head_kv,
-                        .head_dim = h->head_dim};
-    struct kn_moe e = {.n_expert = h->n_expert,
-                       .top_k = h->n_expert_used,
-                       .n_ff = h->n_ff_expert,
-                       .n_ff_shared = h->n_ff_shared};
-    struct kn_ffn f = {.n_embd = h->n_embd, .n_ff = h->n_ff, .moe = h->n_expert ? &e : NULL};
-    return kn_tmp_bytes(&a, &f, max_tok);
+    struct shapes s;
+    shapes_of(&s, h);
+    return kn_tmp_bytes(&s.a, &s.f, max_tok);
+}
+
+void forward_count(const struct hparams *h, const struct kn_dev *dev, struct kn_count *c,
+                   int max_tok, int max_out)
+{
+    struct shapes s;
+    struct kn_buf there;
+    shapes_of(&s, h);
+    if (hparams_has(h, ARCH_POST_NORM))
+        s.a.post.buf = s.f.post.buf = &there;
+    if (hparams_has(h, ARCH_LAYER_NORM))
+        s.f.norm_bias.buf = &there;
+    kn_count_step(dev, c, &s.a, &s.f, max_tok, max_out);
 }
 
 static size_t kv_bytes(const struct hparams *h, int n_block, int kv_type)

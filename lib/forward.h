@@ -29,6 +29,9 @@ int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
 int forward_embed(struct forward *f);
 int forward_layer(struct forward *f, int l);
 int forward_head(struct forward *f);
+/* The device's own scratch for steps of at most max_tok rows, max_out of them with logits; c: as model_need left it. */
+void forward_count(const struct hparams *h, const struct kn_dev *dev, struct kn_count *c,
+                   int max_tok, int max_out);
 /* Bytes that forward_new would take; SIZE_MAX if they do not fit a size. */
 size_t forward_bytes(const struct hparams *h, int max_tok, int max_seq, int max_out, int max_blocks,
                      int n_block, int kv_type);

@@ -52,12 +52,12 @@ static const struct flag run_flags[] = {
     {NULL, END, NULL}};
 static const struct flag finetune_flags[] = {
     {"method", OWN, NULL}, {"task", OWN, NULL}, {"merge", OWN_SWITCH, NULL}, {"adapter", OWN, NULL},
-    {"learning-rate", VALUE, "lr"}, {"lr", VALUE, "lr"}, {"data", VALUE, "data"}, {"rank", VALUE, "rank"},
-    {"epochs", VALUE, "epochs"}, {"max-seq-len", VALUE, "max-seq-len"}, {"output", OWN, NULL},
-    {"model-size", DROP_VALUE, NULL}, {"vram", DROP_VALUE, NULL}, {"quantize-nf4", DROP, NULL}, {"json", DROP, NULL},
+    {"learning-rate", VALUE, "lr"}, {"lr", VALUE, "lr"}, {"data", VALUE, "data"}, {"rank", OWN, NULL},
+    {"epochs", VALUE, "epochs"}, {"max-seq-len", OWN, NULL}, {"output", OWN, NULL},
+    {"model-size", DROP_VALUE, NULL}, {"vram", OWN, NULL}, {"quantize-nf4", DROP, NULL}, {"json", DROP, NULL},
     {"gpu", FIXED, "--device=cuda"}, {"gpu-backend", VALUE, "device"},
     {"wait-gpu", NOT_YET, "waiting for a device"}, {"adapters", NOT_YET, "several adapters at once"},
-    {"adapters-config", NOT_YET, "several adapters at once"}, {"plan", NOT_YET, "a plan of memory and time"},
+    {"adapters-config", NOT_YET, "several adapters at once"}, {"plan", OWN_SWITCH, NULL},
     {"experimental-mps", NOT_YET, "sharing a device"}, {"gpu-share", NOT_YET, "sharing a device"},
     {"beta", NOT_YET, "preference training"}, {NULL, END, NULL}};
 static const struct flag quantize_flags[] = {
@@ -269,6 +269,23 @@ static int do_run(struct front *f, const struct given *g, struct err *e)
     return rc < 0 ? rc : add_rest(s, g, g->n_operand, e);
 }
 
+/* What it would take: apr-plan knows every method, and none of the options that change no bytes. */
+static int plan_finetune(struct front *f, const struct given *g, struct err *e)
+{
+    static const char *const names[][2] = {
+        {"method", "--method"}, {"rank", "--rank"}, {"max-seq-len", "--ctx"}, {"vram", "--vram"}};
+    struct front_step *s = step(f, "apr-plan");
+    if (g->n_operand != 1)
+        return err_set(e, ERR_USAGE, "expected MODEL --plan (--model-size alone names no model)");
+    int rc = add(s, e, g->operand[0], NULL);
+    if (rc == 0 && !own(g, "method"))
+        rc = add(s, e, "--method", "auto", NULL);
+    for (size_t i = 0; i < sizeof names / sizeof *names && rc == 0; i++)
+        if (own(g, names[i][0]))
+            rc = add(s, e, names[i][1], own(g, names[i][0]), NULL);
+    return rc;
+}
+
 static int do_finetune(struct front *f, const struct given *g, struct err *e)
 {
     const char *method = own(g, "method"), *adapter = own(g, "adapter"), *out = own(g, "output"),
@@ -280,6 +297,8 @@ static int do_finetune(struct front *f, const struct given *g, struct err *e)
         s = step(f, "apr-fuse");
         return add(s, e, g->operand[0], "--adapter", adapter, "-o", out, NULL);
     }
+    if (own(g, "plan"))
+        return plan_finetune(f, g, e);
     if (method && strcmp(method, "auto") && strcmp(method, "lora") && strcmp(method, "qlora"))
         return strcmp(method, "dpo") == 0 || strcmp(method, "orpo") == 0 ||
                        strcmp(method, "full") == 0
@@ -296,6 +315,10 @@ static int do_finetune(struct front *f, const struct given *g, struct err *e)
     int rc = add(s, e, g->operand[0], NULL);
     if (rc == 0 && out)
         rc = add(s, e, "-o", out, NULL);
+    if (rc == 0 && own(g, "rank"))
+        rc = add(s, e, "--rank", own(g, "rank"), NULL);
+    if (rc == 0 && own(g, "max-seq-len"))
+        rc = add(s, e, "--max-seq-len", own(g, "max-seq-len"), NULL);
     return rc < 0 ? rc : add_rest(s, g, 1, e);
 }
 

@@ -477,3 +477,21 @@ int jsonl_schema(const struct jsonl *r, const char *want, int bare, struct err *
                        cJSON_IsString(s) ? s->valuestring : "none", cJSON_IsString(s) ? "\"" : "");
     return 0;
 }
+
+static size_t heap_chunk(size_t n)
+{
+    n = (n + sizeof(size_t) + 15) / 16 * 16;
+    return n < 32 ? 32 : n;
+}
+
+size_t json_memory(const cJSON *v)
+{
+    size_t n = 0;
+    for (; v; v = v->next) { /* depth: the reader's limit */
+        n += heap_chunk(sizeof *v);
+        n += v->string ? heap_chunk(strlen(v->string) + 1) : 0;
+        n += v->valuestring ? heap_chunk(strlen(v->valuestring) + 1) : 0;
+        n += json_memory(v->child);
+    }
+    return n;
+}

@@ -79,4 +79,6 @@ void jsonl_close(struct jsonl *r);
 int jsonl_schema(const struct jsonl *r, const char *want, int bare, struct err *e);
 
 int utf8_valid(const char *s, size_t n); /* 1 if n bytes are well-formed UTF-8 without surrogates */
+/* Bytes of heap that a tree takes with glibc's malloc, its strings and malloc's own words included. */
+size_t json_memory(const cJSON *v);
 #endif

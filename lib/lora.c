@@ -59,6 +59,18 @@ static void shape(const struct hparams *h, struct lora_mod *m)
     m->n_out = out[m->which];
 }
 
+size_t lora_params(const struct lora_conf *c, const struct hparams *h)
+{
+    size_t n = 0;
+    for (int which = 0; which < LORA_WHICH; which++) {
+        struct lora_mod m = {.which = which};
+        shape(h, &m);
+        if (c->targets >> which & 1)
+            n += (size_t)c->rank * ((size_t)m.n_in + (size_t)m.n_out);
+    }
+    return n * (size_t)h->n_layer;
+}
+
 /* A from its module's own stream, so that a choice of targets changes no other module. */
 static int draw(struct lora *l, uint64_t seed, struct err *e)
 {

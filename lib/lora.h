@@ -39,6 +39,8 @@ const char *lora_name(int which); /* "q_proj" */
 void lora_module(int layer, int which, char *s, size_t size);
 float lora_scale(const struct lora_conf *c);
 
+/* Floats of all adapters; four times as many are allocated. */
+size_t lora_params(const struct lora_conf *c, const struct hparams *h);
 /* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module. */
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e);

@@ -10,55 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Floats of all norms and biases, an upper bound (one that is absent is counted). */
-static size_t small_size(const struct hparams *h)
-{
-    size_t q = model_small_round((size_t)h->n_head * (size_t)h->head_dim);
-    size_t kv = model_small_round((size_t)h->n_head_kv * (size_t)h->head_dim);
-    size_t embd = model_small_round((size_t)h->n_embd), hd = model_small_round((size_t)h->head_dim);
-    size_t more = 2 * embd; /* biases of LayerNorms, or norms after the parts */
-    if (h->mlp_bias)
-        more += 2 * model_small_round((size_t)h->n_ff) + embd;
-    return (size_t)h->n_layer * (3 * embd + q + 2 * kv + 2 * hd + more) + 2 * embd;
-}
-
-static int two_tables(const struct hparams *h)
-{
-    return h->rope_local_theta != 0;
-}
-
-/* Lines of a second table for sequences short enough for longrope's other factors. */
-static int short_lines(const struct hparams *h, int n_ctx)
-{
-    return h->rope_scaling == ROPE_LONG && n_ctx > h->rope_orig_ctx ? h->rope_orig_ctx : 0;
-}
-
-/* of one table */
-static size_t rope_bytes(const struct hparams *h, int n_ctx)
-{
-    return (size_t)n_ctx * (size_t)hparams_rope_dim(h) * sizeof(float);
-}
-
-/* Types without a kernel of their own are kept in f32 (kernels.h). */
-static size_t widened_bytes(const struct tensor *t)
-{
-    const struct kn_type_info *k = kn_type_info(t->type);
-    size_t n;
-    if (!k->name || k->block_len == 1 || k->act_block)
-        return t->bytes;
-    return size_mul((size_t)tensor_count(t), sizeof(float), &n) ? n : SIZE_MAX / 2;
-}
-
-size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx)
-{
-    size_t n = small_size(h) * sizeof(float) + rope_bytes(h, n_ctx) * (two_tables(h) ? 2 : 1) +
-               rope_bytes(h, short_lines(h, n_ctx));
-    for (int i = 0; i < a->n_tensor; i++)
-        if (a->tensor[i].ndim == 2)
-            n += widened_bytes(&a->tensor[i]);
-    return n;
-}
-
 int model_room(const char *name, size_t bytes, struct err *e)
 {
     const size_t room = room_available("");
@@ -79,8 +30,8 @@ static int fill_rope(const struct model *m, float *table, struct kn_at at, int l
     if (from >= to)
         return 0;
     hparams_rope_table(&m->h, local, n_ctx, from, to, table);
-    return kn_write(m->dev, kn_plus(at, rope_bytes(&m->h, from)), table,
-                    rope_bytes(&m->h, to - from));
+    return kn_write(m->dev, kn_plus(at, model_rope_bytes(&m->h, from)), table,
+                    model_rope_bytes(&m->h, to - from));
 }
 
 int model_positions(struct model *m, int n, struct err *e)
@@ -88,14 +39,14 @@ int model_positions(struct model *m, int n, struct err *e)
     const int from = m->n_rope, near = n < m->n_short ? n : m->n_short;
     if (n <= from)
         return 0;
-    float *table = malloc(rope_bytes(&m->h, n - from));
+    float *table = malloc(model_rope_bytes(&m->h, n - from));
     int rc = table ? 0 : KN_ENOMEM;
     if (rc == 0 && (rc = fill_rope(m, table, m->rope, 0, m->n_ctx, from, n)) == 0 &&
-        two_tables(&m->h))
+        model_two_tables(&m->h))
         rc = fill_rope(m, table, m->rope_local, 1, m->n_ctx, from, n);
     if (rc == 0)
-        rc = fill_rope(m, table, kn_plus(m->rope, rope_bytes(&m->h, m->n_ctx)), 0, m->n_short, from,
-                       near);
+        rc = fill_rope(m, table, kn_plus(m->rope, model_rope_bytes(&m->h, m->n_ctx)), 0, m->n_short,
+                       from, near);
     free(table);
     if (rc < 0)
         return model_failed(m, "rope table", rc, e);
@@ -105,19 +56,20 @@ int model_positions(struct model *m, int n, struct err *e)
 
 static int load_rope(struct model *m, int later, struct err *e)
 {
-    const size_t bytes = rope_bytes(&m->h, m->n_ctx);
-    m->n_short = short_lines(&m->h, m->n_ctx);
-    int rc = kn_alloc(m->dev, bytes * (two_tables(&m->h) ? 2 : 1) + rope_bytes(&m->h, m->n_short),
-                      &m->rope);
+    const size_t bytes = model_rope_bytes(&m->h, m->n_ctx);
+    m->n_short = model_short_lines(&m->h, m->n_ctx);
+    int rc = kn_alloc(
+        m->dev, bytes * (model_two_tables(&m->h) ? 2 : 1) + model_rope_bytes(&m->h, m->n_short),
+        &m->rope);
     if (rc < 0)
         return model_failed(m, "rope table", rc, e);
-    m->rope_local = two_tables(&m->h) ? kn_plus(m->rope, bytes) : m->rope;
+    m->rope_local = model_two_tables(&m->h) ? kn_plus(m->rope, bytes) : m->rope;
     return later ? 0 : model_positions(m, m->n_ctx, e);
 }
 
 int model_begin(struct model *m, struct model_small *s, int flags, struct err *e)
 {
-    *s = (struct model_small){.size = small_size(&m->h)};
+    *s = (struct model_small){.size = model_small_size(&m->h)};
     int rc = kn_alloc(m->dev, s->size * sizeof(float), &m->small);
     s->host = calloc(s->size, sizeof(float));
     m->layer = calloc((size_t)m->h.n_layer, sizeof *m->layer);
@@ -227,7 +179,7 @@ int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags,
     m->chat_format = json_get_str(m->file.meta, "chat_format", NULL, e);
     m->chat_system = json_get_str(m->file.meta, "chat_system", NULL, e);
     if ((rc = e->code) < 0 || (rc = load_tokenizer(m, e)) < 0 ||
-        (rc = model_room(path, model_bytes(&m->file, &m->h, m->n_ctx), e)) < 0 ||
+        (rc = model_room(path, model_bytes(m, flags & ~MODEL_LATER), e)) < 0 ||
         (rc = open_weights(m, path, flags, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
         goto fail;
     return 0;

@@ -4,6 +4,7 @@
 #define MODEL_H
 #include "apr.h"
 #include "bpe.h"
+#include "count.h"
 #include "hparams.h"
 #include "kernels.h"
 #include "packed.h"
@@ -59,8 +60,20 @@ int model_positions(struct model *m, int n, struct err *e);
 int model_weights(const struct model *m, const struct tensor **t, const struct kn_weight **w,
                   int max);
 void model_free(struct model *m);
-/* Bytes that weights, norms and the RoPE table take on the device, from the header alone. */
-size_t model_bytes(const struct apr *a, const struct hparams *h, int n_ctx);
+/* What loading takes, from names, types and shapes alone (model_need.c); bytes. */
+struct model_need {
+    size_t file;           /* matrices as a file has them */
+    size_t in_place;       /* of them those that a device reads there, all the time */
+    size_t rows;           /* the embedding, if the rows of the tokens that occur are read there */
+    size_t small, rope;    /* norms and biases; RoPE tables */
+    struct kn_count count; /* what dev makes of them, and its scratch */
+};
+/* t: n tensors sorted by name; those that the model does not have are left out.  flags as model_load's. */
+void model_need(struct model_need *x, const struct tensor *t, int n, const struct hparams *h,
+                const struct kn_dev *dev, int flags, int n_ctx);
+/* All but the scratch: what must be available for model_load; SIZE_MAX if it fits no size. */
+size_t model_need_bytes(const struct model_need *x);
+size_t model_bytes(const struct model *m, int flags); /* ... of a model whose file is open */
 /* Memory that this process can still have: what the system calls available, within the limits on
  * address space (ulimit -v) and of the control group. ERR_NOMEM "NAME: needs N bytes, M available".
  */

@@ -31,4 +31,11 @@ int model_norm(const struct model *m, struct model_small *s, struct kn_at *at, c
 int model_load_attn(struct model *m, struct model_small *s, int l, int flags, struct err *e);
 int model_load_ffn(struct model *m, struct model_small *s, int l, int flags, struct err *e);
 int model_failed(const struct model *m, const char *what, int rc, struct err *e);
+/* model_need.c: floats of all norms and biases, an upper bound (one that is absent is counted); whether windowed
+ * layers have a RoPE table of their own; lines of a second one for sequences short enough for longrope's other
+ * factors; bytes of n_ctx lines of one. */
+size_t model_small_size(const struct hparams *h);
+int model_two_tables(const struct hparams *h);
+int model_short_lines(const struct hparams *h, int n_ctx);
+size_t model_rope_bytes(const struct hparams *h, int n_ctx);
 #endif

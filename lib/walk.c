@@ -67,7 +67,7 @@ static void forget(void *arg, const struct tensor *t)
 /* What is prepared at once: the ends and the largest layer, or everything. */
 static size_t bytes_needed(const struct walk *w)
 {
-    const size_t all = model_bytes(&w->m.file, &w->m.h, w->m.n_ctx);
+    const size_t all = model_bytes(&w->m, KN_W_INFER);
     size_t ends = 0, sum = 0;
     if (w->keep)
         return all;
@@ -100,7 +100,7 @@ int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ct
     m->forget = forget;
     m->forget_arg = w;
     memcpy(m->file.tensor, v->t, (size_t)v->n * sizeof *v->t);
-    w->keep = model_bytes(&m->file, &m->h, n_ctx) <= WALK_KEEP;
+    w->keep = model_bytes(m, KN_W_INFER) <= WALK_KEEP;
     if ((rc = model_room(v->name, bytes_needed(w), e)) < 0 ||
         (rc = model_begin(m, &w->small, 0, e)) < 0 || (rc = bring(w, -1, e)) < 0 ||
         (rc = model_load_ends(m, &w->small, KN_W_INFER, e)) < 0 ||

@@ -20,8 +20,7 @@ static const struct cli cli = {.name = "apr",
                                .see = "recipe(5), schema(7), apr(5)",
                                .output_version = 1};
 /* tools of the design that are not built yet, beyond the 19 names */
-static const char *const planned[] = {"diff", "plan",   "imatrix", "align",
-                                      "card", "parity", "oracle",  NULL};
+static const char *const planned[] = {"diff", "align", "parity", NULL};
 
 static int exists(const char *tool, char *path, size_t size)
 {

@@ -275,4 +275,5 @@ const struct kn_ops kn_cpu_ops = {
     .head = cpu_head,
     .argmax = cpu_argmax,
     .train = &kn_cpu_train,
+    .count = &cpu_count_ops,
 };

@@ -105,6 +105,11 @@ const void *cpu_weight_form(const struct kn_weight *w, size_t *bytes);
 int cpu_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                     const void *form, size_t bytes, struct kn_weight **out);
 
+/* Bytes of the panels that cpu_weight_new would make, SIZE_MAX if they do not fit a size; *act_block: of the
+ * activations that they are multiplied with, 0: floats, or no panels. */
+size_t cpu_weight_bytes(int type, int n, int k, int flags, int *act_block);
+extern const struct kn_count_ops cpu_count_ops; /* count.c */
+
 /* kv.c, attention.c */
 int cpu_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,
                struct kn_kv **out);

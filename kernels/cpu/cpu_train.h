@@ -39,6 +39,12 @@ enum train_slot {
     TRAIN_SLOTS
 };
 float *train_scratch(enum train_slot slot, size_t n);
+/* Floats that a product C(m, n) of k values, a group of bf16 layers, attention over documents of `longest` rows
+ * will ask train_scratch for. */
+void cpu_train_gemm_sizes(const struct kn_dev *d, int m, int n, int k, size_t size[TRAIN_SLOTS]);
+void cpu_train_group_sizes(const struct kn_dev *d, const struct kn_group *g, int m, int backward,
+                           size_t size[TRAIN_SLOTS]);
+size_t cpu_train_attn_size(const struct kn_dev *d, int head_dim, int longest, int mixed);
 
 /* Attention in f32; see train_attn.simd.c. */
 struct train_attn_isa {
@@ -86,6 +92,7 @@ int cpu_train_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy
 void train_drop(float *y, const float *x, float p, uint64_t seed, uint64_t counter, size_t n);
 /* bf16 tiles of a weight's rows, both ways */
 int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w);
+size_t cpu_train_tile_values(const struct kn_weight *w, int backward); /* of one of the two */
 int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,

@@ -19,6 +19,24 @@ void *large_alloc(size_t bytes)
     return p;
 }
 
+size_t large_bytes(size_t bytes)
+{
+    const size_t page = bytes < PAGE ? 64 : PAGE;
+    return bytes > SIZE_MAX - page ? SIZE_MAX : (bytes + page - 1) / page * page;
+}
+
+void slab_count(struct slab_count *c, size_t bytes)
+{
+    bytes = bytes > SIZE_MAX - 2 * (size_t)PAGE ? SIZE_MAX / 2 : (bytes + 63) & ~(size_t)63;
+    if (c->size - c->used < bytes) {
+        c->size = bytes < SLAB ? SLAB : bytes;
+        c->used = 0;
+    }
+    const size_t before = c->used ? large_bytes(c->used < PAGE ? PAGE : c->used) : 0;
+    c->used += bytes;
+    c->pages += large_bytes(c->used < PAGE ? PAGE : c->used) - before;
+}
+
 void slab_drop(struct slab *s)
 {
     if (s && --s->n_held == 0) {

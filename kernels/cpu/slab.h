@@ -20,4 +20,12 @@ struct slab {
  * later. NULL = out of memory. */
 void *slab_take(struct slab **now, size_t bytes, struct slab **owner);
 void slab_drop(struct slab *s);
+
+/* Bytes that large_alloc(bytes) comes to occupy when all of it is used. */
+size_t large_bytes(size_t bytes);
+/* The same walk as slab_take's, of sizes alone. pages: what filled slabs and the one at hand occupy. */
+struct slab_count {
+    size_t used, size, pages;
+};
+void slab_count(struct slab_count *c, size_t bytes);
 #endif

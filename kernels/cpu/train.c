@@ -369,6 +369,19 @@ static void docs_chunk(void *ctx, int phase, int chunk, int thread)
         (x->backward ? x->isa->attn->backward : x->isa->attn->forward)(&j, (float *)(void *)own);
 }
 
+/* bytes of one thread */
+static size_t docs_own(const struct train_isa *isa, int head_dim, int longest, int mixed)
+{
+    size_t bytes = mixed ? isa->b16->attn_scratch(head_dim, longest)
+                         : isa->attn->scratch(head_dim, longest) * sizeof(float);
+    return (bytes + 63) / 64 * 64;
+}
+
+size_t cpu_train_attn_size(const struct kn_dev *d, int head_dim, int longest, int mixed)
+{
+    return docs_own(train_isa(d), head_dim, longest, mixed) / sizeof(float) * (size_t)d->n_threads;
+}
+
 static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
 {
     int32_t *start = malloc(((size_t)t + 1) * sizeof *start);
@@ -384,9 +397,7 @@ static int docs_run(struct kn_dev *d, struct docs *x, const int32_t *doc, int t)
     x->isa = train_isa(d);
     x->start = start;
     x->n_head_kv = x->job.a->n_head_kv;
-    size_t bytes = x->mixed ? x->isa->b16->attn_scratch(hd, longest)
-                            : x->isa->attn->scratch(hd, longest) * sizeof(float);
-    x->own_size = (bytes + 63) / 64 * 64;
+    x->own_size = docs_own(x->isa, hd, longest, x->mixed);
     x->own = (char *)train_scratch(TRAIN_OWN, x->own_size / sizeof(float) * (size_t)d->n_threads);
     int n_chunk = n * x->n_head_kv;
     if (x->own)

@@ -82,7 +82,7 @@ static void pack_backward(const struct train16_isa *isa, const struct kn_weight 
                    n, least(16, w->k - 16 * j), 1);
 }
 
-static size_t weight_values(const struct kn_weight *w, int backward)
+size_t cpu_train_tile_values(const struct kn_weight *w, int backward)
 {
     size_t rows = (size_t)(backward ? panels(w->k) : panels(w->n));
     return rows * (size_t)(backward ? tiles(w->n) : tiles(w->k)) * T16;
@@ -109,8 +109,9 @@ int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w)
     int n_chunk[2] = {panels(w->w.n), tiles(w->w.n)};
     p.own = train_scratch(TRAIN_OWN, 32 * (size_t)train16_up(w->w.k, T16_K) * (size_t)d->n_threads);
     for (int i = 0; i < 2; i++) {
-        w->tiles[i] = slab_take(&cpu_dev(d)->slab, weight_values(&w->w, i) * sizeof(uint16_t),
-                                &w->tiles_slab[i]);
+        w->tiles[i] =
+            slab_take(&cpu_dev(d)->slab, cpu_train_tile_values(&w->w, i) * sizeof(uint16_t),
+                      &w->tiles_slab[i]);
         p.to[i] = w->tiles[i];
     }
     if (!p.own || !w->tiles[0] || !w->tiles[1])
@@ -530,59 +531,76 @@ static void places(struct group16 *j, int widest, int most)
     j->own_bytes = lines(more(blocks, more(packing, third)));
 }
 
-/* Tiles that all threads share: of the factors, of weights that are not kept, of z and dz. */
-static int shared_tiles(struct group16 *j)
+/* Tiles that all threads share: of the factors, of weights that are not kept, of z and dz; their places from p
+ * on. Returns how many values there are. */
+static size_t shared_tiles(struct group16 *j, uint16_t *p)
 {
-    uint16_t *p = NULL;
-    for (int count = 1; count >= 0; count--) {
-        size_t used = 0;
-        uint16_t *dz = p;
-        for (int i = 0; i < j->n_ad; i++) /* dz of all layers in a row: da is one product */
-            j->ad[i]->dzt = dz + (size_t)(i * j->rn) * (size_t)j->tt * T16;
-        used += (size_t)(j->n_ad * j->rn) * (size_t)j->tt * T16;
-        for (int i = 0; i < j->g->n_lin; i++) {
-            struct lin16 *l = &j->lin[i];
-            size_t in = (size_t)(j->backward ? panels(j->g->k) * j->rt : j->rn * j->kt);
-            size_t to = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
-            l->a = p + used, used += l->adapter * in * T16;
-            l->b = p + used, used += l->adapter * to * T16;
-            l->zt = p + used, used += (size_t)(l->adapter * j->rn) * (size_t)j->tt * T16;
-            if (!l->w || l->pack)
-                l->pack = p + used, l->w = l->pack, used += weight_values(l->l->w, j->backward);
-        }
-        if (count && !(p = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, used / 2 + 1)))
-            return KN_ENOMEM;
+    size_t used = 0;
+    uint16_t *dz = p;
+    for (int i = 0; i < j->n_ad; i++) /* dz of all layers in a row: da is one product */
+        j->ad[i]->dzt = dz + (size_t)(i * j->rn) * (size_t)j->tt * T16;
+    used += (size_t)(j->n_ad * j->rn) * (size_t)j->tt * T16;
+    for (int i = 0; i < j->g->n_lin; i++) {
+        struct lin16 *l = &j->lin[i];
+        size_t in = (size_t)(j->backward ? panels(j->g->k) * j->rt : j->rn * j->kt);
+        size_t to = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
+        l->a = p + used, used += l->adapter * in * T16;
+        l->b = p + used, used += l->adapter * to * T16;
+        l->zt = p + used, used += (size_t)(l->adapter * j->rn) * (size_t)j->tt * T16;
+        if (!l->w || l->pack)
+            l->pack = p + used, l->w = l->pack, used += cpu_train_tile_values(l->l->w, j->backward);
     }
-    return 0;
+    return used;
+}
+
+/* The layers, the blocks of rows and the places in scratch. */
+static void group_new(struct group16 *j, const struct kn_dev *d, const struct kn_group *g, int m,
+                      int backward)
+{
+    const struct train_isa *isa = train_isa(d);
+    int widest = g->k, most = g->k, r = 0;
+    *j = (struct group16){.g = g, .isa = isa->b16, .rows = isa->rows, .m = m, .backward = backward};
+    j->product = isa->product;
+    j->tt = backward ? tiles(m) : 0;
+    for (int i = 0; i < g->n_lin; i++) {
+        const struct kn_lin *l = &g->lin[i];
+        const struct cpu_weight *w = (const struct cpu_weight *)(const void *)l->w;
+        j->lin[i] =
+            (struct lin16){.l = l, .w = w->tiles[backward], .n = l->w->n, .kt = tiles(l->w->n)};
+        most = l->w->n > most ? l->w->n : most;
+        widest = backward ? most : g->k;
+        if ((j->lin[i].adapter = l->a.buf != NULL))
+            j->ad[j->n_ad++] = &j->lin[i], r = g->r;
+    }
+    j->kt = tiles(g->k), j->rt = tiles(r), j->rn = panels(r);
+    cut(j, widest, d->n_threads);
+    places(j, widest, most);
+}
+
+void cpu_train_group_sizes(const struct kn_dev *d, const struct kn_group *g, int m, int backward,
+                           size_t size[TRAIN_SLOTS])
+{
+    struct group16 j;
+    group_new(&j, d, g, m, backward);
+    size[TRAIN_SHARED] = shared_tiles(&j, NULL) / 2 + 1;
+    size[TRAIN_OWN] = j.own_bytes * (size_t)d->n_threads / sizeof(float);
 }
 
 static int group_run(struct kn_dev *d, const struct kn_group *g, int m, int backward,
                      struct kn_at dx)
 {
-    const struct train_isa *isa = train_isa(d);
-    struct group16 j = {.g = g, .isa = isa->b16, .rows = isa->rows, .m = m, .backward = backward};
-    int widest = g->k, most = g->k, n_chunk[3] = {0, 0, 0}, r = 0;
-    j.product = isa->product;
+    struct group16 j;
+    int n_chunk[3] = {0, 0, 0};
+    group_new(&j, d, g, m, backward);
     j.dx = cpu_f32(dx);
     j.dh = g->input == KN_IN_PLAIN ? j.dx : cpu_f32(g->dh);
     j.wanted = g->input == KN_IN_SWIGLU || j.dx;
-    j.tt = backward ? tiles(m) : 0;
-    for (int i = 0; i < g->n_lin; i++) {
-        const struct kn_lin *l = &g->lin[i];
-        const struct cpu_weight *w = (const struct cpu_weight *)(const void *)l->w;
-        j.lin[i] =
-            (struct lin16){.l = l, .w = w->tiles[backward], .n = l->w->n, .kt = tiles(l->w->n)};
-        most = l->w->n > most ? l->w->n : most;
-        widest = backward ? most : g->k;
-        if ((j.lin[i].adapter = l->a.buf != NULL))
-            j.ad[j.n_ad++] = &j.lin[i], r = g->r;
-    }
-    j.kt = tiles(g->k), j.rt = tiles(r), j.rn = panels(r);
-    cut(&j, widest, d->n_threads);
-    places(&j, widest, most);
-    if (shared_tiles(&j) || !(j.own = (char *)train_scratch(
-                                  TRAIN_OWN, j.own_bytes * (size_t)d->n_threads / sizeof(float))))
+    const size_t values = shared_tiles(&j, NULL);
+    uint16_t *shared = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, values / 2 + 1);
+    j.own = (char *)train_scratch(TRAIN_OWN, j.own_bytes * (size_t)d->n_threads / sizeof(float));
+    if (!shared || !j.own)
         return KN_ENOMEM;
+    shared_tiles(&j, shared);
     for (int i = 0; i < g->n_lin; i++) {
         int pack = j.lin[i].pack && (!backward || j.wanted), n = j.lin[i].n;
         const int chunks[3] = {j.lin[i].adapter, j.lin[i].adapter,

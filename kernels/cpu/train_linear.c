@@ -177,22 +177,45 @@ static void run_chunk(void *ctx, int phase, int chunk, int thread)
         block(g, chunk, own);
 }
 
+/* Floats of scratch by slot, and columns of a pass, for C(m, n) from k values. */
+static void gemm_sizes(struct train_gemm *g, int k, int n_threads, int *block_n,
+                       size_t size[TRAIN_SLOTS])
+{
+    const struct train_gemm_isa *isa = g->isa;
+    g->nr = g->n <= 16 ? 16 : isa->nr;
+    g->col_panels = isa->col_panels * isa->nr / g->nr;
+    *block_n = (int)(BLOCK_FLOATS / (k > 0 ? k : 1)) / 256 * 256;
+    *block_n = *block_n < 256 ? 256 : *block_n;
+    int max_n = g->n < *block_n ? g->n : *block_n, j_panels = ceil_div(max_n, g->nr);
+    /* a thread packs 16 rows of k or one of n, then sums a block */
+    size_t rows = 16 * (size_t)k, sum = (size_t)isa->row_panels * isa->mr * g->col_panels * g->nr;
+    g->own_size = (rows > sum ? rows : sum) + (size_t)max_n;
+    size[TRAIN_OWN] = g->own_size * (size_t)n_threads;
+    size[TRAIN_A] = (size_t)isa->mr * k;
+    size[TRAIN_B] = (size_t)j_panels * g->nr * k;
+}
+
+void cpu_train_gemm_sizes(const struct kn_dev *d, int m, int n, int k, size_t size[TRAIN_SLOTS])
+{
+    struct train_gemm g = {.isa = train_isa(d)->gemm, .m = m, .n = n};
+    int block_n;
+    if (m <= 16 && n > 16) /* as cpu_train_gemm turns it */
+        g.m = n, g.n = m;
+    gemm_sizes(&g, k, d->n_threads, &block_n, size);
+}
+
 static int train_gemm_run(struct kn_dev *d, struct train_gemm *g)
 {
     const struct train_gemm_isa *isa = g->isa = train_isa(d)->gemm;
     int k = g->p[0].k + g->p[1].k, i_panels = ceil_div(g->m, isa->mr);
-    g->nr = g->n <= 16 ? 16 : isa->nr;
-    g->col_panels = isa->col_panels * isa->nr / g->nr;
+    size_t size[TRAIN_SLOTS] = {0};
+    int block_n;
+    gemm_sizes(g, k, d->n_threads, &block_n, size);
     g->ni = ceil_div(i_panels, isa->row_panels);
-    int block_n = (int)(BLOCK_FLOATS / (k > 0 ? k : 1)) / 256 * 256;
-    block_n = block_n < 256 ? 256 : block_n;
-    int max_n = g->n < block_n ? g->n : block_n, j_panels = ceil_div(max_n, g->nr);
-    /* a thread packs 16 rows of k or one of n, then sums a block */
-    size_t rows = 16 * (size_t)k, sum = (size_t)isa->row_panels * isa->mr * g->col_panels * g->nr;
-    g->own_size = (rows > sum ? rows : sum) + (size_t)max_n;
-    g->own = train_scratch(TRAIN_OWN, g->own_size * (size_t)d->n_threads);
-    float *edge = train_scratch(TRAIN_A, (size_t)isa->mr * k);
-    float *pb = train_scratch(TRAIN_B, (size_t)j_panels * g->nr * k);
+    const int max_n = g->n < block_n ? g->n : block_n, j_panels = ceil_div(max_n, g->nr);
+    g->own = train_scratch(TRAIN_OWN, size[TRAIN_OWN]);
+    float *edge = train_scratch(TRAIN_A, size[TRAIN_A]);
+    float *pb = train_scratch(TRAIN_B, size[TRAIN_B]);
     if (!g->own || !edge || !pb)
         return KN_ENOMEM;
     g->p[0].edge = edge;

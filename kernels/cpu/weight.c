@@ -44,6 +44,26 @@ static void pack_chunk(void *ctx, int phase, int chunk, int thread)
     }
 }
 
+/* What of a weight follows from its type and shape; its panels, SIZE_MAX if they do not fit a size. */
+static size_t measure(struct cpu_weight *w, int type, int n, int k, int flags)
+{
+    const struct kn_type_info *t = kn_type_info(type);
+    w->w = (struct kn_weight){.type = type, .n = n, .k = k, .flags = flags};
+    w->packed_type = t->block_len > 1 && (!t->act_block || flags & KN_W_FLOAT) ? KN_F32 : type;
+    w->panel_bytes =
+        cpu_act_block(w) ? mmq_panel_bytes(type, k) : gemm_packed_bytes(w->packed_type, 16, k);
+    const size_t panels = flags & (KN_W_INFER | KN_W_FLOAT) ? ((size_t)n + 15) / 16 : 0;
+    return panels && w->panel_bytes > (SIZE_MAX - 64) / panels ? SIZE_MAX : panels;
+}
+
+size_t cpu_weight_bytes(int type, int n, int k, int flags, int *act_block)
+{
+    struct cpu_weight w = {0};
+    const size_t panels = measure(&w, type, n, k, flags);
+    *act_block = panels ? cpu_act_block(&w) : 0;
+    return panels == SIZE_MAX ? SIZE_MAX : panels * w.panel_bytes;
+}
+
 /* The weight without its panels; *panels: how many it has, 0 for none. */
 static struct cpu_weight *describe(struct cpu_dev *c, int type, int n, int k, const void *rows,
                                    int flags, size_t *panels)
@@ -51,14 +71,9 @@ static struct cpu_weight *describe(struct cpu_dev *c, int type, int n, int k, co
     struct cpu_weight *w = cpu_reserve(c, k, 0) ? NULL : calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->w = (struct kn_weight){.type = type, .n = n, .k = k, .flags = flags};
+    *panels = measure(w, type, n, k, flags);
     w->rows = rows;
-    const struct kn_type_info *t = kn_type_info(type);
-    w->packed_type = t->block_len > 1 && (!t->act_block || flags & KN_W_FLOAT) ? KN_F32 : type;
-    w->panel_bytes =
-        cpu_act_block(w) ? mmq_panel_bytes(type, k) : gemm_packed_bytes(w->packed_type, 16, k);
-    *panels = flags & (KN_W_INFER | KN_W_FLOAT) ? ((size_t)n + 15) / 16 : 0;
-    if (*panels && w->panel_bytes > (SIZE_MAX - 64) / *panels) {
+    if (*panels == SIZE_MAX) {
         free(w);
         return NULL;
     }

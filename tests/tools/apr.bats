@@ -10,7 +10,7 @@ setup() {
     for t in apr-gen apr-lora apr-quant apr-ppl; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n[ ! -e fail-%s ]\n' "$APR_BIN" $t $t $t >bin/$t
     done
-    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check apr-pull apr-diff passk; do
+    for t in gguf2apr st2apr apr2gguf apr2st apr-fuse apr-check apr-pull apr-diff passk apr-plan; do
         printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/%s" "$1"\necho "%s $*"\n' "$APR_BIN" $t $t >bin/$t
     done
     printf '#!/bin/bash\n[ "$1" != --options=json ] || exec "%s/gguf2apr" "$1"\necho x >"${*: -1}"; echo "gguf2apr $*"\n' "$APR_BIN" >bin/gguf2apr
@@ -61,6 +61,9 @@ says() { # says "LINE;LINE" ARGS...
     says "apr-fuse m.apr --adapter a -o t.apr" finetune m.apr --merge --adapter a -o t.apr
     run --separate-stderr -69 bin/apr finetune m.apr --method dpo --data x -o a
     run --separate-stderr -69 bin/apr finetune m.apr --beta 0.1 --data x -o a
+    says "apr-plan m.apr --method auto --rank 8 --ctx 256 --vram 24" finetune m.apr --plan --rank 8 --max-seq-len 256 --vram 24
+    says "apr-plan m.apr --method qlora" finetune m.apr --method qlora --plan
+    says "apr-plan m.apr -c 9" plan m.apr -c 9
     run --separate-stderr -64 bin/apr finetune m.apr --method magic --data x -o a
     run --separate-stderr -64 bin/apr finetune --model-size 7B --data x -o a
 }

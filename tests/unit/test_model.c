@@ -102,7 +102,9 @@ int main(void)
         return 1;
     ok(load(&m, NULL, 0, &e) == 0 && m.n_ctx == CTX && m.n_real == m.h.n_vocab && m.head == m.embd,
        "a sound model loads %s", e.msg);
-    size_t bytes = model_bytes(&m.file, &m.h, CTX);
+    struct model_need need;
+    model_need(&need, m.file.tensor, m.file.n_tensor, &m.h, dev, KN_W_INFER, CTX);
+    size_t bytes = model_need_bytes(&need);
     ok(bytes > (size_t)m.h.n_vocab * EMBD * 4 && bytes < (size_t)m.h.n_vocab * EMBD * 4 + 500000,
        "its bytes are counted from the header (%zu)", bytes);
     ok(forward_new(&f, &m, 8, 2, 2, 5, 1 << 30, KN_F32, &e) == ERR_NOMEM &&
