@@ -4,6 +4,7 @@
  * a chunk becomes the BOS token if the model adds one.  Each chunk starts with an empty context,
  * and only its second half is scored: positions ctx/2 to ctx-2 predict their successors. */
 #include "cli.h"
+#include "dev.h"
 #include "forward.h"
 #include "json.h"
 #include "outfile.h"
@@ -26,7 +27,7 @@ static const struct cli_opt opts[] = {
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -44,12 +45,6 @@ struct score {
     long n, chunks, tokens;
     double nll, nll2; /* sums of -log p and of its square */
 };
-
-static void die_kn(struct err *e, int rc)
-{
-    err_set(e, ERR_SOFTWARE, "%s", kn_strerror(rc));
-    cli_die(e);
-}
 
 /* All of a file or of stdin; NUL-terminated. */
 static char *read_text(const char *path, size_t *n, struct err *e)
@@ -109,9 +104,11 @@ static void chunk(struct forward *f, const int32_t *ids, float *logits, struct s
                             .blocks = table};
         if (forward_step(f, &r, e) < 0)
             cli_die(e);
-        if (n_out &&
-            (rc = kn_read(f->d, logits, f->logits, (size_t)n_out * (size_t)V * sizeof *logits)) < 0)
-            die_kn(e, rc);
+        if (n_out && (rc = kn_read(f->d, logits, f->logits,
+                                   (size_t)n_out * (size_t)V * sizeof *logits)) < 0) {
+            dev_failed(f->d, "logits", rc, e);
+            cli_die(e);
+        }
         for (int i = 0; i < n_out; i++) {
             double nll = -sampler_logprob(logits + (size_t)i * (size_t)V, V, ids[at + out[i] + 1]);
             if (!isfinite(nll)) {
@@ -175,15 +172,12 @@ int main(int argc, char **argv)
     struct cli_progress progress = {.what = "apr-ppl", .unit = "chunks"};
     int32_t *ids;
     size_t n;
-    int rc;
     cli_parse(&cli, &argc, &argv);
     if (argc < 1 || argc > 2)
         cli_usage("expected a model and at most one text");
     char *text = read_text(argc > 1 ? argv[1] : "-", &n, &e);
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
-    }
     if (model_load(&m, argv[0], dev, KN_W_INFER, (int)o.ctx, &e) < 0)
         cli_die(&e);
     if (!m.tok)
