@@ -9,6 +9,7 @@ SHELL := /bin/bash
 include mk/config.mk
 include mk/deps.mk
 include mk/build.mk
+include mk/cuda.mk
 include mk/recipe.mk
 include mk/test.mk
 include mk/bench.mk

@@ -4,6 +4,7 @@
 #include "kernels.h"
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 
 /* Parts of tmp start on cache lines, so that a backend may use aligned loads. */
 static size_t part_bytes(size_t rows, size_t cols)
@@ -92,8 +93,9 @@ int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
     assert(a->q->k == a->n_embd && a->k->k == a->n_embd && a->v->k == a->n_embd);
     assert(kv->n_head_kv == a->n_head_kv && kv->head_dim == a->head_dim);
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(a, NULL, b->n_tok));
-    return (d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv : compose_qkv)(d, q, x, tmp, kv, layer,
-                                                                          a, b);
+    const int err =
+        d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv(d, q, x, tmp, kv, layer, a, b) : KN_EUNSUP;
+    return err == KN_EUNSUP ? compose_qkv(d, q, x, tmp, kv, layer, a, b) : err;
 }
 
 int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at tmp,
@@ -211,9 +213,12 @@ int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
                       f->down->k == f->n_ff));
     assert(f->moe || !f->gate || (f->gate->n == f->n_ff && f->gate->k == f->n_embd));
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(NULL, f, b->n_tok));
-    if (f->moe && !kn_host(d, x))
+    if (f->moe && !kn_host(d, x)) {
+        snprintf(d->why, sizeof d->why, "no mixtures of experts");
         return KN_EUNSUP;
-    return (d->ops->ffn && plain(f) ? d->ops->ffn : compose_ffn)(d, x, tmp, f, b);
+    }
+    const int err = d->ops->ffn && plain(f) ? d->ops->ffn(d, x, tmp, f, b) : KN_EUNSUP;
+    return err == KN_EUNSUP ? compose_ffn(d, x, tmp, f, b) : err;
 }
 
 static int compose_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
@@ -231,7 +236,8 @@ static int compose_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, s
 int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
             struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b)
 {
-    return (d->ops->head ? d->ops->head : compose_head)(d, logits, x, tmp, norm, eps, w, b);
+    const int err = d->ops->head ? d->ops->head(d, logits, x, tmp, norm, eps, w, b) : KN_EUNSUP;
+    return err == KN_EUNSUP ? compose_head(d, logits, x, tmp, norm, eps, w, b) : err;
 }
 
 /* Read in pieces, so that it needs no memory and works without shared memory. NaN is never chosen.

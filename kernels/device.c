@@ -3,8 +3,10 @@
  * A wrong shape is a caller's bug, so the checks are asserts; they look at a few integers and never
  * at device memory.  Calls whose substitute is more than a line are in compose.c. */
 #include "kernels.h"
+#include "plugin.h"
 #include <assert.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,30 +36,52 @@ static int all_cores(void)
     return n > 0 ? n : 1;
 }
 
+static _Thread_local char open_why[sizeof((struct kn_dev *)0)->why];
+
+const char *kn_why(const struct kn_dev *d)
+{
+    return d ? d->why : open_why;
+}
+
+/* The backend of that name: one of ours, or one that is opened now. */
+static const struct kn_ops *backend(const char *name, size_t stem)
+{
+    const struct kn_ops *const own[] = {&kn_ref_ops, &kn_cpu_ops};
+    static const char *const others[] = {"cuda"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strlen(own[i]->name) == stem && strncmp(own[i]->name, name, stem) == 0)
+            return own[i];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strlen(others[i]) == stem && strncmp(others[i], name, stem) == 0)
+            return kn_plugin(others[i], open_why, sizeof open_why);
+    return NULL;
+}
+
 int kn_open(struct kn_dev **out, const char *name, int n_threads)
 {
-    const struct kn_ops *const backend[] = {&kn_ref_ops, &kn_cpu_ops};
-    size_t stem = strcspn(name, ":");
-    for (size_t i = 0; i < sizeof backend / sizeof *backend; i++) {
-        const struct kn_ops *ops = backend[i];
-        if (strlen(ops->name) != stem || strncmp(ops->name, name, stem) != 0)
-            continue;
-        if (ops->version != KN_VERSION || (name[stem] && !name[stem + 1]))
-            return KN_EDEVICE;
-        struct kn_dev *d = calloc(1, sizeof *d);
-        if (!d)
-            return KN_ENOMEM;
-        d->ops = ops;
-        d->n_threads = n_threads > 0 ? n_threads : all_cores();
-        int err = ops->open(d, name[stem] ? name + stem + 1 : "", d->n_threads);
-        if (err) {
-            free(d);
-            return err;
-        }
-        *out = d;
-        return KN_OK;
+    const size_t stem = strcspn(name, ":");
+    open_why[0] = 0;
+    const struct kn_ops *ops = backend(name, stem);
+    if (!ops || (name[stem] && !name[stem + 1]))
+        return KN_EDEVICE;
+    if (ops->version != KN_VERSION) {
+        snprintf(open_why, sizeof open_why, "its interface is version %d, expected %d",
+                 ops->version, KN_VERSION);
+        return KN_EDEVICE;
     }
-    return KN_EDEVICE;
+    struct kn_dev *d = calloc(1, sizeof *d);
+    if (!d)
+        return KN_ENOMEM;
+    d->ops = ops;
+    d->n_threads = n_threads > 0 ? n_threads : all_cores();
+    int err = ops->open(d, name[stem] ? name + stem + 1 : "", d->n_threads);
+    if (err) {
+        memcpy(open_why, d->why, sizeof open_why);
+        free(d);
+        return err;
+    }
+    *out = d;
+    return KN_OK;
 }
 
 void kn_close(struct kn_dev *d)

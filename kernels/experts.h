@@ -5,7 +5,7 @@
 #define KN_EXPERTS_H
 #include "poly.h"
 
-static inline float kn_route_fold(float lane[16])
+KN_INLINE float kn_route_fold(float lane[16])
 {
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
@@ -14,7 +14,7 @@ static inline float kn_route_fold(float lane[16])
 }
 
 /* does expert e come before all but top_k - 1 of the others? Ties go to the lower id. */
-static inline int kn_route_top(const float *x, int n, int e, int top_k)
+KN_INLINE int kn_route_top(const float *x, int n, int e, int top_k)
 {
     int before = 0;
     for (int i = 0; i < n; i++)
@@ -23,8 +23,8 @@ static inline int kn_route_top(const float *x, int n, int e, int top_k)
 }
 
 /* x(n_expert) to ids and p (top_k) */
-static inline void kn_route_row(const float *x, int32_t *ids, float *p, int n_expert, int top_k,
-                                int normalize)
+KN_INLINE void kn_route_row(const float *x, int32_t *ids, float *p, int n_expert, int top_k,
+                            int normalize)
 {
     float max = x[0], lane[16] = {0}, kept[16] = {0};
     for (int i = 1; i < n_expert; i++)

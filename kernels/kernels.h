@@ -162,7 +162,7 @@ enum {
 struct kn_ops {
     int version; /* KN_VERSION */
     const char *name;
-    /* memory.  open gets ops and n_threads (>= 1) filled in; it sets d->name and d->priv.  opt is what
+    /* memory.  open gets ops and n_threads (>= 1) filled in; it sets d->name, d->exact and d->priv.  opt is what
      * follows the colon of the device's name, "" if there is none. */
     int (*open)(struct kn_dev *d, const char *opt, int n_threads);
     void (*close)(struct kn_dev *d);
@@ -221,7 +221,7 @@ struct kn_ops {
                     struct kn_at p, float s, int m, int n);
     int (*moe_route)(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_at logits, int m,
                      int n_expert, int top_k, int normalize); /* (opt) */
-    /* fused (opt): defaults in compose.c */
+    /* fused (opt): defaults in compose.c, which also take what a backend declines with KN_EUNSUP */
     int (*qkv)(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
                int layer, const struct kn_attn *a, const struct kn_batch *b);
     int (*ffn)(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
@@ -242,7 +242,9 @@ struct kn_dev {
     const struct kn_ops *ops;
     char name[32]; /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
-    void *priv; /* what open() made: freed by close() */
+    int exact;     /* computes by R1 to R5, to the bit */
+    void *priv;    /* what open() made: freed by close() */
+    char why[200]; /* the last failure in the backend's words; "" if it has none */
 };
 struct kn_buf {
     size_t bytes;
@@ -259,10 +261,13 @@ struct kn_kv {
     int n_layer, n_block, n_head_kv, head_dim, type;
 };
 
-/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx"; n_threads 0 = all
- * cores.  "cpu:amx-model" is AMX's arithmetic in plain C, for tests.
+/* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx" "cuda"; n_threads 0 = all
+ * cores.  "cpu:amx-model" is AMX's arithmetic in plain C, for tests.  "cuda" is a shared object beside the
+ * executable, which a build without nvcc does not have (kernels/plugin.h).
  * A path that this machine cannot run is KN_EDEVICE, never another path in its place. */
 int kn_open(struct kn_dev **d, const char *name, int n_threads);
+/* What the backend says of its last failure; of this thread's last kn_open if d is NULL. "": nothing. */
+const char *kn_why(const struct kn_dev *d);
 void kn_close(struct kn_dev *d);
 
 /* Buffers are zeroed and aligned to 64 bytes.  kn_host: the place's address if host and device share

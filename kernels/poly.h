@@ -10,6 +10,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __CUDACC__
+#define KN_INLINE static inline __host__ __device__
+#else
+#define KN_INLINE static inline
+#endif
+
 #define KN_EXP_LO    (-87.3365402f) /* exp of anything below is less than FLT_MIN */
 #define KN_EXP_HI    89.0f          /* exp of anything above 88.7228 overflows: one clamp for all */
 #define KN_EXP_LOG2E 1.44269502f
@@ -25,13 +31,13 @@
 #define KN_EXP_C5 0x1.123a2p-7f
 #define KN_EXP_C6 0x1.6a23dp-10f
 
-static inline uint32_t kn_float_bits(float x)
+KN_INLINE uint32_t kn_float_bits(float x)
 {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
-static inline float kn_bits_float(uint32_t u)
+KN_INLINE float kn_bits_float(uint32_t u)
 {
     float x;
     memcpy(&x, &u, sizeof x);
@@ -40,7 +46,7 @@ static inline float kn_bits_float(uint32_t u)
 
 /* e^x, error below 1 ulp where the result is normal (every 37th float tried); +inf above 88.7228; 0
  * below -87.3365 and at -inf; exp(0) is 1 and NaN passes. */
-static inline float kn_exp(float x)
+KN_INLINE float kn_exp(float x)
 {
     float c = x > KN_EXP_HI ? KN_EXP_HI : x;
     float t = fmaf(c, KN_EXP_LOG2E, KN_EXP_MAGIC);
@@ -63,7 +69,7 @@ static inline float kn_exp(float x)
 }
 
 /* x * sigmoid(x) */
-static inline float kn_silu(float x)
+KN_INLINE float kn_silu(float x)
 {
     return x / (1.0f + kn_exp(-x));
 }
@@ -72,19 +78,19 @@ static inline float kn_silu(float x)
  * x (1 + tanh u) / 2 = x / (1 + exp(-2u)) */
 #define KN_GELU_CUBE 0.044715f
 #define KN_GELU_2U   1.59576917f /* 2 sqrt(2/pi) */
-static inline float kn_gelu(float x)
+KN_INLINE float kn_gelu(float x)
 {
     float u = fmaf(KN_GELU_CUBE * (x * x), x, x);
     return x / (1.0f + kn_exp(-(KN_GELU_2U * u)));
 }
 
 /* within 1.2e-7 of tanh; a NaN passes */
-static inline float kn_tanh(float x)
+KN_INLINE float kn_tanh(float x)
 {
     return 1.0f - 2.0f / (1.0f + kn_exp(x + x));
 }
 
-static inline float kn_sigmoid(float x)
+KN_INLINE float kn_sigmoid(float x)
 {
     return 1.0f / (1.0f + kn_exp(-x));
 }

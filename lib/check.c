@@ -1,5 +1,6 @@
 /* check - the ten stages of apr-check */
 #include "check.h"
+#include "dev.h"
 #include "forward.h"
 #include "rng.h"
 #include "sampler.h"
@@ -237,7 +238,7 @@ static int trace_run(struct trace *t, const struct model *m, const struct kn_row
         (rc = kn_ffn(d, f.x, f.tmp, &m->layer[0].ffn, f.batch)) < 0 ||
         (rc = kn_read(d, t->mlp, f.x, embd)) < 0 || (rc = forward_head(&f)) < 0 ||
         (rc = kn_read(d, t->logits, f.logits, t->n_vocab * sizeof(float))) < 0)
-        err_set(e, ERR_SOFTWARE, "%s: %s", d->name, kn_strerror(rc));
+        dev_failed(d, "logits", rc, e);
     forward_free(&f);
     return e->code;
 }
@@ -481,13 +482,12 @@ int check_model(struct check *c, const char *path, const char *device, int n_thr
     if (rc < 0)
         return damaged(c, e, "the checksums do not hold");
     c->container = 1;
-    if ((rc = kn_open(&dev, device, n_threads)) < 0)
-        return err_set(e, ERR_UNAVAILABLE, "device %s: %s", device, kn_strerror(rc));
+    if ((rc = dev_open(&dev, device, n_threads, e)) < 0)
+        return rc;
     snprintf(c->device, sizeof c->device, "%s", dev->name);
-    if ((rc = kn_open(&ref, "ref", n_threads)) < 0)
-        rc = err_set(e, ERR_UNAVAILABLE, "device ref: %s", kn_strerror(rc));
-    else if ((rc = model_load(&m, path, dev, KN_W_INFER, 0, e)) == 0 &&
-             (rc = model_load(&r, path, ref, KN_W_INFER, 0, e)) == 0)
+    if ((rc = dev_open(&ref, "ref", n_threads, e)) == 0 &&
+        (rc = model_load(&m, path, dev, KN_W_INFER, 0, e)) == 0 &&
+        (rc = model_load(&r, path, ref, KN_W_INFER, 0, e)) == 0)
         rc = stages(c, &m, &r, e);
     if (r.dev)
         model_free(&r);

@@ -1,4 +1,5 @@
 /* engine - continuous batching: the queue, the mixed batch of a step, results in order */
+#include "dev.h"
 #include "engine_impl.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -207,7 +208,7 @@ static int plan(struct engine *g, struct kn_rows *r, struct err *e)
             add_rows(g, r, s, want < left ? want : left);
         }
     }
-    return rc < 0 ? err_set(e, ERR_SOFTWARE, "%s: %s", g->m->dev->name, kn_strerror(rc)) : 0;
+    return rc < 0 ? dev_failed(g->m->dev, "KV cache", rc, e) : 0;
 }
 
 static int is_stop(const struct hparams *h, int32_t id)
@@ -315,7 +316,7 @@ int engine_step(struct engine *g, struct err *e)
         else if ((rc = kn_sync(g->m->dev)) == 0)
             logits = kn_host(g->m->dev, g->f.logits);
         if (rc < 0)
-            return err_set(e, ERR_SOFTWARE, "%s: %s", g->m->dev->name, kn_strerror(rc));
+            return dev_failed(g->m->dev, "logits", rc, e);
     }
     for (int i = 0; i < g->n_active;) {
         struct seq *s = g->active[i];

@@ -1,5 +1,6 @@
 /* forward - the model in reading order, one definition for every device */
 #include "forward.h"
+#include "dev.h"
 #include <string.h>
 
 /* A model's layers as one layer's shapes. */
@@ -101,8 +102,7 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
         (rc = kn_alloc(f->d, (size_t)max_out * (size_t)h->n_vocab * sizeof(float), &f->logits)) <
             0) {
         forward_free(f);
-        return err_set(e, rc == KN_ENOMEM ? ERR_NOMEM : ERR_SOFTWARE,
-                       "activations and KV cache: %s on %s", kn_strerror(rc), m->dev->name);
+        return dev_failed(m->dev, "activations and KV cache", rc, e);
     }
     return 0;
 }
@@ -113,6 +113,8 @@ void forward_free(struct forward *f)
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         if (at[i].buf)
             kn_free(f->d, at[i]);
+    for (int i = 0; i < FORWARD_GRAPHS; i++)
+        kn_graph_free(f->d, f->graph[i]);
     if (f->kv)
         kn_kv_free(f->d, f->kv);
     if (f->batch)
@@ -166,22 +168,47 @@ int forward_head(struct forward *f)
     return rc;
 }
 
+/* The calls of a step, of which nothing but n_tok and n_out changes from one to the next. */
+static int calls(struct forward *f)
+{
+    const int n_tok = f->batch->n_tok;
+    int rc = forward_embed(f);
+    if (rc < 0)
+        return rc;
+    watch(f, 0, n_tok);
+    for (int l = 0; l < f->m->h.n_layer; l++) {
+        if ((rc = forward_layer(f, l)) < 0)
+            return rc;
+        watch(f, l + 1, n_tok);
+    }
+    return f->batch->n_out ? forward_head(f) : 0;
+}
+
+/* The same, recorded when that number of sequences comes for the first time. */
+static int replay(struct forward *f, struct kn_graph **g)
+{
+    int rc = 0;
+    if (!*g) {
+        if ((rc = kn_graph_begin(f->d)) < 0) {
+            f->no_graphs = 1;
+            return rc == KN_EUNSUP ? calls(f) : rc;
+        }
+        const int failed = calls(f);
+        rc = kn_graph_end(f->d, g);
+        if (failed < 0 || rc < 0)
+            return failed < 0 ? failed : rc;
+    }
+    return kn_graph_launch(f->d, *g);
+}
+
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
 {
-    const struct model *m = f->m;
-    int rc;
-    if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 || (rc = forward_embed(f)) < 0)
-        goto fail;
-    watch(f, 0, r->n_tok);
-    for (int l = 0; l < m->h.n_layer; l++) {
-        if ((rc = forward_layer(f, l)) < 0)
-            goto fail;
-        watch(f, l + 1, r->n_tok);
-    }
-    if (r->n_out && (rc = forward_head(f)) < 0)
-        goto fail;
-    return 0;
-fail:
-    return err_set(e, rc == KN_ENOMEM ? ERR_NOMEM : ERR_SOFTWARE, "%s: %s", f->d->name,
-                   kn_strerror(rc));
+    int rc = kn_batch_set(f->d, f->batch, r);
+    const int decodes = r->n_tok == r->n_seq && r->n_out == r->n_tok && r->n_tok > 0 &&
+                        r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs;
+    if (rc == 0)
+        rc = decodes ? replay(f, &f->graph[r->n_tok - 1]) : calls(f);
+    if (rc == 0)
+        return 0;
+    return dev_failed(f->d, "a step", rc, e);
 }

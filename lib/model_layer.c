@@ -1,4 +1,5 @@
 /* model_layer - the tensors of a layer onto a device: every shape checked, every number finite */
+#include "dev.h"
 #include "model.h"
 #include "model_impl.h"
 #include <inttypes.h>
@@ -57,11 +58,8 @@ static int check_values(const struct model *m, const struct tensor *t, struct er
 
 int model_failed(const struct model *m, const char *what, int rc, struct err *e)
 {
-    return err_set(e,
-                   rc == KN_ENOMEM   ? ERR_NOMEM
-                   : rc == KN_EUNSUP ? ERR_UNAVAILABLE
-                                     : ERR_SOFTWARE,
-                   "%s: %s: %s on %s", m->file.path, what, kn_strerror(rc), m->dev->name);
+    dev_failed(m->dev, what, rc, e);
+    return err_prefix(e, "%s", m->file.path);
 }
 
 int model_weight(const struct model *m, struct kn_weight **w, const char *name, int n, int k,

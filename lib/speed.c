@@ -1,5 +1,6 @@
 /* speed - measured tests of tokens: prompts and single steps, of one sequence or many */
 #include "speed.h"
+#include "dev.h"
 #include "forward.h"
 #include "rng.h"
 #include <limits.h>
@@ -135,7 +136,7 @@ static int step(struct run *r, const struct kn_rows *rows, struct err *e)
         return rc;
     size_t bytes = (size_t)rows->n_out * (size_t)r->f.m->h.n_vocab * sizeof *r->logits;
     if ((rc = r->logits && bytes ? kn_read(d, r->logits, r->f.logits, bytes) : kn_sync(d)) < 0)
-        return err_set(e, ERR_SOFTWARE, "%s: %s", d->name, kn_strerror(rc));
+        return dev_failed(d, "logits", rc, e);
     return 0;
 }
 

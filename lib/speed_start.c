@@ -1,4 +1,5 @@
 /* speed_start - from nothing to the first token, in a process of its own */
+#include "dev.h"
 #include "forward.h"
 #include "speed.h"
 #include <errno.h>
@@ -41,7 +42,7 @@ static int first_token(struct model *m, const int32_t *ids, int n, int kv_type, 
                             .blocks = table};
         if ((rc = forward_step(&f, &r, e)) == 0 &&
             (rc = kn_read(m->dev, logits, f.logits, (size_t)m->h.n_vocab * sizeof *logits)) < 0)
-            rc = err_set(e, ERR_SOFTWARE, "%s: %s", m->dev->name, kn_strerror(rc));
+            rc = dev_failed(m->dev, "logits", rc, e);
     }
     if (rc == 0) {
         int best = 0;
@@ -64,11 +65,9 @@ static void child(struct report *r, double start, const char *path, const char *
     struct kn_dev *dev;
     int32_t *ids = NULL;
     long n = 4;
-    int rc = kn_open(&dev, device, threads);
-    if (rc < 0) {
-        err_set(&r->e, ERR_UNAVAILABLE, "device %s: %s", device, kn_strerror(rc));
+    int rc = dev_open(&dev, device, threads, &r->e);
+    if (rc < 0)
         return;
-    }
     if (model_load(&m, path, dev, KN_W_INFER, 0, &r->e) < 0)
         return;
     r->loaded = clock_now() - start;

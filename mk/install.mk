@@ -10,7 +10,7 @@ man7   := $(wildcard lib/*.7)
 install: all  ## install under PREFIX (DESTDIR is put before it)
 	install -d $(bindir) $(mandir)/man1 $(mandir)/man5 $(mandir)/man7 $(share) $(libdir)
 	install -m 755 $(TOOLS:%=$B/%) $(bindir)
-	install -m 755 $(ZYGOTE) $(libdir)
+	install -m 755 $(ZYGOTE) $(wildcard $(CUDASO)) $(libdir)
 	install -m 644 $(man1) $(mandir)/man1
 	install -m 644 $(man5) $(mandir)/man5
 	install -m 644 $(man7) $(mandir)/man7

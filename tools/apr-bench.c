@@ -1,6 +1,7 @@
 /* apr-bench - how fast a model runs here: prompts, generation, batches, start, training, memory */
 #include "backward.h"
 #include "cli.h"
+#include "dev.h"
 #include "outfile.h"
 #include "speed.h"
 #include <stdlib.h>
@@ -41,7 +42,7 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of a training step's products"),
     CLI_INT(0, "seed", &o.seed, "N", "of the tokens", 0, 9e15),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
@@ -153,15 +154,13 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
     struct kn_dev *dev;
     struct model m;
     struct err e = {0};
-    int rc, ctx = 1;
+    int ctx = 1;
     for (int i = 0; i < p->n; i++)
         ctx = speed_ctx(&p->test[i]) > ctx ? speed_ctx(&p->test[i]) : ctx;
     if (p->ttft && speed_start(s, path, o.device, (int)o.threads, c, &e) < 0) /* no threads yet */
         cli_die(&e);
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
-    }
     snprintf(h->device, sizeof h->device, "%s", dev->name);
     h->threads = dev->n_threads;
     if (p->n) {

@@ -1,5 +1,6 @@
 /* apr-gen - prompts in, samples out: continuous batching, resumable, in input order */
 #include "cli.h"
+#include "dev.h"
 #include "engine.h"
 #include "hash.h"
 #include "outfile.h"
@@ -58,7 +59,7 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
     CLI_FLAG(0, "no-share", &o.no_share, "compute every prompt whole; changes no result"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -201,8 +202,7 @@ static void write_result(struct run *r, const struct engine_result *s)
             cli_die(&(struct err){ERR_IO, "standard output: write error"});
         return;
     }
-    record(&r->j, s->tag, s,
-           strncmp(r->dev->name, "cpu", 3) == 0 || strncmp(r->dev->name, "ref", 3) == 0);
+    record(&r->j, s->tag, s, r->dev->exact);
     if (r->part.f) {
         rc = r->j.failed ? err_set(&r->e, ERR_NOMEM, "out of memory")
                          : partfile_line(&r->part, r->j.buf, r->j.len, &r->e);
@@ -316,11 +316,8 @@ static void commit(struct run *r, double seconds)
 
 static void load(struct run *r, const char *prompts)
 {
-    int rc;
-    if ((rc = kn_open(&r->dev, o.device, (int)o.threads)) < 0) {
-        err_set(&r->e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&r->dev, o.device, (int)o.threads, &r->e) < 0)
         cli_die(&r->e);
-    }
     if (model_load(&r->m, o.model, r->dev, KN_W_INFER | MODEL_LATER, (int)o.ctx, &r->e) < 0)
         cli_die(&r->e);
     if (cli_verbose && (r->m.packed || *r->m.packed_why))

@@ -1,6 +1,7 @@
 /* apr-imatrix - importance matrix of a model over a text, for apr-quant and llama-quantize */
 #include "cli.h"
 #include "collect.h"
+#include "dev.h"
 #include "forward.h"
 #include "outfile.h"
 #include <stdlib.h>
@@ -107,10 +108,8 @@ static int collect_text(const char *path, const char *text, struct imatrix *im, 
     int rc = mapfile_open(&map, text, e);
     if (rc < 0)
         return rc;
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        rc = err_set(e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if ((rc = dev_open(&dev, o.device, (int)o.threads, e)) < 0)
         goto closed;
-    }
     if ((rc = model_load(&m, path, dev, KN_W_INFER, (int)o.ctx, e)) < 0)
         goto closed;
     long n = m.tok ? bpe_encode(m.tok, (const char *)map.p, map.n, BPE_BOS, &ids, e)

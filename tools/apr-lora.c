@@ -4,6 +4,7 @@
  * goes on from there, to the same bits.  The metrics of a run under way are in FILE.part. */
 #include "ckpt.h"
 #include "cli.h"
+#include "dev.h"
 #include "hash.h"
 #include "outdir.h"
 #include "outfile.h"
@@ -297,16 +298,13 @@ int main(int argc, char **argv)
     struct err e = {0};
     static struct run r;
     struct kn_dev *dev;
-    int rc;
     cli_parse(&cli, &argc, &argv);
     if (argc != 1 || !o.data || !o.out)
         cli_usage(argc != 1 ? "one M.apr is needed"
                   : !o.out  ? "-o DIR is needed"
                             : "--data FILE is needed");
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
-    }
     struct outdir probe; /* say at once, not after hours, that the output cannot be made */
     if (outdir_open(&probe, o.out, lora_files, &e))
         cli_die(&e);

@@ -1,5 +1,6 @@
 /* apr-pack - keep a model's weights as the CPU uses them, so that the next start is quick */
 #include "cli.h"
+#include "dev.h"
 #include "model.h"
 #include "outfile.h"
 #include <stdlib.h>
@@ -48,16 +49,13 @@ int main(int argc, char **argv)
     struct model m;
     char beside[4096];
     double start = clock_now();
-    int rc;
     cli_parse(&cli, &argc, &argv);
     if (argc != 1)
         cli_usage("one model is needed");
     if (!o.out && packed_path(argv[0], beside, sizeof beside) < 0)
         cli_usage("the model's name is too long: give -o FILE");
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
-    }
     if (!*kn_layout(dev)) {
         err_set(&e, ERR_UNAVAILABLE, "device %s: keeps no packed weights", o.device);
         cli_die(&e);

@@ -6,6 +6,7 @@
  * --kl-divergence-base keeps the distributions of those positions in a file; with --kl-divergence the model
  * is compared with them. */
 #include "cli.h"
+#include "dev.h"
 #include "forward.h"
 #include "json.h"
 #include "kldbase.h"
@@ -31,7 +32,7 @@ static const struct cli_opt opts[] = {
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -59,12 +60,6 @@ static _Noreturn void fail(struct err *e)
 {
     outfile_abort(&keep);
     cli_die(e);
-}
-
-static void die_kn(struct err *e, int rc)
-{
-    err_set(e, ERR_SOFTWARE, "%s", kn_strerror(rc));
-    fail(e);
 }
 
 /* All of a file or of stdin; NUL-terminated. */
@@ -149,9 +144,11 @@ static void chunk(struct forward *f, const int32_t *ids, float *logits, struct s
                             .blocks = table};
         if (forward_step(f, &r, e) < 0)
             fail(e);
-        if (n_out &&
-            (rc = kn_read(f->d, logits, f->logits, (size_t)n_out * (size_t)V * sizeof *logits)) < 0)
-            die_kn(e, rc);
+        if (n_out && (rc = kn_read(f->d, logits, f->logits,
+                                   (size_t)n_out * (size_t)V * sizeof *logits)) < 0) {
+            dev_failed(f->d, "logits", rc, e);
+            fail(e);
+        }
         for (int i = 0; i < n_out; i++)
             score(s, logits + (size_t)i * (size_t)V, V, at + out[i], ids[at + out[i] + 1], e);
     }
@@ -286,7 +283,6 @@ int main(int argc, char **argv)
     struct kn_dev *dev;
     struct score s = {0};
     long n_ids;
-    int rc;
     cli_parse(&cli, &argc, &argv);
     check_usage(argc);
     if (o.kl && kldbase_open(&s.base, o.base, &e) < 0)
@@ -295,10 +291,8 @@ int main(int argc, char **argv)
         cli_usage("--ctx %ld: %s has chunks of %d", o.ctx, o.base, s.base.n_ctx);
     if (!o.ctx)
         o.ctx = o.kl ? s.base.n_ctx : 512;
-    if ((rc = kn_open(&dev, o.device, (int)o.threads)) < 0) {
-        err_set(&e, ERR_UNAVAILABLE, "device %s: %s", o.device, kn_strerror(rc));
+    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
-    }
     if (model_load(&m, argv[0], dev, KN_W_INFER, (int)o.ctx, &e) < 0)
         cli_die(&e);
     int32_t *ids =

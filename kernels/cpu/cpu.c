@@ -91,6 +91,7 @@ static int cpu_open(struct kn_dev *d, const char *opt, int n_threads)
         return KN_ENOMEM;
     }
     snprintf(d->name, sizeof d->name, "cpu:%s", p->name);
+    d->exact = 1;
     d->n_threads = pool_threads(c->pool);
     return KN_OK;
 }

@@ -49,6 +49,7 @@ static int ref_open(struct kn_dev *dev, const char *opt, int n_threads)
     d->rounded = *opt != 0;
     snprintf(dev->name, sizeof dev->name, "%s", *opt ? "ref:q" : "ref");
     dev->n_threads = 1;
+    dev->exact = d->rounded;
     return KN_OK;
 }
 

@@ -8,7 +8,7 @@
  * answers KN_EUNSUP); list it in a struct op with its tolerance; loop check() over shapes (1, odd,
  * one less than a block, a block, more, large) and end with report().  A test's main is ops_begin, its
  * tests, ops_end; its argument `quick`: fewer devices, and a third of the cases where `thin` is set (for an
- * emulator). */
+ * emulator); or the name of a device: that one alone beside the references (tests/gpu/cuda.sh). */
 #ifndef OPS_H
 #define OPS_H
 #include "kernels.h"
@@ -239,8 +239,8 @@ static inline struct kn_batch *batch(struct kn_dev *d, const struct kn_rows *r)
     return b;
 }
 
-/* quick: one device a path, and not the plain ones */
-static inline void open_devices(void)
+/* quick: one device a path, and not the plain ones; only: that device, which must be there */
+static inline void open_devices(const char *only)
 {
     static const struct {
         const char *name;
@@ -249,12 +249,18 @@ static inline void open_devices(void)
                 {"cpu:generic", 1}, {"cpu:avx2", 2},      {"cpu:avx2", 1},      {"cpu:avxvnni", 2},
                 {"cpu:avxvnni", 1}, {"cpu:avx512", 2},    {"cpu:avx512", 1},    {"cpu:neon", 2},
                 {"cpu:neon", 1},    {"cpu:neon_i8mm", 2}, {"cpu:neon_i8mm", 1}, {"cpu:amx", 2},
-                {"cpu:amx", 1},     {"cpu:amx-model", 2}};
+                {"cpu:amx", 1},     {"cpu:amx-model", 2}, {"cuda", 1}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         struct device *v = &dev[n_dev];
         if (quick && i >= 3 && (want[i].threads == 1 || i == 3 || strstr(want[i].name, "model")))
             continue;
+        if (only && i >= 2 && strcmp(only, want[i].name) != 0)
+            continue;
         int err = kn_open(&v->d, want[i].name, want[i].threads);
+        if (err && only) {
+            ok(0, "%s: %s: %s", want[i].name, kn_strerror(err), kn_why(NULL));
+            continue;
+        }
         if (err) {
             skip("%s: %s", want[i].name, kn_strerror(err));
             continue;
@@ -273,7 +279,9 @@ static inline void open_devices(void)
 static inline void ops_begin(int argc, char **argv)
 {
     quick = argc > 1 && strcmp(argv[1], "quick") == 0;
-    open_devices();
+    open_devices(argc > 1 && !quick ? argv[1] : NULL);
+    if (argc > 1 && !quick)
+        ok(n_dev > 2, "%s is one of the devices", argv[1]);
 }
 static inline int ops_end(void)
 {

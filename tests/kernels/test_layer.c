@@ -3,7 +3,7 @@
  * Beside ops.h's comparison: a row's result does not depend on the batch it is in, and a fused call
  * equals its composition.
  *
- * usage: test_layer [quick]     see ops.h */
+ * usage: test_layer [quick | DEVICE]     see ops.h */
 #include "kernels/ops.h"
 
 /* ---- attention and the fused calls: a small layer over a cache ---- */

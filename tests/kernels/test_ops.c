@@ -1,6 +1,6 @@
 /* test_ops - products, rows, ops on a batch, routing and memory, each on every device
  *
- * usage: test_ops [quick]     see ops.h */
+ * usage: test_ops [quick | DEVICE]     see ops.h */
 #include "kernels/ops.h"
 
 /* ---- the ops ---- */

@@ -27,7 +27,7 @@ setup() {
 @test "the same bytes for every batch, thread count, chunk and instruction set" {
     head -3 "$p" >p
     "$x" -m "$m" p -n 12 --ids --logprobs --temperature 0.8 --top-p 0.95 --samples 2 --seed 7 >want
-    for o in "--batch 1" "--batch 3" "--threads 1" "--threads 2 --chunk 16" "--device cpu:avx2 --batch 12" "--device cpu:avx512"; do
+    for o in "--batch 1" "--batch 3" "--threads 1" "--threads 2 --chunk 16" "--device cpu:avx2 --batch 12" "--device cpu:avx512" "--device cuda"; do
         "$x" -m "$m" p -n 12 --ids --logprobs --temperature 0.8 --top-p 0.95 --samples 2 --seed 7 $o >got || {
             [ $? = 69 ] && continue # an instruction set that this machine lacks
             return 1
@@ -209,6 +209,10 @@ setup() {
     run -66 "$x" -m none.apr -p hi
     run -66 "$x" -m "$m" none.jsonl
     run --separate-stderr -69 "$x" -m "$m" -p hi --device nowhere
+    if [ ! -e /proc/driver/nvidia ]; then # what is missing is said: the card, or nvcc when this was built
+        run --separate-stderr -69 "$x" -m "$m" -p hi --device cuda
+        [[ "$stderr" == *"device cuda: "*"no NVIDIA driver"* || "$stderr" == *"this build has no lib/apr/cuda.so"* ]]
+    fi
     if ! ldd "$x" | grep -q libasan; then # a sanitizer needs address space of its own
         run --separate-stderr -71 bash -c "ulimit -v 60000; '$x' -m '$m' -p hi --threads 1"
         [[ "$stderr" =~ "needs "[0-9]+" bytes, "[0-9]+" available" ]]

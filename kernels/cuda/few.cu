@@ -1,0 +1,279 @@
+/* few - R1 for few rows of activations: each weight is read once, a thread for each (row of w, lane of R1)
+ *
+ * A block of threads is one group of 32 rows and the eight lanes: warp l takes blocks l, l + 8 ...  All
+ * of a block's 16-byte pieces are loaded before the first is used.  Integer sums are exact, so that no
+ * thread needs another one until the fold. */
+#include "cuda/matmul.h"
+
+/* A block of w in a thread's registers. */
+template <int TYPE> struct block {
+    static constexpr struct form F = form_of(TYPE);
+    uint4 c[F.pieces];
+    uint32_t small[2];
+};
+
+template <int TYPE>
+__device__ static void load(struct block<TYPE> &w, const uint8_t *p, int b, int row)
+{
+    constexpr struct form F = form_of(TYPE);
+    p += (size_t)b * (GROUP * F.bytes);
+#pragma unroll
+    for (int i = 0; i < F.pieces; i++)
+        w.c[i] = __ldcs((const uint4 *)(p + (i * GROUP + row) * 16));
+    p += F.pieces * GROUP * 16 + row * F.small();
+    if (F.small() == 2) {
+        w.small[0] = *(const uint16_t *)p;
+    } else if (F.small() == 4) {
+        w.small[0] = *(const uint32_t *)p;
+    } else if (F.small() == 6) { /* d, then the high bits */
+        w.small[0] = *(const uint16_t *)p;
+        w.small[1] = *(const uint16_t *)(p + 2) | (uint32_t) * (const uint16_t *)(p + 4) << 16;
+    } else if (F.small() == 8) {
+        const uint2 u = *(const uint2 *)p;
+        w.small[0] = u.x, w.small[1] = u.y;
+    }
+}
+
+__device__ static float low_half(uint32_t u)
+{
+    return __half2float(__ushort_as_half((unsigned short)u));
+}
+
+/* word i of a vector; i is known when it is compiled */
+__device__ static uint32_t word(const uint4 &v, int i)
+{
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
+/* four bits to bit 4 of four bytes */
+__device__ static uint32_t fifth(uint32_t bits)
+{
+    return ((bits & 15) * 0x00204081u & 0x01010101u) << 4;
+}
+
+/* The sixteen values [16 i, 16 i + 16) of a block as four words of bytes, without the offset of Q4_0, Q5_0 and Q6_K. */
+template <int TYPE>
+__device__ static void sixteen(const struct block<TYPE> &w, int i, uint32_t v[4])
+{
+    if (TYPE == KN_Q8_0) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            v[j] = word(w.c[i], j);
+    } else if (TYPE == KN_Q6_K) {
+        const int n = i / 8, g = i % 8 / 2, h = i % 2;
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            v[j] = (word(w.c[4 * n + 2 * (g & 1) + h], j) >> 4 * (g >> 1) & 0x0f0f0f0fu) |
+                   (word(w.c[8 + 2 * n + h], j) >> 2 * g & 0x03030303u) << 4;
+    } else if (TYPE == KN_Q4_K || TYPE == KN_Q5_K) {
+        const int sub = i / 2, h = i % 2, qs = TYPE == KN_Q5_K ? 3 : 1;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            v[j] = word(w.c[qs + sub / 2 * 2 + h], j) >> 4 * (sub & 1) & 0x0f0f0f0fu;
+            if (TYPE == KN_Q5_K)
+                v[j] |= (word(w.c[1 + h], j) >> sub & 0x01010101u) << 4;
+        }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            v[j] = word(w.c[0], j) >> 4 * i & 0x0f0f0f0fu;
+            if (TYPE == KN_Q5_0 || TYPE == KN_Q5_1)
+                v[j] |= fifth(w.small[1] >> (16 * i + 4 * j));
+        }
+    }
+}
+
+/* d, the factor of the minimum, and the sub-scales and sub-minima, four a word */
+template <int TYPE>
+__device__ static void scales(const struct block<TYPE> &w, float &d, float &m, uint32_t sc[4],
+                              uint32_t mn[2])
+{
+    if (TYPE == KN_Q4_K || TYPE == KN_Q5_K) {
+        const uint4 h = w.c[0];
+        d = low_half(h.x);
+        m = -low_half(h.x >> 16);
+        sc[0] = h.y & 0x3f3f3f3fu;
+        mn[0] = h.z & 0x3f3f3f3fu;
+        sc[1] = (h.w & 0x0f0f0f0fu) | (h.y >> 2 & 0x30303030u);
+        mn[1] = (h.w >> 4 & 0x0f0f0f0fu) | (h.z >> 2 & 0x30303030u);
+    } else {
+        d = low_half(w.small[0]);
+        m = low_half(w.small[0] >> 16);
+        if (TYPE == KN_Q6_K)
+            for (int i = 0; i < 4; i++)
+                sc[i] = word(w.c[12], i);
+    }
+}
+
+__device__ static int signed_byte(uint32_t u, int i)
+{
+    return (int)(u << (24 - 8 * i)) >> 24;
+}
+
+/* acc[r] takes block b of w with rows [0, M) of the activations, as R1 says. */
+template <int TYPE, int M>
+__device__ static void take(float acc[M], const struct block<TYPE> &w, const struct act &a, int b,
+                            int k, int rows)
+{
+    constexpr struct form F = form_of(TYPE);
+    constexpr bool with_min =
+        TYPE == KN_Q4_1 || TYPE == KN_Q5_1 || TYPE == KN_Q4_K || TYPE == KN_Q5_K;
+    constexpr int offset = TYPE == KN_Q4_0 ? 8 : TYPE == KN_Q5_0 ? 16 : TYPE == KN_Q6_K ? 32 : 0;
+    float d, m;
+    uint32_t sc[4], mn[2];
+    int s[M], ms[M];
+    scales<TYPE>(w, d, m, sc, mn);
+#pragma unroll
+    for (int r = 0; r < M; r++)
+        s[r] = ms[r] = 0;
+#pragma unroll
+    for (int i = 0; i < F.len / 16; i++) {
+        uint32_t v[4];
+        sixteen<TYPE>(w, i, v);
+#pragma unroll
+        for (int r = 0; r < M; r++) {
+            if (r >= rows)
+                break;
+            const int4 x = __ldg((const int4 *)(a.q + (size_t)r * k + b * F.len) + i);
+            int dot = __dp4a((int)v[0], x.x, F.len == 32 ? s[r] : 0);
+            dot = __dp4a((int)v[1], x.y, dot);
+            dot = __dp4a((int)v[2], x.z, dot);
+            dot = __dp4a((int)v[3], x.w, dot);
+            if (F.len == 32)
+                s[r] = dot;
+            else if (TYPE == KN_Q6_K)
+                s[r] += signed_byte(sc[i / 4], i % 4) * dot;
+            else
+                s[r] += (int)(sc[i / 8] >> 8 * (i / 2 % 4) & 63) * dot;
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < M; r++) {
+        if (r >= rows)
+            break;
+        const int32_t *sum = (const int32_t *)(a.sum + (size_t)r * (k / 16) + b * (F.len / 16));
+        if (F.len == 32 && (offset || with_min)) {
+            ms[r] = __dp2a_lo(__ldg(sum), 0x0101, 0);
+        } else if (with_min) { /* two sums of 16 for each minimum */
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                const int both = (int)((mn[j / 4] >> 8 * (j % 4) & 63) * 0x0101u);
+                ms[r] = __dp2a_lo(__ldg(sum + j), both, ms[r]);
+            }
+        } else if (offset) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                ms[r] = __dp2a_lo(__ldg(sum + 2 * j), (int)sc[j], ms[r]);
+                ms[r] = __dp2a_hi(__ldg(sum + 2 * j + 1), (int)sc[j], ms[r]);
+            }
+        }
+        const float da = __ldg(a.scale + (size_t)r * (k / F.len) + b);
+        acc[r] = fmaf(d * da, (float)(s[r] - offset * ms[r]), acc[r]);
+        if (with_min)
+            acc[r] = fmaf(m * da, (float)ms[r], acc[r]);
+    }
+}
+
+/* which of the products a block of threads works on, and its group of rows there */
+__device__ static int which(const struct products &ps, int &group)
+{
+    int i = 0;
+    while (i < TOGETHER - 1 && group >= ps.end[i])
+        i++;
+    group -= i ? ps.end[i - 1] : 0;
+    return i;
+}
+
+template <int TYPE, int M>
+__global__ __launch_bounds__(256) static void few(const __grid_constant__ struct products ps,
+                                                  struct act a, int m)
+{
+    __shared__ float lane[8][M][GROUP];
+    constexpr struct form F = form_of(TYPE);
+    constexpr int AHEAD = F.len == 32 ? 4 : 1; /* blocks that are loaded before one is used */
+    const int row = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.y * M;
+    const int rows = min(M, m - first), k = ps.k, n_block = ps.n_block;
+    int group = blockIdx.x;
+    const struct product p = ps.p[which(ps, group)];
+    const uint8_t *w = p.w + (size_t)group * n_block * (size_t)(GROUP * F.bytes);
+    a.q += (size_t)first * k;
+    a.sum += (size_t)first * (k / 16);
+    a.scale += (size_t)first * (k / F.len);
+    float acc[M];
+#pragma unroll
+    for (int r = 0; r < M; r++)
+        acc[r] = 0;
+    struct block<TYPE> now[AHEAD], next[AHEAD];
+    begin_next();
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++)
+        if (warp + 8 * i < n_block)
+            load<TYPE>(now[i], w, warp + 8 * i, row);
+    after(); /* weights are never written; the activations are */
+    for (int b = warp; b < n_block; b += 8 * AHEAD) {
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            if (b + 8 * (AHEAD + i) < n_block)
+                load<TYPE>(next[i], w, b + 8 * (AHEAD + i), row);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            if (b + 8 * i < n_block)
+                take<TYPE, M>(acc, now[i], a, b + 8 * i, k, rows);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            now[i] = next[i];
+    }
+#pragma unroll
+    for (int r = 0; r < M; r++)
+        lane[warp][r][row] = acc[r];
+    __syncthreads();
+    for (int i = threadIdx.x; i < M * GROUP; i += 256) {
+        const int r = i / GROUP, j = group * GROUP + i % GROUP;
+        if (r >= rows || j >= p.n)
+            continue;
+        float f[8];
+        for (int l = 0; l < 8; l++)
+            f[l] = lane[l][r][i % GROUP];
+        for (int half = 4; half > 0; half /= 2)
+            for (int l = 0; l < half; l++)
+                f[l] += f[l + half];
+        const float v = p.bias ? f[0] + p.bias[j] : f[0];
+        float *y = p.y + (size_t)(first + r) * p.n + j;
+        *y = p.add ? *y + v : v;
+    }
+}
+
+template <int TYPE> static int launch(struct kn_dev *d, const struct products *p, int m)
+{
+    const unsigned groups = (unsigned)p->end[TOGETHER - 1];
+    const struct act a = cu_dev(d)->act;
+    if (m == 1)
+        return cu_launch(d, "product", few<TYPE, 1>, groups, 256, *p, a, m);
+    if (m <= 4)
+        return cu_launch(d, "product", few<TYPE, 4>, groups, 256, *p, a, m);
+    return cu_launch(d, "product", few<TYPE, 8>, dim3(groups, cu_blocks((size_t)m, 8)), 256, *p, a,
+                     m);
+}
+
+int cu_few(struct kn_dev *d, const struct products *p, int type, int m)
+{
+    switch (type) {
+    case KN_Q4_0:
+        return launch<KN_Q4_0>(d, p, m);
+    case KN_Q4_1:
+        return launch<KN_Q4_1>(d, p, m);
+    case KN_Q5_0:
+        return launch<KN_Q5_0>(d, p, m);
+    case KN_Q5_1:
+        return launch<KN_Q5_1>(d, p, m);
+    case KN_Q8_0:
+        return launch<KN_Q8_0>(d, p, m);
+    case KN_Q4_K:
+        return launch<KN_Q4_K>(d, p, m);
+    case KN_Q5_K:
+        return launch<KN_Q5_K>(d, p, m);
+    case KN_Q6_K:
+        return launch<KN_Q6_K>(d, p, m);
+    }
+    return KN_EUNSUP;
+}

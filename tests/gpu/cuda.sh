@@ -1,0 +1,101 @@
+#!/bin/bash
+# cuda - the CUDA device on a machine with a card: every op to the bit, whole models to the bit, speed
+#
+#     tests/gpu/cuda.sh [PART...]          parts: ops, model, sanitize, speed (default: all but sanitize)
+#
+# From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
+#     ops       test_ops and test_layer: each op, type and shape against ref, and the bits of ref:q
+#     model     greedy completions of the built-in model and of random models of each type, and perplexity, against
+#               the CPU's, in batches of 1, 7 and 64, with each type of KV cache: equal files
+#     sanitize  compute-sanitizer's memcheck and racecheck over the ops
+#     speed     random weights of true shapes: DIR (default: a temporary folder) keeps them; MODELS="7b 1.5b"
+# Exit 1 if a part fails.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -d "$here/bin" ]; then # a kit
+    bin=$here/bin tests=$here/tests/kernels data=$here/data
+    export LD_LIBRARY_PATH=$here/lib
+else
+    top=$(cd "$here/../.." && pwd)
+    bin=$top/build/bin tests=$(cd "$top/build/bin" && cd .. && pwd -P)/tests/kernels data=$top/data/models
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+TINY=${TINY:-$data/tiny-coder-29m-Q8_0.gguf}
+DIR=${DIR:-$tmp} MODELS=${MODELS:-7b 1.5b}
+failed=0
+bad() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+ops() {
+    for t in test_ops test_layer; do
+        "$tests/$t" cuda >"$tmp/$t.log" || bad "$t"
+        grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
+        echo "$t: $(grep -c '^ok' "$tmp/$t.log") ok, $(grep -c '^not ok' "$tmp/$t.log") not"
+    done
+}
+
+sanitize() {
+    for tool in memcheck racecheck; do
+        for t in test_ops test_layer; do
+            compute-sanitizer --tool $tool --error-exitcode 9 "$tests/$t" cuda >"$tmp/$t.$tool" 2>&1 || bad "$t under $tool"
+            grep -E '=========' "$tmp/$t.$tool" | tail -n 3
+        done
+    done
+}
+
+# two devices, one file: MODEL PROMPTS OPTIONS...
+same() {
+    local m=$1 prompts=$2 dev
+    shift 2
+    for dev in cpu cuda; do
+        "$bin/apr-gen" -m "$m" "$prompts" --ids --device $dev "$@" -o "$tmp/$dev.jsonl" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-gen $dev $m $*"; return; }
+    done
+    if diff <(sed 's/"seconds":[^,}]*//' "$tmp/cpu.jsonl") <(sed 's/"seconds":[^,}]*//' "$tmp/cuda.jsonl") >"$tmp/diff"; then
+        echo "equal: $(basename "$m") $* ($(wc -l <"$tmp/cuda.jsonl") completions)"
+    else
+        head -c 300 "$tmp/diff"
+        bad "$(basename "$m") $*: $(grep -c '^<' "$tmp/diff") completions differ"
+    fi
+}
+
+model() {
+    "$bin/gguf2apr" "$TINY" -o "$tmp/tiny.apr" || bad gguf2apr
+    local b type
+    for b in 64 1 7; do
+        head -n $((b == 64 ? 1000 : 40)) "$data/prompts.jsonl" >"$tmp/prompts.jsonl"
+        same "$tmp/tiny.apr" "$tmp/prompts.jsonl" --batch $b
+    done
+    for type in f32 q8_0; do
+        same "$tmp/tiny.apr" "$tmp/prompts.jsonl" --kv-type $type
+    done
+    same "$tmp/tiny.apr" "$tmp/prompts.jsonl" --temperature 0.8 --seed 3
+    for type in q4_k_m q5_k_m q6_k q5_0 q5_1 q4_0 q4_1 bf16 f16; do
+        "$bin/apr-random" -q --type $type -o "$tmp/r.apr" || bad "apr-random $type"
+        head -n 4 "$data/prompts.jsonl" >"$tmp/few.jsonl"
+        same "$tmp/r.apr" "$tmp/few.jsonl" --raw --max-tokens 24
+        mv "$tmp/r.apr" "$tmp/r-$type.apr" && rm "$tmp/r-$type.apr"
+    done
+    for dev in cpu cuda; do
+        "$bin/apr-ppl" "$tmp/tiny.apr" "$data/prompts.jsonl" --chunks 8 --device $dev 2>"$tmp/err" | sed 's/"device":"[^"]*"//; s/"seconds":[^,}]*//' >"$tmp/ppl.$dev" || { cat "$tmp/err"; bad "apr-ppl $dev"; }
+    done
+    cat "$tmp/ppl.cuda"
+    cmp "$tmp/ppl.cpu" "$tmp/ppl.cuda" || bad "perplexity differs"
+}
+
+speed() {
+    local m
+    nvidia-smi --query-gpu=name,driver_version,clocks.sm,memory.used --format=csv,noheader
+    for m in $MODELS; do
+        [ -e "$DIR/$m.apr" ] || "$bin/apr-random" -q --shape qwen2.5-$m -o "$DIR/$m.apr" || bad "apr-random $m"
+        "$bin/apr-bench" "$DIR/$m.apr" --device cuda -p ${PROMPT:-512,4096} -n 128 --batch ${BATCH:-8,32} -r ${ROUNDS:-5} 2>&1 || bad "apr-bench $m"
+    done
+}
+
+for part in ${*:-ops model speed}; do
+    echo "== $part"
+    $part
+done
+exit $failed
