@@ -1,57 +1,11 @@
-/* attention - R4 to the bit: one block of threads for each (row, head)
+/* attention - R4 to the bit for a row on its own: one block of threads for each (row, head)
  *
  * Eight tiles at once: a warp takes one, a lane one position, for the scores and the weights; then a
  * thread takes one column of v and goes through all positions in their order. */
-#include "cuda/cuda.h"
+#include "cuda/attend.h"
 #include "poly.h"
 
-enum { WARPS = 8, COLUMNS = HEAD_MAX / (WARPS * 32) };
-
-struct view { /* where a (row, head) finds things */
-    const char *cache;
-    const int32_t *pos, *seq, *blocks;
-    int max_blocks, n_head, n_head_kv, head_dim, dim;
-    size_t tile;
-    float scale, cap;
-    int window;
-};
-
-template <int TYPE>
-__device__ static void widen16(const char *tile, int unit, int p, int dim, float *v)
-{
-    if (TYPE == KN_F32) {
-        for (int i = 0; i < 4; i++) {
-            const float4 f = *(const float4 *)(tile + ((unit * 4 + i) * KN_TILE + p) * 16);
-            v[4 * i] = f.x, v[4 * i + 1] = f.y, v[4 * i + 2] = f.z, v[4 * i + 3] = f.w;
-        }
-    } else if (TYPE == KN_F16) {
-        for (int i = 0; i < 2; i++) {
-            const uint4 u = *(const uint4 *)(tile + ((unit * 2 + i) * KN_TILE + p) * 16);
-            const __half2 *h = (const __half2 *)&u;
-            for (int j = 0; j < 4; j++) {
-                const float2 f = __half22float2(h[j]);
-                v[8 * i + 2 * j] = f.x, v[8 * i + 2 * j + 1] = f.y;
-            }
-        }
-    } else {
-        const uint4 u = *(const uint4 *)(tile + (unit * KN_TILE + p) * 16);
-        const int8_t *q = (const int8_t *)&u;
-        const float d =
-            __half2float(((const __half *)(tile + KN_TILE * dim))[unit / 2 * KN_TILE + p]);
-        for (int i = 0; i < 16; i++)
-            v[i] = d * (float)q[i];
-    }
-}
-
-template <int TYPE> __device__ static float value(const char *tile, int p, int i, int dim)
-{
-    if (TYPE == KN_F32)
-        return ((const float *)tile)[p * dim + i];
-    if (TYPE == KN_F16)
-        return __half2float(((const __half *)tile)[p * dim + i]);
-    const float d = __half2float(((const __half *)(tile + KN_TILE * dim))[p * (dim / 32) + i / 32]);
-    return d * (float)(int8_t)tile[p * dim + i];
-}
+enum { COLUMNS = HEAD_MAX / (WARPS * 32) };
 
 /* q . k of one position, sixteen lanes */
 template <int TYPE> __device__ static float score(const float *q, const char *tile, int p, int dim)
@@ -67,23 +21,19 @@ template <int TYPE> __device__ static float score(const float *q, const char *ti
         for (int i = 0; i < 16; i++)
             lane[i] = fmaf(q[16 * u + i], k[i], lane[i]);
     }
-#pragma unroll
-    for (int half = 8; half > 0; half /= 2)
-#pragma unroll
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+    return fold_lanes(lane);
 }
 
 template <int TYPE>
 __global__ __launch_bounds__(WARPS * 32) static void attend(float *y, const float *query,
-                                                            struct view v)
+                                                            struct view v, const int2 *items)
 {
     __shared__ float q[HEAD_MAX], weight[WARPS * KN_TILE];
     __shared__ float top[WARPS], shrink[WARPS], sum[WARPS];
     begin_next();
     after();
-    const int row = blockIdx.x / v.n_head, head = blockIdx.x % v.n_head;
+    const int item = blockIdx.x / v.n_head, head = blockIdx.x % v.n_head;
+    const int row = items ? items[item].x : item;
     const int kv_head = head / (v.n_head / v.n_head_kv), pos = v.pos[row];
     const int from = v.window && pos >= v.window ? pos - v.window + 1 : 0, last = pos / KN_TILE;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -183,7 +133,15 @@ int cu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct 
     auto *kernel = kv->type == KN_F32   ? attend<KN_F32>
                    : kv->type == KN_F16 ? attend<KN_F16>
                                         : attend<KN_Q8_0>;
-    kernel<<<(unsigned)batch->n_tok *(unsigned)a->n_head, WARPS * 32, 0, cu_dev(d)->stream>>>(
-        cu_f32(y), cu_f32(q), v);
-    return cu_launched(d, "attention");
+    const int2 *items = (const int2 *)(b->dev + b->items);
+    const bool alone = c->dim > WIDEST; /* each row for itself */
+    const unsigned rows = (unsigned)(alone ? batch->n_tok : b->n_single);
+    int rc = KN_OK;
+    if (rows)
+        rc = cu_launch(d, "attention", kernel, rows * (unsigned)a->n_head, WARPS * 32, cu_f32(y),
+                       cu_f32(q), v, alone ? NULL : items);
+    if (rc == KN_OK && !alone && b->n_several)
+        rc = cu_attend_several(d, cu_f32(y), cu_f32(q), &v, kv->type, items + b->n_single,
+                               b->n_several);
+    return rc;
 }

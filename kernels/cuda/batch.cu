@@ -12,8 +12,9 @@ int cu_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, str
     if (!b)
         return KN_ENOMEM;
     const size_t n = (size_t)max_tok;
-    b->pos = n, b->seq = 2 * n, b->rope = 3 * n, b->out = 4 * n, b->blocks = 5 * n;
-    b->words = 5 * n + (size_t)max_seq * (size_t)max_blocks;
+    b->pos = n, b->seq = 2 * n, b->rope = 3 * n, b->out = 4 * n, b->items = 5 * n,
+    b->blocks = 7 * n;
+    b->words = 7 * n + (size_t)max_seq * (size_t)max_blocks;
     int rc = cu_status(d, cudaMalloc(&b->dev, b->words * sizeof *b->dev), "a batch");
     if (rc == KN_OK)
         rc = cu_status(d, cudaMallocHost(&b->host, SLOTS * b->words * sizeof *b->host), "a batch");
@@ -38,6 +39,23 @@ void cu_batch_free(struct kn_dev *d, struct kn_batch *batch)
     free(b);
 }
 
+/* Rows into work items: those of a sequence are consecutive. */
+static void make_items(struct cu_batch *b, const struct kn_rows *r, int32_t *item)
+{
+    b->n_single = b->n_several = 0;
+    for (int several = 0; several < 2; several++)
+        for (int i = 0, n; i < r->n_tok; i += n) {
+            for (n = 1; n < ITEM_ROWS && i + n < r->n_tok && r->seq[i + n] == r->seq[i]; n++)
+                ;
+            if ((n > 1) != several)
+                continue;
+            *item++ = i;
+            *item++ = n;
+            b->n_single += !several;
+            b->n_several += several;
+        }
+}
+
 int cu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows *r)
 {
     struct cu_batch *b = (struct cu_batch *)batch;
@@ -53,6 +71,7 @@ int cu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows 
     memcpy(h + b->rope, r->rope ? r->rope : r->pos, n);
     if (r->n_out)
         memcpy(h + b->out, r->out, (size_t)r->n_out * sizeof *h);
+    make_items(b, r, h + b->items);
     const size_t table = (size_t)r->n_seq * (size_t)batch->max_blocks;
     memcpy(h + b->blocks, r->blocks, table * sizeof *h);
     rc = cu_status(d,

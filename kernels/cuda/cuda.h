@@ -65,10 +65,17 @@ __host__ __device__ constexpr int act_block(int type)
     return form_of(type).len >= 32 ? form_of(type).len : 0;
 }
 
-struct act {      /* quantized activations: m rows of k */
-    int8_t *q;    /* (m, k) */
-    int16_t *sum; /* (m, k / 16) of q */
-    float *scale; /* (m, k / 32), or (m, k / 256) */
+/* Quantized activations, rows of k in blocks of LEN.  Eight rows lie together, so that a fragment of a matrix product
+ * is 128 bytes in a row:  q (m / 8, k / 16, 8 rows, 16);  scale (m / 8, k / LEN, 8 rows).
+ * Sums of q: LEN 32: sum (m / 8, k / 32, 8 rows).  LEN 256: of sixteen each, as 64 high + low, both of 8 bits:
+ * split (m / 8, k / 256, high or low, 8 rows, 16). */
+struct act {
+    int8_t *q;
+    union {
+        int32_t *sum;
+        int8_t *split;
+    };
+    float *scale;
 };
 struct cu_old { /* memory that a graph may still name: freed when the device is closed */
     struct cu_old *next;
@@ -93,12 +100,18 @@ struct cu_weight {
     int n_block;
     uint8_t *p;
 };
-enum { SLOTS = 4 }; /* batches that may be on their way at once */
+enum {
+    SLOTS = 4,
+    ITEM_ROWS = 16
+}; /* batches that may be on their way at once; rows of a work item */
 struct cu_batch {
     struct kn_batch b;
     int32_t *dev, *host; /* (words), (SLOTS, words) */
     size_t words;
-    size_t pos, seq, rope, out, blocks; /* where they begin, in words; tok at 0 */
+    size_t pos, seq, rope, out, items, blocks; /* where they begin, in words; tok at 0 */
+    /* Work items of attention, (first row, rows): n_single of one row, then n_several of up to ITEM_ROWS rows of
+     * one sequence. */
+    int n_single, n_several;
     cudaEvent_t copied[SLOTS];
     int slot;
 };

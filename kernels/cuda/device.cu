@@ -163,7 +163,7 @@ int cu_reserve(struct kn_dev *d, int k)
     c->old = old;
     c->act_k = (int)n;
     c->act.q = (int8_t *)p;
-    c->act.sum = (int16_t *)(p + ACT_ROWS * n);
+    c->act.sum = (int32_t *)(p + ACT_ROWS * n);
     c->act.scale = (float *)(p + ACT_ROWS * (n + n / 16 * 2));
     return KN_OK;
 }

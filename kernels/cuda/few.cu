@@ -1,8 +1,8 @@
-/* few - R1 for few rows of activations: each weight is read once, a thread for each (row of w, lane of R1)
+/* few - R1 for up to eight rows of activations: each weight is read once, a thread for each (row of w, lane of R1)
  *
- * A block of threads is one group of 32 rows and the eight lanes: warp l takes blocks l, l + 8 ...  All
- * of a block's 16-byte pieces are loaded before the first is used.  Integer sums are exact, so that no
- * thread needs another one until the fold. */
+ * A block of threads is one group of 32 rows and the eight lanes: warp l takes blocks l, l + 8 ...  The next
+ * block's weights are on their way to registers, its activations to shared memory, while one is used.
+ * Integer sums are exact, so that no thread needs another one until the fold. */
 #include "cuda/matmul.h"
 
 /* A block of w in a thread's registers. */
@@ -110,12 +110,68 @@ __device__ static int signed_byte(uint32_t u, int i)
     return (int)(u << (24 - 8 * i)) >> 24;
 }
 
-/* acc[r] takes block b of w with rows [0, M) of the activations, as R1 says. */
-template <int TYPE, int M>
-__device__ static void take(float acc[M], const struct block<TYPE> &w, const struct act &a, int b,
-                            int k, int rows)
+/* A warp's activations of the blocks that it takes next, and of those after them. */
+template <int TYPE, int M> struct alignas(16) room {
+    static constexpr int LEN = form_of(TYPE).len, AHEAD = LEN == 32 ? 4 : 1; /* blocks at once */
+    static constexpr int BYTES = AHEAD * LEN, SUMS = LEN == 32 ? AHEAD : 8;
+    int8_t q[2][M][BYTES];
+    int32_t sum[2][M][SUMS]; /* of each block; LEN 256: four words of high, four of low parts */
+    float scale[2][M][AHEAD];
+};
+
+template <int BYTES> __device__ static void copy_async(void *to, const void *from)
 {
-    constexpr struct form F = form_of(TYPE);
+    const unsigned at = (unsigned)__cvta_generic_to_shared(to);
+    if (BYTES == 16)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at), "l"(from));
+}
+__device__ static void copies_end(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int LEFT> __device__ static void copies_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
+    __syncwarp();
+}
+
+/* Blocks b, b + 8 ... of `rows` rows of eight on their way to a half of the room. */
+template <int TYPE, int M>
+__device__ static void fetch(struct room<TYPE, M> &to, int half, const struct act &a, int b,
+                             int n_block, int rows, int lane)
+{
+    using R = struct room<TYPE, M>;
+    constexpr int Q = R::BYTES / 16;
+    for (int t = lane; t < M * Q; t += 32) {
+        const int r = t / Q, c = t % Q * 16, block = b + 8 * (c / R::LEN);
+        if (r < rows && block < n_block)
+            copy_async<16>(&to.q[half][r][c],
+                           a.q + (size_t)((block * R::LEN + c % R::LEN) / 16) * 128 + r * 16);
+    }
+    if (R::LEN == 256) {
+        if (lane < 2 * M && lane / 2 < rows && b < n_block)
+            copy_async<16>(&to.sum[half][lane / 2][lane % 2 * 4],
+                           a.split + (size_t)b * 256 + lane % 2 * 128 + lane / 2 * 16);
+        if (lane < rows && b < n_block)
+            copy_async<4>(&to.scale[half][lane][0], a.scale + (size_t)b * 8 + lane);
+    } else if (lane < M * R::AHEAD) {
+        const int r = lane / R::AHEAD, i = lane % R::AHEAD, block = b + 8 * i;
+        if (r < rows && block < n_block) {
+            copy_async<4>(&to.sum[half][r][i], a.sum + (size_t)block * 8 + r);
+            copy_async<4>(&to.scale[half][r][i], a.scale + (size_t)block * 8 + r);
+        }
+    }
+    copies_end();
+}
+
+/* acc[r] takes a block of w with the activations of block `at` of a half of the room, as R1 says. */
+template <int TYPE, int M>
+__device__ static void take(float acc[M], const struct block<TYPE> &w,
+                            const struct room<TYPE, M> &a, int half, int at, int rows)
+{
+    constexpr int LEN = form_of(TYPE).len;
     constexpr bool with_min =
         TYPE == KN_Q4_1 || TYPE == KN_Q5_1 || TYPE == KN_Q4_K || TYPE == KN_Q5_K;
     constexpr int offset = TYPE == KN_Q4_0 ? 8 : TYPE == KN_Q5_0 ? 16 : TYPE == KN_Q6_K ? 32 : 0;
@@ -127,19 +183,17 @@ __device__ static void take(float acc[M], const struct block<TYPE> &w, const str
     for (int r = 0; r < M; r++)
         s[r] = ms[r] = 0;
 #pragma unroll
-    for (int i = 0; i < F.len / 16; i++) {
+    for (int i = 0; i < LEN / 16; i++) {
         uint32_t v[4];
         sixteen<TYPE>(w, i, v);
 #pragma unroll
         for (int r = 0; r < M; r++) {
-            if (r >= rows)
-                break;
-            const int4 x = __ldg((const int4 *)(a.q + (size_t)r * k + b * F.len) + i);
-            int dot = __dp4a((int)v[0], x.x, F.len == 32 ? s[r] : 0);
+            const int4 x = *(const int4 *)&a.q[half][r][at * LEN + 16 * i];
+            int dot = __dp4a((int)v[0], x.x, LEN == 32 ? s[r] : 0);
             dot = __dp4a((int)v[1], x.y, dot);
             dot = __dp4a((int)v[2], x.z, dot);
             dot = __dp4a((int)v[3], x.w, dot);
-            if (F.len == 32)
+            if (LEN == 32)
                 s[r] = dot;
             else if (TYPE == KN_Q6_K)
                 s[r] += signed_byte(sc[i / 4], i % 4) * dot;
@@ -149,25 +203,23 @@ __device__ static void take(float acc[M], const struct block<TYPE> &w, const str
     }
 #pragma unroll
     for (int r = 0; r < M; r++) {
-        if (r >= rows)
-            break;
-        const int32_t *sum = (const int32_t *)(a.sum + (size_t)r * (k / 16) + b * (F.len / 16));
-        if (F.len == 32 && (offset || with_min)) {
-            ms[r] = __dp2a_lo(__ldg(sum), 0x0101, 0);
-        } else if (with_min) { /* two sums of 16 for each minimum */
+        const int32_t *sum = a.sum[half][r];
+        if (LEN == 32) {
+            ms[r] = sum[at];
+        } else if (with_min || offset) {
+            int high = 0, low = 0;
 #pragma unroll
-            for (int j = 0; j < 8; j++) {
-                const int both = (int)((mn[j / 4] >> 8 * (j % 4) & 63) * 0x0101u);
-                ms[r] = __dp2a_lo(__ldg(sum + j), both, ms[r]);
+            for (int j = 0; j < 4; j++) { /* a minimum is that of two sums of 16 */
+                const int f =
+                    with_min ? (int)__byte_perm(mn[j / 2], 0, j % 2 ? 0x3322 : 0x1100) : (int)sc[j];
+                high = __dp4a(f, sum[j], high);
+                low = __dp4a(f, sum[4 + j], low);
             }
-        } else if (offset) {
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                ms[r] = __dp2a_lo(__ldg(sum + 2 * j), (int)sc[j], ms[r]);
-                ms[r] = __dp2a_hi(__ldg(sum + 2 * j + 1), (int)sc[j], ms[r]);
-            }
+            ms[r] = 64 * high + low;
         }
-        const float da = __ldg(a.scale + (size_t)r * (k / F.len) + b);
+        const float da = a.scale[half][r][at];
+        if (r >= rows) /* what lies there is no number of ours */
+            break;
         acc[r] = fmaf(d * da, (float)(s[r] - offset * ms[r]), acc[r]);
         if (with_min)
             acc[r] = fmaf(m * da, (float)ms[r], acc[r]);
@@ -188,17 +240,16 @@ template <int TYPE, int M>
 __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct products ps,
                                                   struct act a, int m)
 {
-    __shared__ float lane[8][M][GROUP];
+    using R = struct room<TYPE, M>;
     constexpr struct form F = form_of(TYPE);
-    constexpr int AHEAD = F.len == 32 ? 4 : 1; /* blocks that are loaded before one is used */
-    const int row = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.y * M;
-    const int rows = min(M, m - first), k = ps.k, n_block = ps.n_block;
+    constexpr int AHEAD = R::AHEAD;
+    __shared__ R rooms[8];
+    __shared__ float lane[8][M][GROUP];
+    const int row = threadIdx.x % 32, warp = threadIdx.x / 32, rows = min(M, m);
+    const int n_block = ps.n_block;
     int group = blockIdx.x;
     const struct product p = ps.p[which(ps, group)];
     const uint8_t *w = p.w + (size_t)group * n_block * (size_t)(GROUP * F.bytes);
-    a.q += (size_t)first * k;
-    a.sum += (size_t)first * (k / 16);
-    a.scale += (size_t)first * (k / F.len);
     float acc[M];
 #pragma unroll
     for (int r = 0; r < M; r++)
@@ -210,15 +261,20 @@ __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct
         if (warp + 8 * i < n_block)
             load<TYPE>(now[i], w, warp + 8 * i, row);
     after(); /* weights are never written; the activations are */
-    for (int b = warp; b < n_block; b += 8 * AHEAD) {
+    fetch<TYPE, M>(rooms[warp], 0, a, warp, n_block, rows, row);
+    int half = 0;
+    for (int b = warp; b < n_block; b += 8 * AHEAD, half ^= 1) {
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
             if (b + 8 * (AHEAD + i) < n_block)
                 load<TYPE>(next[i], w, b + 8 * (AHEAD + i), row);
+        fetch<TYPE, M>(rooms[warp], half ^ 1, a, b + 8 * AHEAD, n_block, rows, row);
+        copies_wait<1>();
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
             if (b + 8 * i < n_block)
-                take<TYPE, M>(acc, now[i], a, b + 8 * i, k, rows);
+                take<TYPE, M>(acc, now[i], rooms[warp], half, i, rows);
+        __syncwarp(); /* the half is free again */
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
             now[i] = next[i];
@@ -238,7 +294,7 @@ __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct
             for (int l = 0; l < half; l++)
                 f[l] += f[l + half];
         const float v = p.bias ? f[0] + p.bias[j] : f[0];
-        float *y = p.y + (size_t)(first + r) * p.n + j;
+        float *y = p.y + (size_t)r * p.n + j;
         *y = p.add ? *y + v : v;
     }
 }
@@ -251,8 +307,7 @@ template <int TYPE> static int launch(struct kn_dev *d, const struct products *p
         return cu_launch(d, "product", few<TYPE, 1>, groups, 256, *p, a, m);
     if (m <= 4)
         return cu_launch(d, "product", few<TYPE, 4>, groups, 256, *p, a, m);
-    return cu_launch(d, "product", few<TYPE, 8>, dim3(groups, cu_blocks((size_t)m, 8)), 256, *p, a,
-                     m);
+    return cu_launch(d, "product", few<TYPE, 8>, groups, 256, *p, a, m);
 }
 
 int cu_few(struct kn_dev *d, const struct products *p, int type, int m)

@@ -14,25 +14,36 @@ template <int LEN>
 __global__ __launch_bounds__(512) static void norm_act(struct act a, const float *x, const float *w,
                                                        const int32_t *rows, float eps, int n)
 {
+    constexpr int EACH = LEN / 32; /* values of a lane */
+    __shared__ __align__(16) float piece[PIECE];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float factor[EACH]; /* of the warp's first block: never written, so it need not wait */
     begin_next();
+    for (int i = 0; i < EACH; i++)
+        factor[i] = warp < n / LEN ? w[warp * LEN + lane * EACH + i] : 0;
     after();
     const float *row = x + (size_t)(rows ? rows[blockIdx.x] : blockIdx.x) * n;
-    const float sum = row_sum(row, n, [](float v, float s) { return fmaf(v, v, s); });
+    const float sum = row_sum(piece, row, n, [](float v, float s) { return fmaf(v, v, s); });
     const float r = 1.0f / sqrtf(sum / (float)n + eps);
-    for (int b = threadIdx.x / 32; b < n / LEN; b += blockDim.x / 32)
-        quantize_block<LEN>(a, (size_t)blockIdx.x * (n / LEN) + b, threadIdx.x % 32,
-                            [=](int i) { return row[b * LEN + i] * r * w[b * LEN + i]; });
+    if (n <= PIECE)
+        row = piece;
+    for (int b = warp; b < n / LEN; b += blockDim.x / 32)
+        quantize_block<LEN>(a, blockIdx.x, b, n, lane, [&](int i) {
+            const float f = b == warp ? factor[i % EACH] : w[b * LEN + i];
+            return row[b * LEN + i] * r * f;
+        });
 }
 
 /* silu(gate) * up of (m, n) as activations; a warp for each block */
 template <int LEN>
-__global__ static void swiglu_act(struct act a, const float *gate, const float *up, size_t n_block)
+__global__ static void swiglu_act(struct act a, const float *gate, const float *up, int n,
+                                  size_t n_block)
 {
     const size_t b = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     begin_next();
     after();
     if (b < n_block)
-        quantize_block<LEN>(a, b, threadIdx.x % 32,
+        quantize_block<LEN>(a, (int)(b / (n / LEN)), (int)(b % (n / LEN)), n, threadIdx.x % 32,
                             [=](int i) { return kn_silu(gate[b * LEN + i]) * up[b * LEN + i]; });
 }
 
@@ -213,7 +224,7 @@ int cu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
     if (rc != KN_OK || (rc = several(d, w, y, bias, 2, m)) != KN_OK)
         return rc;
     rc = cu_launch(d, "SwiGLU", len2 == 256 ? swiglu_act<256> : swiglu_act<32>, cu_blocks(n, 4),
-                   128, cu_dev(d)->act, gate, up, n);
+                   128, cu_dev(d)->act, gate, up, f->n_ff, n);
     const struct products p = cu_products(f->down, cu_f32(x), NULL, 1);
     return rc != KN_OK ? rc : cu_product(d, &p, form(f->down), m);
 }

@@ -2,20 +2,22 @@
 #include "cuda/matmul.h"
 
 /* R1: a warp for each block of LEN activations */
-template <int LEN> __global__ static void quantize(struct act a, const float *x, size_t n_block)
+template <int LEN>
+__global__ static void quantize(struct act a, const float *x, int k, size_t n_block)
 {
     const size_t b = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     begin_next();
     after();
     if (b < n_block)
-        quantize_block<LEN>(a, b, threadIdx.x % 32, [=](int i) { return x[b * LEN + i]; });
+        quantize_block<LEN>(a, (int)(b / (k / LEN)), (int)(b % (k / LEN)), k, threadIdx.x % 32,
+                            [=](int i) { return x[b * LEN + i]; });
 }
 
 int cu_quantize(struct kn_dev *d, const float *x, int m, int k, int len)
 {
     const size_t n = (size_t)m * (size_t)(k / len);
     return cu_launch(d, "quantizing", len == 256 ? quantize<256> : quantize<32>, cu_blocks(n, 4),
-                     128, cu_dev(d)->act, x, n);
+                     128, cu_dev(d)->act, x, k, n);
 }
 
 struct products cu_products(const struct kn_weight *w, float *y, const float *bias, int add)
@@ -43,7 +45,7 @@ int cu_join(struct products *p, const struct kn_weight *w, float *y, const float
 
 int cu_product(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    return cu_few(d, p, type, m);
+    return m <= 8 ? cu_few(d, p, type, m) : cu_many(d, p, type, m);
 }
 
 int cu_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,

@@ -26,17 +26,19 @@ int cu_quantize(struct kn_dev *d, const float *x, int m, int k, int len);
 /* R1 with what is in that room; m <= ACT_ROWS */
 int cu_product(struct kn_dev *d, const struct products *p, int type, int m);
 int cu_few(struct kn_dev *d, const struct products *p, int type, int m);
+int cu_many(struct kn_dev *d, const struct products *p, int type, int m);
 /* R2 */
 int cu_float(struct kn_dev *d, const struct products *p, int type, const float *x, int m);
 
-/* LEN values f(0) ... to block b of the activations, by a warp. */
+/* LEN values f(0) ... to block b of a row of activations of k, by a warp. */
 template <int LEN, class F>
-__device__ static void quantize_block(struct act a, size_t b, int lane, F f)
+__device__ static void quantize_block(struct act a, int row, int b, int k, int lane, F f)
 {
-    float v[LEN / 32], amax = 0;
+    constexpr int EACH = LEN / 32; /* values of a lane, in a row */
+    float v[EACH], amax = 0;
 #pragma unroll
-    for (int i = 0; i < LEN / 32; i++) { /* 256: a lane has eight in a row */
-        v[i] = f(lane * (LEN / 32) + i);
+    for (int i = 0; i < EACH; i++) {
+        v[i] = f(lane * EACH + i);
         amax = fmaxf(amax, fabsf(v[i]));
     }
     for (int o = 16; o > 0; o /= 2)
@@ -44,28 +46,35 @@ __device__ static void quantize_block(struct act a, size_t b, int lane, F f)
     const bool zero = amax < 0x1p-96f;
     const float inv = zero ? 0.0f : 127.0f / amax;
     int sum = 0;
-    int8_t q[LEN / 32];
+    int8_t q[EACH];
 #pragma unroll
-    for (int i = 0; i < LEN / 32; i++) {
+    for (int i = 0; i < EACH; i++) {
         const int n = __float2int_rn(v[i] * inv);
         q[i] = (int8_t)n;
         sum += n;
     }
+    const int at = b * LEN + lane * EACH;
+    int8_t *to = a.q + ((size_t)(row / 8) * (k / 16) + at / 16) * 128 + row % 8 * 16 + at % 16;
+    const size_t block = (size_t)(row / 8) * (k / LEN) + b;
     if (LEN == 256) {
         uint2 u;
         memcpy(&u, q, 8);
-        *(uint2 *)(a.q + b * LEN + lane * 8) = u;
+        *(uint2 *)to = u;
         sum += __shfl_xor_sync(~0u, sum, 1);
-        if (lane % 2 == 0)
-            a.sum[b * 16 + lane / 2] = (int16_t)sum;
+        if (lane % 2 == 0) {
+            const int high = (sum + 32) >> 6;
+            int8_t *split = a.split + block * 256 + row % 8 * 16 + lane / 2;
+            split[0] = (int8_t)high;
+            split[128] = (int8_t)(sum - 64 * high);
+        }
     } else {
-        a.q[b * LEN + lane] = q[0];
-        for (int o = 8; o > 0; o /= 2)
+        *to = q[0];
+        for (int o = 16; o > 0; o /= 2)
             sum += __shfl_xor_sync(~0u, sum, o);
-        if (lane % 16 == 0)
-            a.sum[b * 2 + lane / 16] = (int16_t)sum;
+        if (lane == 0)
+            a.sum[block * 8 + row % 8] = sum;
     }
     if (lane == 0)
-        a.scale[b] = zero ? 0.0f : amax / 127.0f;
+        a.scale[block * 8 + row % 8] = zero ? 0.0f : amax / 127.0f;
 }
 #endif

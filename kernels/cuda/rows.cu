@@ -6,8 +6,9 @@
 
 __global__ static void rms_norm(float *y, const float *x, const float *w, float eps, int n)
 {
+    __shared__ __align__(16) float piece[PIECE];
     const float *row = x + (size_t)blockIdx.x * n;
-    const float sum = row_sum(row, n, [](float v, float a) { return fmaf(v, v, a); });
+    const float sum = row_sum(piece, row, n, [](float v, float a) { return fmaf(v, v, a); });
     const float r = 1.0f / sqrtf(sum / (float)n + eps);
     for (int i = threadIdx.x; i < n; i += blockDim.x)
         y[(size_t)blockIdx.x * n + i] = row[i] * r * w[i];
@@ -16,10 +17,11 @@ __global__ static void rms_norm(float *y, const float *x, const float *w, float 
 __global__ static void layer_norm(float *y, const float *x, const float *w, const float *bias,
                                   float eps, int n)
 {
+    __shared__ __align__(16) float piece[PIECE];
     const float *row = x + (size_t)blockIdx.x * n;
-    const float mean = row_sum(row, n, [](float v, float a) { return a + v; }) / (float)n;
+    const float mean = row_sum(piece, row, n, [](float v, float a) { return a + v; }) / (float)n;
     const float square =
-        row_sum(row, n, [=](float v, float a) { return fmaf(v - mean, v - mean, a); });
+        row_sum(piece, row, n, [=](float v, float a) { return fmaf(v - mean, v - mean, a); });
     const float r = 1.0f / sqrtf(square / (float)n + eps);
     for (int i = threadIdx.x; i < n; i += blockDim.x)
         y[(size_t)blockIdx.x * n + i] = (row[i] - mean) * r * w[i] + bias[i];

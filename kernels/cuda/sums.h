@@ -3,9 +3,9 @@
 #define CUDA_SUMS_H
 #include "cuda/cuda.h"
 
-/* R3's sums of a row by a block of threads: lane i is thread i, i < 16 */
 enum { PIECE = 4096 }; /* values in shared memory at once */
 
+/* the fold of the sixteen lanes of a warp's first half */
 __device__ static float fold16(float lane)
 {
     for (int half = 8; half > 0; half /= 2)
@@ -13,21 +13,35 @@ __device__ static float fold16(float lane)
     return lane;
 }
 
-/* sum of term(x[i]); every thread gets it */
-template <class Add> __device__ static float row_sum(const float *x, int n, Add add)
+/* Sum of x in R3's order, add(x, a) being one step: lane i is thread i, i < 16.  Every thread gets it.  piece
+ * (PIECE) holds the row afterwards if it is no longer than that. */
+template <class Add> __device__ static float row_sum(float *piece, const float *x, int n, Add add)
 {
-    __shared__ float piece[PIECE];
     __shared__ float sum;
     float lane = 0;
+    const bool wide = n % 4 == 0 && (size_t)x % 16 == 0;
     for (int from = 0; from < n; from += PIECE) {
-        const int count = min(PIECE, n - from);
+        const int count = min((int)PIECE, n - from);
         __syncthreads();
-        for (int i = threadIdx.x; i < count; i += blockDim.x)
-            piece[i] = x[from + i];
+        if (wide)
+            for (int i = threadIdx.x; i < count / 4; i += blockDim.x)
+                ((float4 *)piece)[i] = ((const float4 *)(x + from))[i];
+        else
+            for (int i = threadIdx.x; i < count; i += blockDim.x)
+                piece[i] = x[from + i];
         __syncthreads();
         if (threadIdx.x < 16) {
-#pragma unroll 16
-            for (int i = threadIdx.x; i < count; i += 16)
+            int i = threadIdx.x;
+            for (; i + 31 * 16 < count; i += 32 * 16) {
+                float v[32];
+#pragma unroll
+                for (int j = 0; j < 32; j++)
+                    v[j] = piece[i + 16 * j];
+#pragma unroll
+                for (int j = 0; j < 32; j++)
+                    lane = add(v[j], lane);
+            }
+            for (; i < count; i += 16)
                 lane = add(piece[i], lane);
         }
     }
