@@ -281,8 +281,11 @@ static void finish(struct engine *g, int i)
     g->table[g->n_active] = row;
 }
 
+/* What the step has computed.  Of one that waited nothing: blocks that it shares may be promises still. */
 static void advance(struct engine *g, struct seq *s)
 {
+    if (!s->rows)
+        return;
     s->n_done += s->rows;
     if (s->n_done - s->rows >= s->n_prompt)
         return;

@@ -49,3 +49,13 @@ EOF
 --batch 8 --no-share --threads 2
 EOF
 }
+
+# The third prompt shares blocks that the second has promised and cannot compute yet: it waits itself for part of a
+# block of the first, whose prompt takes two steps of 59 rows.
+@test "a prompt that waits does not take what another has only promised" {
+    "$x" -m "$m" --raw "$TOP/tests/vectors/engine/promised.jsonl" --ids --batch 3 --no-share >want
+    for chunk in 40 59 60 64 512; do
+        "$x" -m "$m" --raw "$TOP/tests/vectors/engine/promised.jsonl" --ids --batch 3 --chunk $chunk >got
+        cmp want got || { echo "chunk $chunk"; return 1; }
+    done
+}
