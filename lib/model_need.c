@@ -75,7 +75,9 @@ void model_need(struct model_need *x, const struct tensor *t, int n, const struc
     /* in the order of loading, which decides how weights share large pages */
     for (int i = 0; import_wanted(h, i, &w); i++) {
         snprintf(key.name, sizeof key.name, "%s", w.name);
-        const struct tensor *found = bsearch(&key, t, (size_t)n, sizeof *t, tensor_by_name);
+        /* n is 0 of a model that is described, not read: bsearch takes no NULL */
+        const struct tensor *found =
+            n ? bsearch(&key, t, (size_t)n, sizeof *t, tensor_by_name) : NULL;
         if (found && found->ndim == 2 && found->dim[0] <= INT32_MAX && found->dim[1] <= INT32_MAX)
             add_weight(x, found, h, dev, flags);
     }
