@@ -24,6 +24,7 @@ setup() {
     [ -z "$stderr" ]
 }
 
+# bats test_tags=long
 @test "the same bytes for every batch, thread count, chunk and instruction set" {
     head -3 "$p" >p
     "$x" -m "$m" p -n 12 --ids --logprobs --temperature 0.8 --top-p 0.95 --samples 2 --seed 7 >want

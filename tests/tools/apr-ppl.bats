@@ -37,6 +37,7 @@ kv_types() {
         jq -s 'map(.ppl) | [.[1:][] / .[0] - 1 | fabs * 1e6] | max'
 }
 
+# bats test_tags=long
 @test "KV cache in f16 and q8_0: within 0.1 % of f32, and the bits of ref:q" {
     zcat "$top/data/bench/HumanEval.jsonl.gz" | jq -r '.prompt + .canonical_solution' | head -c 16000 >code
     d=$(kv_types code)

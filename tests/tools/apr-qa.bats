@@ -91,6 +91,7 @@ gate() { # gate NAME FIELD: of the report in $output
     run --separate-stderr -66 apr-qa "$t" --previous-report nothing.json
 }
 
+# bats test_tags=long
 @test "golden answers: a wrong one fails and is shown; whole texts" {
     sed 's/x % 2 != 0/x % 2 == 0/' "$top/configs/qa.yaml" >wrong.yaml
     run --separate-stderr -1 apr-qa "$m" --gates wrong.yaml $(only golden)
