@@ -97,7 +97,7 @@ static inline char *cpu_kv_tile(const struct cpu_kv *kv, int layer, int block, i
 uint64_t cpu_path_count(const struct kn_dev *d, const char *path);
 
 /* weight.c; the name changes with every change of mmq_pack's or gemm_pack's bytes */
-#define CPU_LAYOUT "panels of 16, version 1"
+#define CPU_LAYOUT "panels of 16, version 2"
 int cpu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                    struct kn_weight **out);
 void cpu_weight_free(struct kn_dev *d, struct kn_weight *w);

@@ -4,6 +4,19 @@
 
 #include <string.h>
 
+/* for mmq_words.h */
+extern const uint8_t mmq_bytes[64][64];
+#define X4(f, b)  f((b)), f((b) + 1), f((b) + 2), f((b) + 3)
+#define X16(f, b) X4(f, b), X4(f, (b) + 4), X4(f, (b) + 8), X4(f, (b) + 12)
+#define B4(b)     b, b, b, b
+#define B16(b)    B4(b), B4(b), B4(b), B4(b)
+#define LINE(b)                                                                                    \
+    {                                                                                              \
+        B16(b), B16(b), B16(b), B16(b)                                                             \
+    }
+_Alignas(64) const uint8_t mmq_bytes[64][64] = {X16(LINE, 0), X16(LINE, 16), X16(LINE, 32),
+                                                X16(LINE, 48)};
+
 /* bytes of one block of a panel: quants, scales */
 static int quant_bytes(int type)
 {
@@ -61,13 +74,87 @@ static void put_half(uint8_t *to, int g, int r, kn_half h)
     memcpy(to + 32 * g + 2 * r, &h, 2);
 }
 
-/* fifth bits: bit i of the file's word is element i; ours are bit t of byte c for element 4t + c */
-static void put_fifth(uint8_t *to, int w, int r, const uint8_t qh[4])
+/* Words of 4 quants, a byte each, to the bytes of a panel (mmq_words.h) and back. */
+enum { EACH = 0x01010101 };
+static void put_5(uint8_t *to, int r, const uint32_t w[8])
 {
-    uint8_t out[4] = {0};
-    for (int i = 0; i < 32; i++)
-        out[i % 4] |= (uint8_t)((qh[i / 8] >> i % 8 & 1) << i / 4);
-    put_word(to, w, r, out);
+    const uint32_t b[5] = {
+        w[0] | (w[5] & 7 * EACH) << 5, w[1] | (w[5] & 24 * EACH) << 2 | (w[7] & 8 * EACH) << 4,
+        w[2] | (w[6] & 7 * EACH) << 5, w[3] | (w[6] & 24 * EACH) << 2 | (w[7] & 16 * EACH) << 3,
+        w[4] | (w[7] & 7 * EACH) << 5};
+    for (int i = 0; i < 5; i++)
+        put_word(to, i, r, &b[i]);
+}
+static void put_6(uint8_t *to, int r, const uint32_t w[4])
+{
+    for (int i = 0; i < 3; i++) {
+        const uint32_t b = w[i] | (w[3] >> 2 * i & 3 * EACH) << 6;
+        put_word(to, i, r, &b);
+    }
+}
+static uint32_t get_word(const uint8_t *from, int w, int r)
+{
+    uint32_t b;
+    memcpy(&b, from + 64 * w + 4 * r, 4);
+    return b;
+}
+static void get_5(const uint8_t *from, int r, uint32_t w[8])
+{
+    uint32_t b[5];
+    for (int i = 0; i < 5; i++) {
+        b[i] = get_word(from, i, r);
+        w[i] = b[i] & 31 * EACH;
+    }
+    w[5] = (b[0] >> 5 & 7 * EACH) | (b[1] >> 2 & 24 * EACH);
+    w[6] = (b[2] >> 5 & 7 * EACH) | (b[3] >> 2 & 24 * EACH);
+    w[7] = (b[4] >> 5 & 7 * EACH) | (b[1] >> 4 & 8 * EACH) | (b[3] >> 3 & 16 * EACH);
+}
+static void get_6(const uint8_t *from, int r, uint32_t w[4])
+{
+    w[3] = 0;
+    for (int i = 0; i < 3; i++) {
+        const uint32_t b = get_word(from, i, r);
+        w[i] = b & 63 * EACH;
+        w[3] |= (b >> 6 & 3 * EACH) << 2 * i;
+    }
+}
+
+/* The file's nibbles and high bits as such words: elements 4t .. 4t + 3 of a sub-block are word t. */
+static uint32_t file_word(const uint8_t *from, int w)
+{
+    uint32_t x;
+    memcpy(&x, from + 4 * w, 4);
+    return x;
+}
+static void put_q5(uint8_t *to, int r, const uint8_t *qs, const uint8_t *qh)
+{
+    const uint32_t h = file_word(qh, 0);
+    uint32_t w[8];
+    for (int t = 0; t < 8; t++) /* four bits of h, one to each byte */
+        w[t] = (file_word(qs, t % 4) >> 4 * (t / 4) & 15 * EACH) |
+               ((h >> 4 * t & 15) * 0x00204081 & EACH) << 4;
+    put_5(to, r, w);
+}
+static void put_q5_k(uint8_t *to, int r, const struct kn_q5_k *b)
+{
+    uint32_t w[8];
+    for (int j = 0; j < 8; j++, to += 5 * 64) {
+        for (int t = 0; t < 8; t++)
+            w[t] = (file_word(b->qs, 8 * (j / 2) + t) >> 4 * (j % 2) & 15 * EACH) |
+                   (file_word(b->qh, t) >> j & EACH) << 4;
+        put_5(to, r, w);
+    }
+}
+static void put_q6_k(uint8_t *to, int r, const struct kn_q6_k *b)
+{
+    uint32_t w[4];
+    for (int j = 0; j < 16; j++, to += 3 * 64) { /* half n, run g of 32, its half i */
+        const int n = j / 8, g = j / 2 % 4, i = j % 2;
+        for (int t = 0; t < 4; t++)
+            w[t] = (file_word(b->ql, 16 * n + 8 * (g % 2) + 4 * i + t) >> 4 * (g / 2) & 15 * EACH) |
+                   (file_word(b->qh, 8 * n + 4 * i + t) >> 2 * g & 3 * EACH) << 4;
+        put_6(to, r, w);
+    }
 }
 
 /* 6-bit scales and minima of Q4_K and Q5_K (reference: ggml get_scale_min_k4) */
@@ -116,14 +203,12 @@ static void put_block(int type, const uint8_t *src, int r, uint8_t *q, uint8_t *
         break;
     case KN_Q5_0:
         put_half(s, 0, r, b.q5_0.d);
-        put_words(q, 0, 4, r, b.q5_0.qs);
-        put_fifth(q, 4, r, b.q5_0.qh);
+        put_q5(q, r, b.q5_0.qs, b.q5_0.qh);
         break;
     case KN_Q5_1:
         put_half(s, 0, r, b.q5_1.d);
         put_half(s, 1, r, b.q5_1.m);
-        put_words(q, 0, 4, r, b.q5_1.qs);
-        put_fifth(q, 4, r, b.q5_1.qh);
+        put_q5(q, r, b.q5_1.qs, b.q5_1.qh);
         break;
     case KN_Q4_K:
         put_k_scales(s, r, b.q4_k.d, b.q4_k.dmin, b.q4_k.scales);
@@ -131,15 +216,13 @@ static void put_block(int type, const uint8_t *src, int r, uint8_t *q, uint8_t *
         break;
     case KN_Q5_K:
         put_k_scales(s, r, b.q5_k.d, b.q5_k.dmin, b.q5_k.scales);
-        put_words(q, 0, 32, r, b.q5_k.qs);
-        put_words(q, 32, 8, r, b.q5_k.qh);
+        put_q5_k(q, r, &b.q5_k);
         break;
     case KN_Q6_K:
         put_half(s, 0, r, b.q6_k.d);
         for (int j = 0; j < 16; j++)
-            s[32 + 16 * j + r] = (uint8_t)b.q6_k.scales[j];
-        put_words(q, 0, 32, r, b.q6_k.ql);
-        put_words(q, 32, 16, r, b.q6_k.qh);
+            s[32 + 32 * (j / 2) + 2 * r + j % 2] = (uint8_t)b.q6_k.scales[j];
+        put_q6_k(q, r, &b.q6_k);
         break;
     }
 }
@@ -157,12 +240,48 @@ static kn_half get_half(const uint8_t *s, int g, int r)
     memcpy(&h, s + 32 * g + 2 * r, 2);
     return h;
 }
-static void get_fifth(uint8_t qh[4], const uint8_t *q, int w, int r)
+static void add_word(uint8_t *to, int w, uint32_t bits) /* to bits that are 0 */
 {
-    const uint8_t *from = q + 64 * w + 4 * r;
-    memset(qh, 0, 4);
-    for (int i = 0; i < 32; i++)
-        qh[i / 8] |= (uint8_t)((from[i % 4] >> i / 4 & 1) << i % 8);
+    bits |= file_word(to, w);
+    memcpy(to + 4 * w, &bits, 4);
+}
+static void get_q5(const uint8_t *q, int r, uint8_t qs[16], uint8_t qh[4])
+{
+    uint32_t w[8], h = 0;
+    get_5(q, r, w);
+    for (int t = 0; t < 8; t++) /* the bits of four bytes, in a row */
+        h |= ((w[t] >> 4 & EACH) * 0x10204080u >> 28 & 15) << 4 * t;
+    for (int t = 0; t < 4; t++)
+        w[t] = (w[t] & 15 * EACH) | (w[t + 4] & 15 * EACH) << 4;
+    memcpy(qs, w, 16);
+    memcpy(qh, &h, 4);
+}
+static void get_q5_k(const uint8_t *q, int r, struct kn_q5_k *b)
+{
+    uint32_t w[8];
+    memset(b->qs, 0, sizeof b->qs);
+    memset(b->qh, 0, sizeof b->qh);
+    for (int j = 0; j < 8; j++, q += 5 * 64) {
+        get_5(q, r, w);
+        for (int t = 0; t < 8; t++) {
+            add_word(b->qs, 8 * (j / 2) + t, (w[t] & 15 * EACH) << 4 * (j % 2));
+            add_word(b->qh, t, (w[t] >> 4 & EACH) << j);
+        }
+    }
+}
+static void get_q6_k(const uint8_t *q, int r, struct kn_q6_k *b)
+{
+    uint32_t w[4];
+    memset(b->ql, 0, sizeof b->ql);
+    memset(b->qh, 0, sizeof b->qh);
+    for (int j = 0; j < 16; j++, q += 3 * 64) {
+        const int n = j / 8, g = j / 2 % 4, i = j % 2;
+        get_6(q, r, w);
+        for (int t = 0; t < 4; t++) {
+            add_word(b->ql, 16 * n + 8 * (g % 2) + 4 * i + t, (w[t] & 15 * EACH) << 4 * (g / 2));
+            add_word(b->qh, 8 * n + 4 * i + t, (w[t] >> 4 & 3 * EACH) << 2 * g);
+        }
+    }
 }
 static void get_k_scales(const uint8_t *from, int r, kn_half *d, kn_half *dmin, uint8_t s[12])
 {
@@ -198,14 +317,12 @@ static void get_block(int type, union any_block *b, int r, const uint8_t *q, con
         break;
     case KN_Q5_0:
         b->q5_0.d = get_half(s, 0, r);
-        get_words(b->q5_0.qs, q, 0, 4, r);
-        get_fifth(b->q5_0.qh, q, 4, r);
+        get_q5(q, r, b->q5_0.qs, b->q5_0.qh);
         break;
     case KN_Q5_1:
         b->q5_1.d = get_half(s, 0, r);
         b->q5_1.m = get_half(s, 1, r);
-        get_words(b->q5_1.qs, q, 0, 4, r);
-        get_fifth(b->q5_1.qh, q, 4, r);
+        get_q5(q, r, b->q5_1.qs, b->q5_1.qh);
         break;
     case KN_Q4_K:
         get_k_scales(s, r, &b->q4_k.d, &b->q4_k.dmin, b->q4_k.scales);
@@ -213,15 +330,13 @@ static void get_block(int type, union any_block *b, int r, const uint8_t *q, con
         break;
     case KN_Q5_K:
         get_k_scales(s, r, &b->q5_k.d, &b->q5_k.dmin, b->q5_k.scales);
-        get_words(b->q5_k.qs, q, 0, 32, r);
-        get_words(b->q5_k.qh, q, 32, 8, r);
+        get_q5_k(q, r, &b->q5_k);
         break;
     case KN_Q6_K:
         b->q6_k.d = get_half(s, 0, r);
         for (int j = 0; j < 16; j++)
-            b->q6_k.scales[j] = (int8_t)s[32 + 16 * j + r];
-        get_words(b->q6_k.ql, q, 0, 32, r);
-        get_words(b->q6_k.qh, q, 32, 16, r);
+            b->q6_k.scales[j] = (int8_t)s[32 + 32 * (j / 2) + 2 * r + j % 2];
+        get_q6_k(q, r, &b->q6_k);
         break;
     }
 }

@@ -1,6 +1,7 @@
 /* mmq.tile.c - the quantized product on tiles: spreading panels, products, the float chain of R1 */
 #include "mmq_rows.h"
 #include "mmq_tile.h"
+#include "mmq_words.h"
 #include "simd_tile.h"
 #include "tile.h"
 
@@ -79,38 +80,25 @@ static void quantize(int act_block, int k, const float *x, void *act, int row, i
 
 /* ---- spreading a panel */
 
-INLINE vi panel_word(const uint8_t *q, int w)
-{
-    return vi_load(q + 64 * w);
-}
-
 INLINE void spread_32(int type, int nb, const uint8_t *q, struct spread32 *s)
 {
     const int five = type == KN_Q5_0 || type == KN_Q5_1, min = type == KN_Q4_1 || type == KN_Q5_1;
     const size_t qb = type == KN_Q8_0 ? 512 : five ? 320 : 256;
     const uint16_t *d = (const uint16_t *)(const void *)(q + (size_t)nb * qb);
-    const vi low = vi_set1(0x0f0f0f0f), fifth = vi_set1(0x10101010);
-    const vi zero = vi_set1(type == KN_Q4_0 ? 0x08080808 : type == KN_Q5_0 ? 0x10101010 : 0);
+    const vi zero = vi_bytes(type == KN_Q4_0 ? 0x08 : type == KN_Q5_0 ? 0x10 : 0);
     for (int b = 0; b < nb; b++, q += qb, d += min ? 32 : 16, s++) {
         vf_store(s->d, vf_load_f16(d));
         if (min)
             vf_store(s->m, vf_load_f16(d + 16));
         if (type == KN_Q8_0) {
             UNROLL for (int t = 0; t < 8; t++)
-                vi_store(s->w[t], vi_xor(panel_word(q, t), vi_set1((int32_t)0x80808080)));
+                vi_store(s->w[t], vi_xor(quants(q, t), vi_set1((int32_t)0x80808080)));
             continue;
         }
-        vi h = five ? panel_word(q, 4) : vi_zero();
-        UNROLL for (int t = 0; t < 4; t++)
+        UNROLL for (int t = 0; t < 8; t++)
         {
-            vi w = panel_word(q, t);
-            vi lo = vi_and(w, low), hi = vi_and(vi_srl(w, 4), low);
-            if (five) {
-                lo = vi_and_or(vi_sll(h, 4 - t), fifth, lo);
-                hi = vi_and_or(vi_srl(h, t), fifth, hi);
-            }
-            vi_store(s->w[t], min ? lo : vi_sub8(lo, zero));
-            vi_store(s->w[t + 4], min ? hi : vi_sub8(hi, zero));
+            const vi w = five ? word5(q, t) : word4(q, t);
+            vi_store(s->w[t], min ? w : vi_sub8(w, zero));
         }
     }
 }
@@ -131,7 +119,6 @@ INLINE vi twice16(vi x) /* both halves of a lane */
 
 INLINE void spread_k45(int type, const uint8_t *q, const uint8_t *sc, struct spread256 *s)
 {
-    const vi low = vi_set1(0x0f0f0f0f), fifth = vi_set1(0x10101010);
     vf_store(s->d, vf_load_f16((const uint16_t *)(const void *)sc));
     vf_store(s->neg_min, vf_neg(vf_load_f16((const uint16_t *)(const void *)sc + 16)));
     for (int p = 0; p < 4; p++)
@@ -140,40 +127,28 @@ INLINE void spread_k45(int type, const uint8_t *q, const uint8_t *sc, struct spr
     {
         vi s0 = twice16(vi_load_u8(sc + 64 + 32 * g));
         vi s1 = twice16(vi_load_u8(sc + 64 + 32 * g + 16));
-        for (int t = 0; t < 8; t++) {
-            vi w = panel_word(q, 8 * g + t);
-            vi lo = vi_and(w, low), hi = vi_and(vi_srl(w, 4), low);
-            if (type == KN_Q5_K) {
-                vi h = panel_word(q, 32 + t);
-                lo = vi_and_or(2 * g < 4 ? vi_sll(h, 4 - 2 * g) : vi_srl(h, 2 * g - 4), fifth, lo);
-                hi = vi_and_or(2 * g < 3 ? vi_sll(h, 3 - 2 * g) : vi_srl(h, 2 * g - 3), fifth, hi);
-            }
-            put_planes(lo, vi_zero(), s0, s->low[g][t], s->high[g][t]);
-            put_planes(hi, vi_zero(), s1, s->low[g][t + 8], s->high[g][t + 8]);
+        const uint8_t *from = q + (type == KN_Q5_K ? 2 * 5 * 64 : 8 * 64) * g;
+        UNROLL for (int t = 0; t < 8; t++)
+        {
+            const int five = type == KN_Q5_K;
+            put_planes(five ? word5(from, t) : word4_k(from, 0, t), vi_zero(), s0, s->low[g][t],
+                       s->high[g][t]);
+            put_planes(five ? word5(from + 5 * 64, t) : word4_k(from, 1, t), vi_zero(), s1,
+                       s->low[g][t + 8], s->high[g][t + 8]);
         }
     }
 }
 
 INLINE void spread_k6(const uint8_t *q, const uint8_t *sc, struct spread256 *s)
 {
-    const vi low = vi_set1(0x0f0f0f0f), top = vi_set1(0x30303030), zero = vi_set1(0x00200020);
+    const vi zero = vi_set1(0x00200020);
     vf_store(s->d, vf_load_f16((const uint16_t *)(const void *)sc));
-    for (int n = 0; n < 2; n++)
-        for (int t = 0; t < 8; t++) {
-            vi w0 = panel_word(q, 16 * n + t), w1 = panel_word(q, 16 * n + 8 + t);
-            vi h = panel_word(q, 32 + 8 * n + t);
-            vi w[4] = {vi_and_or(vi_sll(h, 4), top, vi_and(w0, low)),
-                       vi_and_or(vi_sll(h, 2), top, vi_and(w1, low)),
-                       vi_and_or(h, top, vi_and(vi_srl(w0, 4), low)),
-                       vi_and_or(vi_srl(h, 2), top, vi_and(vi_srl(w1, 4), low))};
-            UNROLL for (int g = 0; g < 4; g++)
-            {
-                const uint8_t *scale = sc + 32 + 16 * (8 * n + 2 * g + t / 4);
-                int at = g % 2 * 8 + t, slice = 2 * n + g / 2;
-                put_planes(w[g], zero, twice16(vi_load_s8((const int8_t *)scale)),
-                           s->low[slice][at], s->high[slice][at]);
-            }
-        }
+    for (int j = 0; j < 16; j++, q += 3 * 64) {
+        const vi pair = vi_load_s8_pairs(sc + 32 + 32 * (j / 2));
+        const vi scale = twice16(j % 2 ? vs_factor_high(pair) : vs_factor_low(pair));
+        UNROLL for (int t = 0; t < 4; t++) put_planes(
+            word6(q, t), zero, scale, s->low[j / 4][j % 4 * 4 + t], s->high[j / 4][j % 4 * 4 + t]);
+    }
 }
 
 static void spread(int type, int nb, const uint8_t *q, void *to)

@@ -3,6 +3,7 @@
 #define MMQ_BLOCK_H
 #include "mmq.h"
 #include "mmq_rows.h"
+#include "mmq_words.h"
 
 /* ROWS32, ROWS256: rows of x that go over a panel at once.  From MANY rows on, a block's quants are
  * first widened to bytes in the cache, once for all rows (0: never); LANE32, LANE256: the rows that go
@@ -46,11 +47,6 @@ INLINE vi word(const int8_t *q, int t) /* 4 activations, to all rows */
     memcpy(&w, q + 4 * t, 4);
     return vi_set1(w);
 }
-INLINE vi quants(const uint8_t *q, int w)
-{
-    return vi_load(q + 64 * w);
-}
-
 /* Hardware follows a line of memory too closely for one core to use the bandwidth: reading 1 KiB
  * ahead gave 7 % with 4 KiB pages and 23 % with 2 MiB ones.  Past the end of a weight a prefetch
  * does nothing. */
@@ -68,36 +64,10 @@ INLINE const uint8_t *again(const uint8_t *q)
     return q;
 }
 
-/* ---- a block's quants as bytes */
-
-/* words t and t + 4 of a block of 32; h: its fifth bits */
-INLINE void widen32(int type, const uint8_t *q, vi h, int t, vi w[2])
+/* word t of a block of 32, or of a sub-block of 32 of Q4_K, Q5_K; of a sub-block of 16 of Q6_K */
+INLINE vi word_of(int bits, const uint8_t *q, int t)
 {
-    const vi low = vi_set1(0x0f0f0f0f), fifth = vi_set1(0x10101010), x = quants(q, t);
-    w[0] = vi_and(x, low), w[1] = vi_and(vi_srl(x, 4), low);
-    if (bits_of(type) == 5) {
-        w[0] = vi_and_or(vi_sll(h, 4 - t), fifth, w[0]);
-        w[1] = vi_and_or(vi_srl(h, t), fifth, w[1]);
-    }
-}
-/* words t of sub-blocks 2g and 2g + 1 of Q4_K, Q5_K */
-INLINE void widen_k45(int type, const uint8_t *q, int g, int t, vi w[2])
-{
-    const vi low = vi_set1(0x0f0f0f0f), fifth = vi_set1(0x10101010), x = quants(q, 8 * g + t);
-    w[0] = vi_and(x, low), w[1] = vi_and(vi_srl(x, 4), low);
-    if (type == KN_Q5_K) {
-        const vi h = quants(q, 32 + t);
-        w[0] = vi_and_or(2 * g < 4 ? vi_sll(h, 4 - 2 * g) : vi_srl(h, 2 * g - 4), fifth, w[0]);
-        w[1] = vi_and_or(2 * g < 3 ? vi_sll(h, 3 - 2 * g) : vi_srl(h, 2 * g - 3), fifth, w[1]);
-    }
-}
-/* word t of run g of 32 in the n-th 128 elements of Q6_K */
-INLINE vi widen_k6(const uint8_t *q, int n, int g, int t)
-{
-    const vi low = vi_set1(0x0f0f0f0f), high = vi_set1(0x30303030);
-    const vi x = quants(q, 16 * n + 8 * (g % 2) + t), h = quants(q, 32 + 8 * n + t);
-    return vi_and_or(g < 2 ? vi_sll(h, 4 - 2 * g) : vi_srl(h, 2 * g - 4), high,
-                     vi_and(g < 2 ? x : vi_srl(x, 4), low));
+    return bits == 4 ? word4(q, t) : bits == 5 ? word5(q, t) : word6(q, t);
 }
 
 /* sizes of a block in a panel */

@@ -8,6 +8,7 @@
 /* s[r] = the exact dot product of a block of 32, from its panel */
 INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld, vi *s)
 {
+    const int bits = bits_of(type), high = bits == 4 && SIMD_U8;
     const struct mmq_act32 *a[ROWS32];
     vi p[ROWS32];
     UNROLL for (int r = 0; r < R; r++)
@@ -16,37 +17,45 @@ INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld,
         s[r] = begin32(type, a[r]);
         p[r] = vi_zero();
     }
-    if (type == KN_Q8_0) {
-        UNROLL for (int t = 0; t < 8; t++)
-        {
-            const vi w = quants(q, t);
-            UNROLL for (int r = 0; r < R; r++) s[r] = vi_dot_s8(s[r], w, word(a[r]->q, t));
-        }
-        return;
-    }
-    const vi h = bits_of(type) == 5 ? quants(q, 4) : vi_zero();
-    UNROLL for (int t = 0; t < 4; t++)
+    UNROLL for (int i = 0; i < 8; i++)
     {
-        vi w[2];
-        widen32(type, q, h, t, w);
+        const int t = bits == 4 ? i / 2 + i % 2 * 4 : i; /* a byte's nibbles one after the other */
+        const vi w = bits == 8            ? quants(q, t)
+                     : high && i % 2 == 1 ? word4_high(q, t)
+                                          : word_of(bits, q, t);
         UNROLL for (int r = 0; r < R; r++)
         {
-            if (!SIMD_SHORT) {
-                s[r] = vi_dot_u7(s[r], w[0], word(a[r]->q, t));
-                s[r] = vi_dot_u7(s[r], w[1], word(a[r]->q, t + 4));
-                continue;
+            const vi x = word(a[r]->q, t);
+            if (bits == 8)
+                s[r] = vi_dot_s8(s[r], w, x);
+            else if (high && i % 2 == 1)
+                p[r] = vi_dot_u8(p[r], w, x);
+            else if (!SIMD_SHORT)
+                s[r] = vi_dot_u7(s[r], w, x);
+            else {
+                p[r] = vs_dot(p[r], w, x);
+                if ((i + 1) % chain_of(bits, 8) == 0)
+                    s[r] = vs_join(s[r], p[r]), p[r] = vi_zero();
             }
-            p[r] = vs_dot(p[r], w[0], word(a[r]->q, t));
-            p[r] = vs_dot(p[r], w[1], word(a[r]->q, t + 4));
-            if (2 * (t + 1) % chain_of(bits_of(type), 8) == 0)
-                s[r] = vs_join(s[r], p[r]), p[r] = vi_zero();
         }
+    }
+    UNROLL for (int r = 0; high && r < R; r++) s[r] = vi_add(s[r], vi_sra(p[r], 4));
+}
+
+/* ms[r] = the sums of the rows' sub-blocks of 32 with the minima of Q4_K, Q5_K */
+INLINE void dot_minima(int R, const uint8_t *minima, const struct mmq_act256 **a, vi *ms)
+{
+    UNROLL for (int p = 0; p < 4; p++)
+    {
+        const vi m = vi_load_u8_pairs(minima + 32 * p);
+        UNROLL for (int r = 0; r < R; r++) ms[r] =
+            vi_dot_s16(ms[r], m, word((const int8_t *)a[r]->sum32, p));
     }
 }
 
-/* s[r], ms[r] = the dot products of a block of Q4_K or Q5_K with their sub-scales */
-INLINE void dot_k45(int type, int R, const uint8_t *q, const uint8_t *scale, const char *act,
-                    size_t ld, vi *s, vi *ms)
+/* s[r], ms[r] = the dot products of a block of Q4_K with their sub-scales */
+INLINE void dot_k4(int R, const uint8_t *q, const uint8_t *scale, const char *act, size_t ld, vi *s,
+                   vi *ms)
 {
     const struct mmq_act256 *a[ROWS256];
     UNROLL for (int r = 0; r < R; r++)
@@ -54,7 +63,7 @@ INLINE void dot_k45(int type, int R, const uint8_t *q, const uint8_t *scale, con
         a[r] = (const struct mmq_act256 *)(act + (size_t)r * ld);
         s[r] = ms[r] = vi_zero();
     }
-    UNROLL for (int g = 0; g < 4; g++) /* sub-blocks 2g and 2g + 1 */
+    UNROLL for (int g = 0; g < 4; g++) /* sub-blocks 2g and 2g + 1 are nibbles of the same bytes */
     {
         const vi su = vs_factor_u8(scale + 32 * g), sv = vs_factor_u8(scale + 32 * g + 16);
         vi u[ROWS256], v[ROWS256];
@@ -62,61 +71,66 @@ INLINE void dot_k45(int type, int R, const uint8_t *q, const uint8_t *scale, con
         UNROLL for (int r = 0; r < R; r++) u[r] = v[r] = vi_zero();
         UNROLL for (int t = 0; t < 8; t++)
         {
-            vi w[2];
-            widen_k45(type, q, g, t, w);
+            const vi x = quants(q, 8 * g + t), low = vi_and(x, vi_bytes(0x0f));
+            const vi high = SIMD_U8 ? vi_and(x, vi_set1((int32_t)0xf0f0f0f0))
+                                    : vi_and(vi_srl(x, 4), vi_bytes(0x0f));
             UNROLL for (int r = 0; r < R; r++)
             {
-                u[r] = vs_dot(u[r], w[0], word(a[r]->q, 16 * g + t));
-                v[r] = vs_dot(v[r], w[1], word(a[r]->q, 16 * g + 8 + t));
-                if ((t + 1) % chain_of(bits_of(type), 8) == 0) {
-                    s[r] = vs_scaled(vs_scaled(s[r], u[r], su), v[r], sv);
-                    u[r] = v[r] = vi_zero();
-                }
+                u[r] = vs_dot(u[r], low, word(a[r]->q, 16 * g + t));
+                const vi second = word(a[r]->q, 16 * g + 8 + t);
+                v[r] = SIMD_U8 ? vi_dot_u8(v[r], high, second) : vs_dot(v[r], high, second);
             }
         }
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            s[r] = vs_scaled(s[r], u[r], su);
+            s[r] = vs_scaled(s[r], SIMD_U8 ? vi_sra(v[r], 4) : v[r], sv);
+        }
     }
-    UNROLL for (int p = 0; p < 4; p++)
-    {
-        vi m = vi_load_u8_pairs(scale + 128 + 32 * p);
-        UNROLL for (int r = 0; r < R; r++) ms[r] =
-            vi_dot_s16(ms[r], m, word((const int8_t *)a[r]->sum32, p));
-    }
+    dot_minima(R, scale + 128, a, ms);
 }
 
-INLINE void dot_k6(int R, const uint8_t *q, const uint8_t *scale, const char *act, size_t ld, vi *s)
+/* The same of Q5_K and Q6_K: sub-block after sub-block.  Q6_K has no minima, but quants 32 too high. */
+INLINE void dot_k56(int type, int R, const uint8_t *q, const uint8_t *scale, const char *act,
+                    size_t ld, vi *s, vi *ms)
 {
+    const int six = type == KN_Q6_K, bits = bits_of(type), words = six ? 4 : 8;
     const struct mmq_act256 *a[ROWS256];
+    const int8_t *x[ROWS256];
     UNROLL for (int r = 0; r < R; r++)
     {
         a[r] = (const struct mmq_act256 *)(act + (size_t)r * ld);
-        s[r] = vi_zero();
+        x[r] = a[r]->q;
+        s[r] = ms[r] = vi_zero();
     }
-    for (int nh = 0; nh < 4; nh++) { /* n = nh / 2: 128 elements; words 4h .. 4h + 3 of each 32 */
-        const int n = nh / 2, h = nh % 2;
-        UNROLL for (int g = 0; g < 4; g++)
+    for (int p = 0; p < 32 / words; p++) { /* pairs of sub-blocks */
+        const vi pair = six ? vi_load_s8_pairs(scale + 32 * p) : vi_zero();
+        const vi f[2] = {six ? vs_factor_low(pair) : vs_factor_u8(scale + 32 * p),
+                         six ? vs_factor_high(pair) : vs_factor_u8(scale + 32 * p + 16)};
+        UNROLL for (int r = 0; six && r < R; r++) ms[r] =
+            vi_dot_s16(ms[r], pair, word((const int8_t *)a[r]->sum16, p));
+        UNROLL for (int j = 0; j < 2; j++)
         {
-            const int j = 8 * n + 2 * g + h; /* the sub-block of 16 */
-            const vi f = vs_factor_s8((const int8_t *)scale + 16 * j);
             vi u[ROWS256];
             q = again(q);
-            UNROLL for (int r = 0; r < R; r++)
+            UNROLL for (int r = 0; r < R; r++) u[r] = vi_zero();
+            UNROLL for (int t = 0; t < words; t++)
             {
-                u[r] = vs_begin(-32 * a[r]->sum16[j]);
-                if (SIMD_SHORT)
-                    s[r] = vs_scaled(s[r], u[r], f), u[r] = vi_zero();
-            }
-            UNROLL for (int t = 0; t < 4; t++)
-            {
-                const vi w = widen_k6(q, n, g, 4 * h + t);
+                const vi w = word_of(bits, q, t);
                 UNROLL for (int r = 0; r < R; r++)
                 {
-                    u[r] = vs_dot(u[r], w, word(a[r]->q, 32 * n + 8 * g + 4 * h + t));
-                    if ((t + 1) % chain_of(6, 4) == 0)
-                        s[r] = vs_scaled(s[r], u[r], f), u[r] = vi_zero();
+                    u[r] = vs_dot(u[r], w, word(x[r], t));
+                    if ((t + 1) % chain_of(bits, words) == 0)
+                        s[r] = vs_scaled(s[r], u[r], f[j]), u[r] = vi_zero();
                 }
             }
+            q += 8 * bits * words;
+            UNROLL for (int r = 0; r < R; r++) x[r] += 4 * words;
         }
     }
+    if (!six)
+        dot_minima(R, scale + 128, a, ms);
+    UNROLL for (int r = 0; six && r < R; r++) s[r] = vi_sub(s[r], vi_sll(ms[r], 5));
 }
 
 INLINE vf fold_lanes(const vf *lane, int step)
@@ -164,10 +178,10 @@ INLINE void panel256(int type, int R, int nb, const uint8_t *q, const char *act,
         for (int b = l; b < nb; b += 8) {
             ahead(q, qb);
             vi s[ROWS256], ms[ROWS256];
-            if (six)
-                dot_k6(R, q, sc + 32, act, ld, s);
+            if (type == KN_Q4_K)
+                dot_k4(R, q, sc + 64, act, ld, s, ms);
             else
-                dot_k45(type, R, q, sc + 64, act, ld, s, ms);
+                dot_k56(type, R, q, sc + (six ? 32 : 64), act, ld, s, ms);
             combine256(type, R, s, ms, vf_load_f16((const uint16_t *)sc),
                        six ? vf_zero() : vf_load_f16((const uint16_t *)sc + 16), act, ld, acc);
             q += qb, sc += scale_bytes(type), act += sizeof(struct mmq_act256);

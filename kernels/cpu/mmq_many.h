@@ -31,13 +31,7 @@ INLINE int first_of(int nb, int l)
 INLINE void wide32(int type, const uint8_t *q, const uint8_t *sc, struct wide32 *b)
 {
     const uint16_t *d = (const uint16_t *)(const void *)sc;
-    const vi h = bits_of(type) == 5 ? quants(q, 4) : vi_zero();
-    UNROLL for (int t = 0; t < 4; t++)
-    {
-        vi w[2];
-        widen32(type, q, h, t, w);
-        vi_store(b->w[t], w[0]), vi_store(b->w[t + 4], w[1]);
-    }
+    UNROLL for (int t = 0; t < 8; t++) vi_store(b->w[t], word_of(bits_of(type), q, t));
     vf_store(b->d, vf_load_f16(d));
     if (has_min(type))
         vf_store(b->m, vf_load_f16(d + 16));
@@ -47,27 +41,25 @@ INLINE void wide256(int type, const uint8_t *q, const uint8_t *sc, struct wide25
 {
     vf_store(b->d, vf_load_f16((const uint16_t *)sc));
     if (type == KN_Q6_K) {
-        const int8_t *scale = (const int8_t *)sc + 32;
-        for (int n = 0; n < 2; n++) {
-            for (int t = 0; t < 8; t++) {
-                UNROLL for (int g = 0; g < 4; g++)
-                    vi_store(b->w[32 * n + 8 * g + t], widen_k6(q, n, g, t));
-            }
+        for (int j = 0; j < 16; j++, q += 3 * 64) {
+            UNROLL for (int t = 0; t < 4; t++) vi_store(b->w[4 * j + t], word6(q, t));
         }
-        for (int j = 0; j < 16; j++)
-            vi_store(b->factor[j], vs_factor_s8(scale + 16 * j));
-        for (int j = 0; j < 8; j++) /* low half one, high half the other */
-            vi_store(b->min[j], vi_and_or(vi_load_s8(scale + 32 * j), vi_set1(0xffff),
-                                          vi_sll(vi_load_s8(scale + 32 * j + 16), 16)));
+        for (int p = 0; p < 8; p++) {
+            const vi pair = vi_load_s8_pairs(sc + 32 + 32 * p);
+            vi_store(b->factor[2 * p], vs_factor_low(pair));
+            vi_store(b->factor[2 * p + 1], vs_factor_high(pair));
+            vi_store(b->min[p], pair);
+        }
         return;
     }
     vf_store(b->m, vf_load_f16((const uint16_t *)sc + 16));
-    UNROLL for (int g = 0; g < 4; g++)
-    {
-        for (int t = 0; t < 8; t++) {
-            vi w[2];
-            widen_k45(type, q, g, t, w);
-            vi_store(b->w[16 * g + t], w[0]), vi_store(b->w[16 * g + 8 + t], w[1]);
+    for (int g = 0; g < 4; g++) {
+        UNROLL for (int h = 0; h < 2; h++)
+        {
+            const int j = 2 * g + h;
+            UNROLL for (int t = 0; t < 8; t++)
+                vi_store(b->w[8 * j + t], type == KN_Q5_K ? word5(q + 5 * 64 * j, t)
+                                                          : word4_k(q + 8 * 64 * g, h, t));
         }
     }
     for (int j = 0; j < 8; j++)

@@ -45,10 +45,6 @@
 /* Short sums: where a byte product gives int16 (AVX2), a few are added before they are widened.
  * Elsewhere a short sum is an ordinary one. */
 enum { SIMD_SHORT = 0 };
-INLINE vi vs_begin(int32_t x)
-{
-    return vi_set1(x);
-}
 INLINE vi vs_dot(vi p, vi w, vi a)
 {
     return vi_dot_u7(p, w, a);
@@ -65,9 +61,14 @@ INLINE vi vs_factor_u8(const uint8_t *p)
 {
     return vi_load_u8(p);
 }
-INLINE vi vs_factor_s8(const int8_t *p)
+/* of int16 pairs the low and the high ones */
+INLINE vi vs_factor_low(vi x)
 {
-    return vi_load_s8(p);
+    return vi_sra(vi_sll(x, 16), 16);
+}
+INLINE vi vs_factor_high(vi x)
+{
+    return vi_sra(x, 16);
 }
 #endif
 
@@ -86,7 +87,7 @@ INLINE vf vf_exp(vf x)
     q = vf_fma(q, r, vf_set1(KN_EXP_C2));
     vf p = vf_add(vf_fma(q, vf_mul(r, r), r), vf_set1(1.0f));
     vi i = vi_sub(vf_bits(t), vi_set1(0x4b400000));
-    vi half = vi_sra1(i);
+    vi half = vi_sra(i, 1);
     vf s1 = vi_float_bits(vi_sll(vi_add(half, vi_set1(127)), 23));
     vf s2 = vi_float_bits(vi_sll(vi_add(vi_sub(i, half), vi_set1(127)), 23));
     p = vf_mul(vf_mul(p, s1), s2);

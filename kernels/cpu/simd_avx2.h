@@ -108,7 +108,7 @@ INLINE vi vi_or(vi x, vi y) { return VI2(_mm256_or_si256); }
 INLINE vi vi_and_or(vi x, vi mask, vi y) { return vi_or(vi_and(x, mask), y); }
 INLINE vi vi_sll(vi x, int n) { return VI(_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)); }
 INLINE vi vi_srl(vi x, int n) { return VI(_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)); }
-INLINE vi vi_sra1(vi x) { return VI(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); }
+INLINE vi vi_sra(vi x, int n) { return VI(_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)); }
 INLINE vf vi_to_float(vi x) { return VF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 INLINE vi vf_to_int(vf x) { return VI(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
 INLINE int32_t vi_sum(vi x)
@@ -134,6 +134,11 @@ INLINE vi vi_load_u8_pairs(const uint8_t *p)
     return VI(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p)),
               _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(p + 16))));
 }
+INLINE vi vi_load_s8_pairs(const uint8_t *p)
+{
+    return VI(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)),
+              _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(p + 16))));
+}
 /* lanes hold -128..127 */
 INLINE void vi_store_s8(int8_t *p, vi x)
 {
@@ -147,8 +152,16 @@ INLINE vi vi_dot_u7(vi acc, vi w, vi a)
 {
     return VI(_mm256_dpbusd_avx_epi32(acc.a, w.a, a.a), _mm256_dpbusd_avx_epi32(acc.b, w.b, a.b));
 }
+/* the same of any unsigned bytes */
+enum { SIMD_U8 = 1 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
 /* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a) */
 INLINE vi vi_dot_s8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
+/* acc + the two products of int16 */
+INLINE vi vi_dot_s16(vi acc, vi x, vi y)
+{
+    return VI(_mm256_dpwssd_avx_epi32(acc.a, x.a, y.a), _mm256_dpwssd_avx_epi32(acc.b, x.b, y.b));
+}
 INLINE vi vi_dot_s8_init(int32_t sum) { return vi_set1(-128 * sum); }
 #else
 INLINE __m256i dot_u7(__m256i acc, __m256i w, __m256i a)
@@ -158,6 +171,9 @@ INLINE __m256i dot_u7(__m256i acc, __m256i w, __m256i a)
 /* acc + the four products of unsigned bytes w <= 127 and signed bytes a, exact: 2 * 127 * 127 fits
  * int16 */
 INLINE vi vi_dot_u7(vi acc, vi x, vi y) { return VI(dot_u7(acc.a, x.a, y.a), dot_u7(acc.b, x.b, y.b)); }
+/* not here: a sum of two products fits int16 only of bytes <= 127 */
+enum { SIMD_U8 = 0 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
 /* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a).  A byte of 255
  * would overflow int16 (2 * 255 * 127), so signs move to a: |w - 128| <= 128, 2 * 128 * 127 fits. */
 INLINE __m256i dot_s8(__m256i acc, __m256i w, __m256i a)
@@ -171,6 +187,8 @@ INLINE vi vi_dot_s8_init(int32_t sum)
     (void)sum;
     return vi_zero();
 }
+/* acc + the two products of int16 */
+INLINE vi vi_dot_s16(vi acc, vi x, vi y) { return vi_add(acc, VI2(_mm256_madd_epi16)); }
 #endif
 #if !defined(ISA_avxvnni)
 /* Short sums: pairs of int16, a few byte products each.  Widened by a factor, which is the same in both
@@ -188,16 +206,20 @@ INLINE vi vs_factor_u8(const uint8_t *p)
     vi x = vi_load_u8(p);
     return vi_or(x, vi_sll(x, 16));
 }
-INLINE vi vs_factor_s8(const int8_t *p)
+/* of int16 pairs the low and the high ones */
+INLINE vi vs_factor_low(vi x)
 {
-    vi x = vi_load_s8(p);
-    return vi_or(vi_and(x, vi_set1(0xffff)), vi_sll(x, 16));
+    const __m256i o = _mm256_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13, 0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9,
+                                       12, 13, 12, 13);
+    return VI(_mm256_shuffle_epi8(x.a, o), _mm256_shuffle_epi8(x.b, o));
 }
-/* an even x in both halves together */
-INLINE vi vs_begin(int32_t x) { return vi_set1((int32_t)((uint32_t)(x / 2 & 0xffff) * 0x10001u)); }
+INLINE vi vs_factor_high(vi x)
+{
+    const __m256i o = _mm256_setr_epi8(2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15, 2, 3, 2, 3, 6, 7, 6, 7, 10, 11,
+                                       10, 11, 14, 15, 14, 15);
+    return VI(_mm256_shuffle_epi8(x.a, o), _mm256_shuffle_epi8(x.b, o));
+}
 #endif
-/* acc + the two products of int16 */
-INLINE vi vi_dot_s16(vi acc, vi x, vi y) { return vi_add(acc, VI2(_mm256_madd_epi16)); }
 /* 16 vectors to their 16 folds */
 INLINE vf vf_fold16(const vf *v)
 {

@@ -70,7 +70,7 @@ INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 INLINE vi vi_and_or(vi a, vi mask, vi b) { return _mm512_ternarylogic_epi32(a, mask, b, 0xea); }
 INLINE vi vi_sll(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 INLINE vi vi_srl(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
-INLINE vi vi_sra1(vi a) { return _mm512_srai_epi32(a, 1); }
+INLINE vi vi_sra(vi a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
 INLINE vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
 INLINE vi vf_to_int(vf a) { return _mm512_cvtps_epi32(a); } /* half to even */
 INLINE int32_t vi_sum(vi a) { return _mm512_reduce_add_epi32(a); }
@@ -81,17 +81,21 @@ INLINE vi vi_load_u8_pairs(const uint8_t *p)
 {
     return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
 }
+INLINE vi vi_load_s8_pairs(const uint8_t *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
 INLINE void vi_store_s8(int8_t *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
 /* acc + the four products of unsigned bytes w <= 127 and signed bytes a, exact */
 INLINE vi vi_dot_u7(vi acc, vi w, vi a) { return _mm512_dpbusd_epi32(acc, w, a); }
+/* the same of any unsigned bytes */
+enum { SIMD_U8 = 1 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a) { return _mm512_dpbusd_epi32(acc, w, a); }
 /* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a) */
 INLINE vi vi_dot_s8(vi acc, vi w, vi a) { return _mm512_dpbusd_epi32(acc, w, a); }
 INLINE vi vi_dot_s8_init(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
 /* acc + the two products of int16 */
-INLINE vi vi_dot_s16(vi acc, vi a, vi b)
-{
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
-}
+INLINE vi vi_dot_s16(vi acc, vi a, vi b) { return _mm512_dpwssd_epi32(acc, a, b); }
 /* 16 vectors to their 16 folds */
 INLINE vf vf_fold16(const vf *v)
 {

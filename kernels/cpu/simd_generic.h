@@ -75,7 +75,7 @@ INLINE vi vi_or(vi a, vi b) { VI_OP(a.v[i] | b.v[i]); }
 INLINE vi vi_and_or(vi a, vi mask, vi b) { VI_OP((a.v[i] & mask.v[i]) | b.v[i]); }
 INLINE vi vi_sll(vi a, int n) { VI_OP((uint32_t)a.v[i] << n); }
 INLINE vi vi_srl(vi a, int n) { VI_OP((uint32_t)a.v[i] >> n); }
-INLINE vi vi_sra1(vi a) { VI_OP(a.v[i] >> 1); }
+INLINE vi vi_sra(vi a, int n) { VI_OP(a.v[i] >> n); }
 INLINE vf vi_to_float(vi a) { VF_OP((float)a.v[i]); }
 INLINE vi vf_to_int(vf a) { VI_OP(rintf(a.v[i])); } /* half to even */
 INLINE int32_t vi_sum(vi a)
@@ -88,6 +88,10 @@ INLINE vi vi_load_u8(const uint8_t *p) { VI_OP(p[i]); }
 INLINE vi vi_load_s8(const int8_t *p) { VI_OP(p[i]); }
 /* 32 bytes to 16 pairs of int16 */
 INLINE vi vi_load_u8_pairs(const uint8_t *p) { VI_OP((uint32_t)p[2 * i] | (uint32_t)p[2 * i + 1] << 16); }
+INLINE vi vi_load_s8_pairs(const uint8_t *p)
+{
+    VI_OP((uint32_t)(uint16_t)(int8_t)p[2 * i] | (uint32_t)(int8_t)p[2 * i + 1] << 16);
+}
 /* lanes hold -128..127 */
 INLINE void vi_store_s8(int8_t *p, vi a)
 {
@@ -102,6 +106,9 @@ INLINE vi vi_dot_u7(vi acc, vi w, vi a)
                      BYTE_U(w.v[i], 2) * BYTE_S(a.v[i], 2) + BYTE_U(w.v[i], 3) * BYTE_S(a.v[i], 3);
     return acc;
 }
+/* the same of any unsigned bytes */
+enum { SIMD_U8 = 1 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
 /* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a) */
 INLINE vi vi_dot_s8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
 INLINE vi vi_dot_s8_init(int32_t sum) { return vi_set1(-128 * sum); }

@@ -109,7 +109,7 @@ INLINE vi vi_or(vi x, vi y) { VI_OP(vorrq_s32(x.v[i], y.v[i])); }
 INLINE vi vi_and_or(vi x, vi mask, vi y) { return vi_or(vi_and(x, mask), y); }
 INLINE vi vi_sll(vi x, int n) { VI_OP(vreinterpretq_s32_u32(U32(x.v[i]) << n)); }
 INLINE vi vi_srl(vi x, int n) { VI_OP(vreinterpretq_s32_u32(U32(x.v[i]) >> n)); }
-INLINE vi vi_sra1(vi x) { VI_OP(vshrq_n_s32(x.v[i], 1)); }
+INLINE vi vi_sra(vi x, int n) { VI_OP(x.v[i] >> n); }
 INLINE vf vi_to_float(vi x) { VF_OP(vcvtq_f32_s32(x.v[i])); }
 INLINE vi vf_to_int(vf x) { VI_OP(vcvtnq_s32_f32(x.v[i])); } /* half to even */
 INLINE int32_t vi_sum(vi x)
@@ -131,6 +131,10 @@ INLINE vi vi_load_s8(const int8_t *p)
 }
 /* 32 bytes to 16 pairs of int16 */
 INLINE vi vi_load_u8_pairs(const uint8_t *p) { VI_OP(vreinterpretq_s32_u16(vmovl_u8(vld1_u8(p + 8 * i)))); }
+INLINE vi vi_load_s8_pairs(const uint8_t *p)
+{
+    VI_OP(vreinterpretq_s32_s16(vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 8 * i)))));
+}
 /* lanes hold -128..127 */
 INLINE void vi_store_s8(int8_t *p, vi x)
 {
@@ -141,12 +145,21 @@ INLINE void vi_store_s8(int8_t *p, vi x)
 INLINE vi vi_dot_u7(vi acc, vi w, vi a) { VI_OP(vdotq_s32(acc.v[i], S8(w.v[i]), S8(a.v[i]))); }
 /* acc + the products of (w - 128) and a, if acc began as vi_dot_s8_init(sum of a) */
 #if defined(__ARM_FEATURE_MATMUL_INT8)
+/* the same of any unsigned bytes */
+enum { SIMD_U8 = 1 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a)
+{
+    VI_OP(vusdotq_s32(acc.v[i], vreinterpretq_u8_s32(w.v[i]), S8(a.v[i])));
+}
 INLINE vi vi_dot_s8(vi acc, vi w, vi a)
 {
     VI_OP(vusdotq_s32(acc.v[i], vreinterpretq_u8_s32(w.v[i]), S8(a.v[i])));
 }
 INLINE vi vi_dot_s8_init(int32_t sum) { return vi_set1(-128 * sum); }
 #else
+/* not here: the product is of signed bytes */
+enum { SIMD_U8 = 0 };
+INLINE vi vi_dot_u8(vi acc, vi w, vi a) { return vi_dot_u7(acc, w, a); }
 INLINE vi vi_dot_s8(vi acc, vi w, vi a)
 {
     VI_OP(vdotq_s32(acc.v[i], veorq_s8(S8(w.v[i]), vdupq_n_s8(-128)), S8(a.v[i])));
