@@ -4,6 +4,7 @@
 #include "rng.h"
 #include "safetensors.h"
 #include <math.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,55 @@ int lora_targets(const char *list, unsigned *targets, struct err *e)
     return *targets ? 0 : err_set(e, ERR_USAGE, "no target layers given");
 }
 
+/* Names are letters, commas and "_": anything else makes it an expression. */
+int lora_select(const char *text, struct lora_conf *c, struct err *e)
+{
+    regex_t re;
+    c->pattern = NULL;
+    if (text[strspn(text, "abcdefghijklmnopqrstuvwxyz_,")] == 0)
+        return lora_targets(text, &c->targets, e);
+    int rc = regcomp(&re, text, REG_EXTENDED | REG_NOSUB);
+    if (rc) {
+        char why[200];
+        regerror(rc, &re, why, sizeof why);
+        return err_set(e, ERR_USAGE, "targets '%s': %s", text, why);
+    }
+    regfree(&re);
+    c->pattern = text;
+    c->targets = (1u << LORA_WHICH) - 1;
+    return 0;
+}
+
+/* The modules that a configuration means. */
+struct chosen {
+    const struct lora_conf *c;
+    regex_t re;
+    int on; /* re is compiled */
+};
+
+static void choose(struct chosen *x, const struct lora_conf *c)
+{
+    *x = (struct chosen){.c = c};
+    x->on = c->pattern && regcomp(&x->re, c->pattern, REG_EXTENDED) == 0;
+}
+
+static int is_chosen(const struct chosen *x, int layer, int which)
+{
+    char name[128];
+    regmatch_t m;
+    if (!(x->c->targets >> which & 1) || !x->c->pattern)
+        return x->c->targets >> which & 1;
+    lora_module(layer, which, name, sizeof name);
+    /* POSIX takes the longest match: if any is the whole name, this one is */
+    return x->on && regexec(&x->re, name, 1, &m, 0) == 0 && m.rm_so == 0 && !name[m.rm_eo];
+}
+
+static void choose_end(struct chosen *x)
+{
+    if (x->on)
+        regfree(&x->re);
+}
+
 void lora_module(int layer, int which, char *s, size_t size)
 {
     snprintf(s, size, "model.layers.%d.%s.%s", layer, which <= LORA_O ? "self_attn" : "mlp",
@@ -62,13 +112,16 @@ static void shape(const struct hparams *h, struct lora_mod *m)
 size_t lora_params(const struct lora_conf *c, const struct hparams *h)
 {
     size_t n = 0;
-    for (int which = 0; which < LORA_WHICH; which++) {
-        struct lora_mod m = {.which = which};
+    struct chosen x;
+    choose(&x, c);
+    for (int i = 0; i < h->n_layer * LORA_WHICH; i++) {
+        struct lora_mod m = {.which = i % LORA_WHICH};
         shape(h, &m);
-        if (c->targets >> which & 1)
+        if (is_chosen(&x, i / LORA_WHICH, m.which))
             n += (size_t)c->rank * ((size_t)m.n_in + (size_t)m.n_out);
     }
-    return n * (size_t)h->n_layer;
+    choose_end(&x);
+    return n;
 }
 
 /* A from its module's own stream, so that a choice of targets changes no other module. */
@@ -91,6 +144,38 @@ static int draw(struct lora *l, uint64_t seed, struct err *e)
     return rc ? err_set(e, ERR_NOMEM, "adapters: %s", kn_strerror(rc)) : 0;
 }
 
+/* Which modules there are, and where their factors lie. */
+static int modules(struct lora *l, const struct hparams *h, struct err *e)
+{
+    const struct lora_conf want = l->c;
+    struct chosen x;
+    int rc = 0;
+    choose(&x, &want);
+    l->c.targets = 0; /* of them those that occur */
+    for (int i = 0; rc == 0 && i < h->n_layer * LORA_WHICH; i++) {
+        struct lora_mod *m = &l->mod[l->n_mod];
+        char name[128];
+        *m = (struct lora_mod){.layer = i / LORA_WHICH, .which = i % LORA_WHICH};
+        if (!is_chosen(&x, m->layer, m->which))
+            continue;
+        shape(h, m);
+        lora_module(m->layer, m->which, name, sizeof name);
+        if (l->c.rank > (m->n_in < m->n_out ? m->n_in : m->n_out))
+            rc = err_set(e, ERR_USAGE, "rank %d is larger than the layer %s (%d, %d)", l->c.rank,
+                         name, m->n_out, m->n_in);
+        m->a = l->n_param;
+        m->b = m->a + (size_t)l->c.rank * (size_t)m->n_in;
+        l->n_param = m->b + (size_t)l->c.rank * (size_t)m->n_out;
+        l->c.targets |= 1u << m->which;
+        l->n_mod++;
+    }
+    choose_end(&x);
+    if (rc == 0 && l->n_mod == 0)
+        rc = err_set(e, ERR_USAGE, "targets '%s': no module of the model matches",
+                     l->c.pattern ? l->c.pattern : "");
+    return rc;
+}
+
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e)
 {
@@ -98,25 +183,18 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
     l->mod = calloc((size_t)h->n_layer * LORA_WHICH, sizeof *l->mod);
     if (!l->mod)
         return err_set(e, ERR_NOMEM, "adapters");
-    for (int layer = 0; layer < h->n_layer; layer++)
-        for (int which = 0; which < LORA_WHICH; which++) {
-            if (!(c->targets >> which & 1))
-                continue;
-            struct lora_mod *m = &l->mod[l->n_mod++];
-            m->layer = layer;
-            m->which = which;
-            shape(h, m);
-            m->a = l->n_param;
-            m->b = m->a + (size_t)c->rank * (size_t)m->n_in;
-            l->n_param = m->b + (size_t)c->rank * (size_t)m->n_out;
-        }
+    int rc = modules(l, h, e);
+    if (rc) {
+        lora_free(l);
+        return rc;
+    }
     struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v};
     for (int i = 0; i < 4; i++)
         if (kn_alloc(dev, l->n_param * sizeof(float), at[i])) {
             lora_free(l);
             return err_set(e, ERR_NOMEM, "adapters: %zu parameters, four values each", l->n_param);
         }
-    int rc = draw(l, seed, e);
+    rc = draw(l, seed, e);
     if (rc)
         lora_free(l);
     return rc;
@@ -148,7 +226,8 @@ static int save_config(const struct lora *l, const char *dir, const char *base, 
                             .rslora = l->c.rslora,
                             .alpha = l->c.alpha,
                             .dropout = l->c.dropout,
-                            .target = target};
+                            .target = target,
+                            .pattern = l->c.pattern};
     for (int i = 0; i < LORA_WHICH; i++)
         if (l->c.targets >> i & 1)
             target[c.n_target++] = names[i];

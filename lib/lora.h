@@ -17,6 +17,7 @@ struct lora_conf {
     int rank, rslora;
     double alpha, dropout; /* dropout of the adapter's input, 0 <= p < 1 */
     unsigned targets;      /* bit 1 << which */
+    const char *pattern;   /* of the targets' modules those whose whole name matches; NULL: all */
 };
 struct lora_mod {
     int layer, which, n_in, n_out;
@@ -34,6 +35,9 @@ struct lora {
 
 /* "q_proj,v_proj" or "all"; ERR_USAGE names the unknown one. */
 int lora_targets(const char *list, unsigned *targets, struct err *e);
+/* The same into c, or where `text` is no list of names: an extended regular expression (POSIX) that modules'
+ * whole names must match, as PEFT takes a string.  `text` must live as long as c. */
+int lora_select(const char *text, struct lora_conf *c, struct err *e);
 const char *lora_name(int which); /* "q_proj" */
 /* Module name as in the model: "model.layers.3.self_attn.q_proj". */
 void lora_module(int layer, int which, char *s, size_t size);
@@ -41,7 +45,8 @@ float lora_scale(const struct lora_conf *c);
 
 /* Floats of all adapters; four times as many are allocated. */
 size_t lora_params(const struct lora_conf *c, const struct hparams *h);
-/* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module. */
+/* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  ERR_USAGE if the
+ * pattern matches nothing, or the rank is larger than a layer, which is named. */
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e);
 void lora_free(struct lora *l);

@@ -219,10 +219,14 @@ int peft_save_config(const char *dir, const struct peft_config *c, struct err *e
     json_key(&j, "rank_pattern");
     json_raw(&j, "{}");
     json_key(&j, "target_modules");
-    json_begin(&j, '[');
-    for (int i = 0; i < c->n_target; i++)
-        json_str(&j, c->target[i]);
-    json_end(&j, ']');
+    if (c->pattern)
+        json_str(&j, c->pattern);
+    else {
+        json_begin(&j, '[');
+        for (int i = 0; i < c->n_target; i++)
+            json_str(&j, c->target[i]);
+        json_end(&j, ']');
+    }
     json_kv_str(&j, "task_type", "CAUSAL_LM");
     json_kv_bool(&j, "use_dora", 0);
     json_kv_bool(&j, "use_rslora", c->rslora);

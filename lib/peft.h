@@ -38,6 +38,7 @@ struct peft_config {
     double alpha, dropout;
     const char *const *target; /* (n_target) last parts of the modules' names */
     int n_target;
+    const char *pattern; /* in place of the list: a regular expression; or NULL */
 };
 int peft_save_config(const char *dir, const struct peft_config *c, struct err *e);
 #endif

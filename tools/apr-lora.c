@@ -18,7 +18,7 @@
 static struct {
     const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack;
-    double alpha, dropout, lr, warmup, weight_decay, clip, max_loss;
+    double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
     int rslora, recompute;
 } o = {.targets = "all",
        .schedule = "cosine",
@@ -34,6 +34,8 @@ static struct {
        .pack = 2048,
        .alpha = 32,
        .lr = 1e-4,
+       .ratio = 1,
+       .decay = 0.1,
        .clip = 1,
        .max_loss = 10};
 
@@ -46,13 +48,15 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
     CLI_FLOAT(0, "dropout", &o.dropout, "F", "dropout of the adapters' input", 0, 0.99),
     CLI_FLAG(0, "rslora", &o.rslora, "scale by alpha / sqrt(rank)"),
-    CLI_STR(0, "targets", &o.targets, "LIST", "all, or of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"),
+    CLI_STR(0, "targets", &o.targets, "LIST", "all, or of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or a regular expression of modules"),
     CLI_FLOAT(0, "lr", &o.lr, "F", "learning rate", 0, 10),
+    CLI_FLOAT(0, "lr-ratio", &o.ratio, "F", "B learns F times as fast as A (LoRA+: 16)", 1e-6, 1e6),
     CLI_INT(0, "epochs", &o.epochs, "N", "passes over the data", 1, 1e6),
     CLI_INT(0, "batch", &o.batch, "N", "samples of a batch", 1, 1e6),
     CLI_INT(0, "accum", &o.accum, "N", "batches of a step", 1, 1e6),
     CLI_FLOAT(0, "warmup", &o.warmup, "F", "share of the steps if below 1, else steps", 0, 1e9),
-    CLI_CHOICE(0, "schedule", &o.schedule, "cosine|linear|constant", "learning rate after the warm-up"),
+    CLI_CHOICE(0, "schedule", &o.schedule, "cosine|linear|constant|wsd", "learning rate after the warm-up"),
+    CLI_FLOAT(0, "decay", &o.decay, "F", "wsd: it falls for this share of the steps if below 1, else steps", 0, 1e9),
     CLI_FLOAT(0, "weight-decay", &o.weight_decay, "F", "AdamW's decoupled decay", 0, 10),
     CLI_FLOAT(0, "clip", &o.clip, "F", "clip the gradient's global norm; 0 = never", 0, 1e9),
     CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "cut samples at N tokens", 2, 1 << 20),
@@ -108,12 +112,15 @@ static int run_key(struct run *r, const char *base, struct err *e)
         return err_set(e, ERR_NOMEM, "%s", base);
     hash_sha256_add(&h, meta, strlen(meta));
     free(meta);
-    snprintf(
-        text, sizeof text,
-        "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld %s",
-        r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
-        r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule, o.weight_decay,
-        o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision);
+    snprintf(text, sizeof text,
+             "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
+             "%s|%.17g %.17g",
+             r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
+             r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
+             o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision,
+             o.ratio, o.decay);
+    if (r->lora.c.pattern)
+        hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));
     add_samples(&h, &r->data);
     add_samples(&h, &r->val);
@@ -242,10 +249,12 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     c.rslora = o.rslora;
     opt.lr = o.lr;
     opt.warmup = o.warmup;
+    opt.ratio = o.ratio;
+    opt.decay = o.decay;
     opt.weight_decay = o.weight_decay;
     opt.clip = o.clip;
     optim_schedule(o.schedule, &opt.schedule);
-    if ((rc = lora_targets(o.targets, &c.targets, e)) ||
+    if ((rc = lora_select(o.targets, &c, e)) ||
         (rc = model_load(&r->model, base, dev, flags, 0, e)))
         return rc;
     const struct model *m = &r->model;

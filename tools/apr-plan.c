@@ -92,7 +92,7 @@ static int make(struct plan *x, const char *path, enum memplan_method method,
                                  .mixed = strcmp(o.precision, "bf16") == 0};
     if (rc == 0 && !x->c.n_ctx)
         x->c.n_ctx = training && x->m.h.n_ctx > 512 ? 512 : x->m.h.n_ctx;
-    if (rc == 0 && (rc = lora_targets(o.targets, &x->c.lora.targets, e)) == 0 &&
+    if (rc == 0 && (rc = lora_select(o.targets, &x->c.lora, e)) == 0 &&
         (rc = memplan_make(&x->p, &x->m, &x->c, dev, e)) < 0)
         err_prefix(e, "%s", path);
     return rc;

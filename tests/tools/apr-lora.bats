@@ -96,6 +96,36 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     [ ! -e a.ckpt ] && [ ! -e log.jsonl.part ]
 }
 
+@test "QLoRA: over NF4 and 8-bit bases it learns, and differently" {
+    for t in nf4 q8_0 q5_0; do
+        "$APR_BIN/apr-quant" -q m.apr --requantize --type $t -o $t.apr
+        "$x" -q $t.apr --data d.jsonl -o $t --lr 1e-2 --epochs 3 --metrics $t.jsonl
+        jq -se 'map(select(.event=="step") | .loss) | .[-1] < 0.8 * .[0]' $t.jsonl
+    done
+    run -1 cmp -s nf4/adapter_model.safetensors q8_0/adapter_model.safetensors
+}
+
+@test "targets by expression: the same adapters as by name, PEFT is told the expression" {
+    "$x" -q m.apr --data d.jsonl -o a --targets q_proj,v_proj --max-steps 2
+    "$x" -q m.apr --data d.jsonl -o b --targets '.*[.][qv]_proj' --max-steps 2
+    cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    [ "$(jq -r .target_modules b/adapter_config.json)" = '.*[.][qv]_proj' ]
+    "$x" -q m.apr --data d.jsonl -o c --targets 'model.layers.1.self_attn.q_proj' --max-steps 2
+    [ "$(jq -r '.bytes' c.meta.json)" -lt "$(jq -r '.bytes' a.meta.json)" ]
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o d --targets 'q_proj(' --max-steps 2
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o d --rank 33 --max-steps 2
+    [[ "$stderr" == *"rank 33 is larger than the layer model.layers.0."* ]]
+    [ ! -e d ]
+}
+
+@test "LoRA+: B's own rate; 1 is plain LoRA" {
+    "$x" -q m.apr --data d.jsonl -o a --max-steps 3
+    "$x" -q m.apr --data d.jsonl -o b --max-steps 3 --lr-ratio 1
+    "$x" -q m.apr --data d.jsonl -o c --max-steps 3 --lr-ratio 16
+    cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    run -1 cmp -s a/adapter_model.safetensors c/adapter_model.safetensors
+}
+
 @test "a damaged checkpoint is 65; one of another command is passed over" {
     head -c 100 /dev/zero >a.ckpt
     run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a

@@ -28,6 +28,13 @@ static void schedules(void)
     o.schedule = OPTIM_CONSTANT;
     o.warmup = 0;
     ok(optim_lr(&o, 1) == 1 && optim_lr(&o, 100) == 1, "constant without warm-up");
+    o.schedule = OPTIM_WSD;
+    o.warmup = 0.1;
+    o.decay = 0.2;
+    ok(optim_lr(&o, 5) == 0.5 && optim_lr(&o, 11) == 1 && optim_lr(&o, 80) == 1 &&
+           optim_lr(&o, 81) < 1 && optim_lr(&o, 81) > 0.9 && optim_lr(&o, 100) > 0 &&
+           optim_lr(&o, 100) < 0.05,
+       "wsd: rises, stays, falls over the last 20 of 100 steps");
     o.warmup = 0.1;
     o.total = 1;
     o.schedule = OPTIM_COSINE;
@@ -164,6 +171,62 @@ static void checkpoints(void)
     kn_close(dev);
 }
 
+/* Modules by an expression, a rank that does not fit, one AdamW step with two rates. */
+static void methods(void)
+{
+    struct err e = {0};
+    struct kn_dev *dev;
+    struct lora l = {0};
+    struct hparams h = {
+        .n_layer = 3, .n_embd = 16, .n_head = 2, .n_head_kv = 1, .head_dim = 8, .n_ff = 24};
+    struct lora_conf c = {.rank = 2, .alpha = 6};
+    char name[128];
+    int rc = lora_select(".*\\.[02]\\.(self_attn|mlp)\\.(q|down)_proj", &c, &e);
+    if (kn_open(&dev, "ref", 1))
+        return;
+    rc = rc ? rc : lora_new(&l, &c, &h, dev, 1, &e);
+    ok(rc == 0 && l.n_mod == 4 && l.c.targets == (1u << LORA_Q | 1u << LORA_DOWN) &&
+           l.n_param == 2 * 2 * (32 + 40) && l.n_param == lora_params(&c, &h),
+       "an expression: four modules %s", e.msg);
+    if (rc == 0)
+        lora_module(l.mod[2].layer, l.mod[2].which, name, sizeof name);
+    ok(rc == 0 && !strcmp(name, "model.layers.2.self_attn.q_proj"), "the third is %s", name);
+    const size_t n = l.n_param, bytes = n * sizeof(float);
+    float *w = malloc(bytes), *g = malloc(bytes), *x = malloc(bytes);
+    struct optim o = OPTIM_DEFAULT;
+    double norm;
+    o.lr = 0.5;
+    o.ratio = 16;
+    o.schedule = OPTIM_CONSTANT;
+    for (size_t i = 0; i < n; i++)
+        g[i] = 1;
+    kn_read(dev, w, l.w, bytes);
+    kn_write(dev, l.g, g, bytes);
+    ok(optim_step(&o, &l, 1, &norm, &e) == 0, "a step %s", e.msg);
+    kn_read(dev, x, l.w, bytes);
+    int good = 0; /* AdamW's first step moves each value by its rate */
+    for (int i = 0; i < l.n_mod; i++)
+        good += fabs(w[l.mod[i].a] - x[l.mod[i].a] - 0.5) < 1e-4 &&
+                fabs(w[l.mod[i].b - 1] - x[l.mod[i].b - 1] - 0.5) < 1e-4 &&
+                fabs(w[l.mod[i].b] - x[l.mod[i].b] - 8) < 1e-3;
+    ok(good == 4 && fabs(w[n - 1] - x[n - 1] - 8) < 1e-3, "LoRA+: B moves 16 times as far as A");
+    free(w);
+    free(g);
+    free(x);
+    lora_free(&l);
+    ok(lora_select("(", &c, &e) == ERR_USAGE, "no expression: %s", e.msg);
+    e = (struct err){0};
+    ok(lora_select("q_proj.*", &c, &e) == 0 && lora_new(&l, &c, &h, dev, 1, &e) == ERR_USAGE &&
+           strstr(e.msg, "no module"),
+       "it must match the whole name: %s", e.msg);
+    e = (struct err){0};
+    c.rank = 9;
+    ok(lora_select("q_proj,k_proj", &c, &e) == 0 && lora_new(&l, &c, &h, dev, 1, &e) == ERR_USAGE &&
+           strstr(e.msg, "layers.0.self_attn.k_proj (8, 16)"),
+       "%s", e.msg);
+    kn_close(dev);
+}
+
 static void folders(void)
 {
     struct err e = {0};
@@ -203,6 +266,7 @@ int main(void)
     orders();
     packs();
     checkpoints();
+    methods();
     folders();
     ok(lora_targets("all", &t, &e) == 0 && t == 127, "all targets");
     ok(lora_targets("q_proj,x", &t, &e) == ERR_USAGE && strstr(e.msg, "'x'"), "%s", e.msg);
