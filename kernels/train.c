@@ -64,19 +64,34 @@ static int lin_f32(struct kn_dev *d, const struct kn_group *g, const struct kn_l
                    struct kn_at h, int m)
 {
     int rc = 0, n = l->w->n;
+    const struct kn_at none = {0};
     if (l->a.buf) {
         struct kn_at in = dropped(d, g, l, h, m, &rc);
         rc = rc ? rc : kn_gemm(d, l->z, in, l->a, 1, m, g->r, g->k, KN_TB);
-        rc = rc ? rc : kn_linear_lora(d, l->y, h, l->w, l->bias, l->z, l->b, g->alpha, g->r, m, 0);
+        rc = rc ? rc
+                : kn_linear_lora(d, l->y, h, l->w, l->mag.buf ? none : l->bias, l->z, l->b,
+                                 g->alpha, g->r, m, 0);
+        if (l->mag.buf) {
+            rc = rc ? rc : kn_row_norm(d, l->norm, l->w, l->a, l->b, g->alpha, g->r);
+            rc = rc ? rc : kn_dora(d, l->y, l->y, l->mag, l->norm, l->bias, m, n);
+        }
     } else
         rc = kn_linear(d, l->y, h, l->w, l->bias, m, 0);
     return rc || !l->res.buf ? rc : kn_axpy(d, l->y, l->res, 1, (size_t)m * (size_t)n);
 }
 
+static int has_magnitudes(const struct kn_group *g)
+{
+    for (int i = 0; i < g->n_lin; i++)
+        if (g->lin[i].mag.buf)
+            return 1;
+    return 0;
+}
+
 int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags)
 {
     if (flags & KN_MIXED)
-        return CALL(group, d, g, m);
+        return has_magnitudes(g) ? KN_EUNSUP : CALL(group, d, g, m);
     int rc;
     struct kn_at h = input(d, g, m, &rc);
     for (int i = 0; !rc && i < g->n_lin; i++)
@@ -105,15 +120,32 @@ static int lin_bwd_f32(struct kn_dev *d, const struct kn_group *g, const struct 
     return rc ? rc : kn_axpy(d, dh, g->dropped, 1, (size_t)m * (size_t)k);
 }
 
+/* dmag, and l->dy turned into the gradient of what the magnitudes scale, which is made again. */
+static int through_magnitude(struct kn_dev *d, const struct kn_group *g, struct kn_lin *l,
+                             struct kn_at h, int m)
+{
+    const struct kn_at none = {0};
+    if (!l->mag.buf)
+        return 0;
+    int rc = kn_linear_lora(d, g->wide, h, l->w, none, l->z, l->b, g->alpha, g->r, m, 0);
+    rc = rc ? rc : kn_dora_bwd(d, l->dmag, l->dy, g->wide, l->norm, m, l->w->n);
+    rc = rc ? rc : kn_dora(d, g->wide, l->dy, l->mag, l->norm, none, m, l->w->n);
+    l->dy = g->wide;
+    return rc;
+}
+
 int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags)
 {
     if (flags & KN_MIXED)
-        return CALL(group_bwd, d, g, dx, m);
+        return has_magnitudes(g) ? KN_EUNSUP : CALL(group_bwd, d, g, dx, m);
     int rc = 0, wanted = dx.buf || g->input == KN_IN_SWIGLU;
     struct kn_at h = g->input == KN_IN_PLAIN ? g->x : g->h, none = {0};
     struct kn_at dh = !wanted ? none : g->input == KN_IN_PLAIN ? dx : g->dh;
-    for (int i = 0; !rc && i < g->n_lin; i++)
-        rc = lin_bwd_f32(d, g, &g->lin[i], h, dh, m, i ? KN_ADD : 0);
+    for (int i = 0; !rc && i < g->n_lin; i++) {
+        struct kn_lin l = g->lin[i];
+        rc = through_magnitude(d, g, &l, h, m);
+        rc = rc ? rc : lin_bwd_f32(d, g, &l, h, dh, m, i ? KN_ADD : 0);
+    }
     if (rc || !wanted || g->input == KN_IN_PLAIN)
         return rc;
     if (g->input == KN_IN_SWIGLU)
@@ -212,4 +244,22 @@ int kn_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, s
              size_t n, const struct kn_adamw *h)
 {
     return CALL(adamw, d, w, g, m, v, n, h);
+}
+
+int kn_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w, struct kn_at a,
+                struct kn_at b, float alpha, int r)
+{
+    return CALL(row_norm, d, norm, w, a, b, alpha, r);
+}
+
+int kn_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag, struct kn_at norm,
+            struct kn_at bias, int m, int n)
+{
+    return CALL(dora, d, y, x, mag, norm, bias, m, n);
+}
+
+int kn_dora_bwd(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_at x,
+                struct kn_at norm, int m, int n)
+{
+    return CALL(dora_bwd, d, dmag, dy, x, norm, m, n);
 }

@@ -33,7 +33,9 @@ enum {
 
 /* A group: linear layers on one input, each with its adapter.  With KN_MIXED, h and dropped may be absent.
  * Forward, of each layer: y = h w^T + alpha (h' a^T) b^T + bias + res, z = h' a^T is kept; h' is h, or h
- * with dropout.  Backward: da, db are added to; h's gradient goes on to the group's input. */
+ * with dropout.  With magnitudes (DoRA, Liu et al. 2024, arXiv:2402.09353)
+ * y = (mag / norm) (h w^T + alpha (h' a^T) b^T) + bias + res, norm_j = |w_j + alpha b_j a|; norm counts as a constant in
+ * the backward, as the paper (4.3) and PEFT have it.  Not with KN_MIXED: KN_EUNSUP.  Backward: da, db are added to; h's gradient goes on to the group's input. */
 enum kn_input {
     KN_IN_PLAIN,  /* h = x; the backward writes dx */
     KN_IN_NORM,   /* h = rms_norm(x), rstd kept; the backward adds to dx */
@@ -45,6 +47,8 @@ struct kn_lin {
     struct kn_at y, dy;        /* (m, n) */
     struct kn_at a, b, z;      /* (r, k), (n, r), (m, r); a absent: no adapter */
     struct kn_at da, db;       /* like a, b */
+    struct kn_at mag, dmag;    /* (n) DoRA's magnitudes; absent: none */
+    struct kn_at norm;         /* (n) norms of the adapted weight's rows, made by the forward */
     uint64_t draws;            /* counter of the first draw of its dropout */
 };
 enum { KN_GROUP = 3 }; /* layers of a group at most: q, k, v */
@@ -58,6 +62,7 @@ struct kn_group {
     uint64_t seed;           /* of dropout */
     struct kn_at h, dropped; /* (m, k) scratch; h lasts until the backward */
     struct kn_at dh, dz;     /* (m, k), (m, r) scratch of the backward */
+    struct kn_at wide;       /* (m, the largest n) scratch of the backward, with DoRA */
 };
 
 struct kn_adamw;
@@ -105,6 +110,12 @@ struct kn_train_ops {
     int (*sumsq)(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
     int (*adamw)(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
                  size_t n, const struct kn_adamw *h);
+    int (*row_norm)(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w, struct kn_at a,
+                    struct kn_at b, float alpha, int r);
+    int (*dora)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,
+                struct kn_at norm, struct kn_at bias, int m, int n);
+    int (*dora_bwd)(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_at x,
+                    struct kn_at norm, int m, int n);
 };
 
 /* y(m, n) = x(m, k) w(n, k)^T + bias: f32 products with the dequantized weight. */
@@ -125,6 +136,14 @@ int kn_linear_lora_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dy,
  * calls above and below. KN_EUNSUP if a device has no bf16. */
 int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags);
 int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags);
+/* DoRA: norm(n) of the rows of w + alpha b(n, r) a(r, k), a absent: of w;
+ * y(m, n) = x (mag / norm)(n) + bias, y may be x;  dmag(n) += sum over rows of dy x / norm. */
+int kn_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w, struct kn_at a,
+                struct kn_at b, float alpha, int r);
+int kn_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag, struct kn_at norm,
+            struct kn_at bias, int m, int n);
+int kn_dora_bwd(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_at x,
+                struct kn_at norm, int m, int n);
 /* c(m, n) = alpha * op(a)(m, k) op(b)(k, n), or c += with KN_ADD.  KN_TA: a is stored (k, m); KN_TB:
  * b is stored (n, k). */
 int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m,

@@ -331,7 +331,10 @@ int adapter_to_gguf(const char *base, const char *dir, const char *out, struct a
     if ((rc = open_base(&x.a, base, e)) < 0 || (rc = peft_open(&x.p, dir, e)) < 0)
         goto done;
     x.a.to_gguf = 1;
-    if (x.p.alpha == 0) /* llama.cpp would take it for 1 */
+    if (x.p.dora)
+        rc = err_set(e, ERR_DATA, "%s/" CONFIG ": use_dora: GGUF has no place for its magnitudes",
+                     dir);
+    else if (x.p.alpha == 0) /* llama.cpp would take it for 1 */
         rc = err_set(e, ERR_DATA, "%s/" CONFIG ": lora_alpha is 0, which GGUF cannot say", dir);
     else
         rc = gather_peft(&x, e);

@@ -87,6 +87,8 @@ static void carve_all(struct backward *b, struct carve *c, const struct hparams 
     b->dz = take(c, n, l ? (size_t)l->c.rank : 1);
     if (l && l->c.dropout > 0) /* the adapters' own input */
         b->wide = take(c, n, wide > e ? wide : e);
+    if (l && l->c.dora) /* an output before its magnitudes */
+        b->scaled = take(c, n, wide > e ? wide : e);
     b->hx = take(c, n, e);
     b->hn = take(c, n, e);
     b->rstd = take(c, n, 1);
@@ -153,6 +155,25 @@ void backward_count(const struct hparams *h, const struct lora_conf *l, const st
     kn_count_attn(dev, c, h->head_dim, longest, mixed ? KN_MIXED : 0);
 }
 
+static const struct kn_weight *weight_of(const struct model *m, const struct lora_mod *mod)
+{
+    const struct kn_attn *a = &m->layer[mod->layer].attn;
+    const struct kn_ffn *f = &m->layer[mod->layer].ffn;
+    const struct kn_weight *const w[] = {a->q, a->k, a->v, a->o, f->gate, f->up, f->down};
+    return w[mod->which];
+}
+
+/* DoRA's magnitudes begin as the norms of the weights' rows. */
+static int magnitudes(const struct model *m, const struct lora *l, struct err *e)
+{
+    const struct kn_at none = {0};
+    int rc = 0;
+    for (int i = 0; l && l->c.dora && rc == 0 && i < l->n_mod; i++)
+        rc = kn_row_norm(m->dev, kn_plus(l->w, l->mod[i].mag * sizeof(float)),
+                         weight_of(m, &l->mod[i]), none, none, 0, 0);
+    return rc ? err_set(e, ERR_UNAVAILABLE, "DoRA on %s: %s", m->dev->name, kn_strerror(rc)) : 0;
+}
+
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
                  int recompute, int mixed, struct err *e)
 {
@@ -161,6 +182,8 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
     int rc = hparams_trainable(&m->h, max_rows, e);
     if (rc < 0)
         return rc;
+    if (mixed && l && l->c.dora)
+        return err_set(e, ERR_UNAVAILABLE, "DoRA in bf16 is not supported: train it in f32");
     size_t bytes = backward_bytes(&m->h, l, max_rows, recompute, mixed);
     if (!arrays(b, m->h.n_layer, max_rows, recompute) || bytes == SIZE_MAX ||
         kn_alloc(m->dev, bytes, &b->mem)) {
@@ -170,7 +193,9 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
     }
     c.base = b->mem;
     carve_all(b, &c, &m->h, l);
-    return 0;
+    if ((rc = magnitudes(m, l, e)))
+        backward_free(b);
+    return rc;
 }
 
 void backward_free(struct backward *b)
@@ -228,6 +253,7 @@ static struct kn_group group(const struct pass *b, int k)
         g.r = l->c.rank;
         g.alpha = l->scale;
         g.dropout = (float)l->c.dropout;
+        g.wide = b->b->scaled;
     }
     return g;
 }
@@ -245,6 +271,11 @@ static struct kn_lin *add(const struct pass *b, struct kn_group *g, int layer, i
         lin->da = floats(l->g, m->a);
         lin->db = floats(l->g, m->b);
         lin->z = z;
+        if (l->c.dora) {
+            lin->mag = floats(l->w, m->mag);
+            lin->dmag = floats(l->g, m->mag);
+            lin->norm = floats(l->norm, m->out);
+        }
         lin->draws = (uint64_t)(m - l->mod) << 40; /* a module's draws: fewer than 2^40 */
     }
     return lin;

@@ -52,7 +52,7 @@ struct backward {
     struct kn_at ids, doc, label, pick; /* (max_rows) int32 */
     struct kn_at *x;            /* (n_layer + 1) of (max_rows, n_embd): the residual stream */
     struct backward_acts *slot; /* (n_slot) */
-    struct kn_at dx, dh, dq, dk, dv, dff, dz, wide; /* gradients and scratch */
+    struct kn_at dx, dh, dq, dk, dv, dff, dz, wide, scaled; /* gradients and scratch */
     struct kn_at hx, hn, rstd, logits,
         loss;             /* the head: picked rows; logits (head_rows, n_vocab) */
     uint64_t dropout_key; /* of this pass; set by the caller when dropout > 0 */

@@ -118,7 +118,8 @@ size_t lora_params(const struct lora_conf *c, const struct hparams *h)
         struct lora_mod m = {.which = i % LORA_WHICH};
         shape(h, &m);
         if (is_chosen(&x, i / LORA_WHICH, m.which))
-            n += (size_t)c->rank * ((size_t)m.n_in + (size_t)m.n_out);
+            n += (size_t)c->rank * ((size_t)m.n_in + (size_t)m.n_out) +
+                 (c->dora ? (size_t)m.n_out : 0);
     }
     choose_end(&x);
     return n;
@@ -165,7 +166,9 @@ static int modules(struct lora *l, const struct hparams *h, struct err *e)
                          name, m->n_out, m->n_in);
         m->a = l->n_param;
         m->b = m->a + (size_t)l->c.rank * (size_t)m->n_in;
-        l->n_param = m->b + (size_t)l->c.rank * (size_t)m->n_out;
+        m->mag = m->b + (size_t)l->c.rank * (size_t)m->n_out;
+        l->n_param = m->mag + (l->c.dora ? (size_t)m->n_out : 0);
+        m->out = l->n_mod ? m[-1].out + (size_t)m[-1].n_out : 0;
         l->c.targets |= 1u << m->which;
         l->n_mod++;
     }
@@ -194,6 +197,11 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
             lora_free(l);
             return err_set(e, ERR_NOMEM, "adapters: %zu parameters, four values each", l->n_param);
         }
+    const struct lora_mod *last = &l->mod[l->n_mod - 1];
+    if (c->dora && kn_alloc(dev, (last->out + (size_t)last->n_out) * sizeof(float), &l->norm)) {
+        lora_free(l);
+        return err_set(e, ERR_NOMEM, "adapters: norms");
+    }
     rc = draw(l, seed, e);
     if (rc)
         lora_free(l);
@@ -202,8 +210,8 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
 
 void lora_free(struct lora *l)
 {
-    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v};
-    for (int i = 0; i < 4; i++)
+    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v, &l->norm};
+    for (int i = 0; i < 5; i++)
         if (at[i]->buf)
             kn_free(l->dev, *at[i]);
     free(l->mod);
@@ -224,6 +232,7 @@ static int save_config(const struct lora *l, const char *dir, const char *base, 
     struct peft_config c = {.base = base,
                             .rank = l->c.rank,
                             .rslora = l->c.rslora,
+                            .dora = l->c.dora,
                             .alpha = l->c.alpha,
                             .dropout = l->c.dropout,
                             .target = target,
@@ -237,9 +246,9 @@ int lora_save(const struct lora *l, const char *dir, const char *base, char *sha
 {
     char path[4096];
     float *w = malloc((l->n_param ? l->n_param : 1) * sizeof *w);
-    struct tensor *t = calloc(2 * (size_t)l->n_mod + 1, sizeof *t);
+    struct tensor *t = calloc(3 * (size_t)l->n_mod + 1, sizeof *t);
     cJSON *meta = cJSON_CreateObject();
-    int rc = 0;
+    int rc = 0, n = 2 * l->n_mod;
     if (!w || !t || !meta || !cJSON_AddStringToObject(meta, "format", "pt"))
         rc = err_set(e, ERR_NOMEM, "%s", dir);
     else if (kn_read(l->dev, w, l->w, l->n_param * sizeof *w))
@@ -258,11 +267,22 @@ int lora_save(const struct lora *l, const char *dir, const char *base, char *sha
         t[i].data = w + (b ? m->b : m->a);
         t[i].bytes = (size_t)t[i].dim[0] * (size_t)t[i].dim[1] * sizeof *w;
     }
+    for (int i = 0; rc == 0 && l->c.dora && i < l->n_mod; i++, n++) {
+        const struct lora_mod *m = &l->mod[i];
+        char module[128];
+        lora_module(m->layer, m->which, module, sizeof module);
+        snprintf(t[n].name, sizeof t[n].name, "base_model.model.%s.lora_magnitude_vector", module);
+        t[n].type = KN_F32;
+        t[n].ndim = 1;
+        t[n].dim[0] = (uint64_t)m->n_out;
+        t[n].data = w + m->mag;
+        t[n].bytes = (size_t)m->n_out * sizeof *w;
+    }
     if (rc == 0 && (rc = save_config(l, dir, base, e)) == 0) {
         if (snprintf(path, sizeof path, "%s/adapter_model.safetensors", dir) >= (int)sizeof path)
             rc = err_set(e, ERR_CANTCREAT, "%s: path too long", dir);
         else
-            rc = safetensors_write(path, t, 2 * l->n_mod, meta, sha256, e);
+            rc = safetensors_write(path, t, n, meta, sha256, e);
     }
     cJSON_Delete(meta);
     free(t);

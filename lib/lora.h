@@ -14,14 +14,16 @@
 enum lora_which { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_WHICH };
 
 struct lora_conf {
-    int rank, rslora;
-    double alpha, dropout; /* dropout of the adapter's input, 0 <= p < 1 */
-    unsigned targets;      /* bit 1 << which */
-    const char *pattern;   /* of the targets' modules those whose whole name matches; NULL: all */
+    int rank, rslora, dora; /* dora: a magnitude for each output (train.h) */
+    double alpha, dropout;  /* dropout of the adapter's input, 0 <= p < 1 */
+    unsigned targets;       /* bit 1 << which */
+    const char *pattern;    /* of the targets' modules those whose whole name matches; NULL: all */
 };
 struct lora_mod {
     int layer, which, n_in, n_out;
     size_t a, b; /* floats from the start: A (rank, n_in), B (n_out, rank) */
+    size_t mag;  /* (n_out) behind B, with dora */
+    size_t out;  /* outputs of the modules before */
 };
 struct lora {
     struct lora_conf c;
@@ -31,6 +33,7 @@ struct lora {
     size_t n_param;
     struct kn_dev *dev;      /* not owned */
     struct kn_at w, g, m, v; /* (n_param) weights, gradients, AdamW's moments */
+    struct kn_at norm;       /* of the adapted rows, with dora */
 };
 
 /* "q_proj,v_proj" or "all"; ERR_USAGE names the unknown one. */
@@ -45,7 +48,8 @@ float lora_scale(const struct lora_conf *c);
 
 /* Floats of all adapters; four times as many are allocated. */
 size_t lora_params(const struct lora_conf *c, const struct hparams *h);
-/* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  ERR_USAGE if the
+/* With dora the magnitudes begin as zero: backward_new makes them the norms of the weights' rows.
+ * Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  ERR_USAGE if the
  * pattern matches nothing, or the rank is larger than a layer, which is named. */
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e);

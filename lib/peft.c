@@ -26,6 +26,40 @@ static size_t module_of(const char *name, char ab)
     return 0;
 }
 
+/* "...lora_magnitude_vector", as PEFT saves DoRA's, or with ".weight" or ".default.weight" behind it:
+ * length of the module's name, else 0. */
+static size_t magnitude_of(const char *name)
+{
+    static const char *const tails[] = {"", ".weight", ".default.weight"};
+    size_t n = strlen(name);
+    for (int i = 0; i < 3 && strncmp(name, head, sizeof head - 1) == 0; i++) {
+        char tail[60];
+        size_t k = (size_t)snprintf(tail, sizeof tail, ".lora_magnitude_vector%s", tails[i]);
+        if (n > k + sizeof head - 1 && strcmp(name + n - k, tail) == 0)
+            return n - k - (sizeof head - 1);
+    }
+    return 0;
+}
+
+/* The magnitudes of tensor "MODULE.weight" with n rows; NULL with *e filled. */
+static const struct tensor *magnitude(const struct peft *p, const char *tensor, int n,
+                                      struct err *e)
+{
+    size_t len = strlen(tensor) - 7;
+    for (int i = 0; i < p->s.n_tensor; i++) {
+        const struct tensor *t = &p->s.tensor[i];
+        if (magnitude_of(t->name) == len && memcmp(t->name + sizeof head - 1, tensor, len) == 0) {
+            if (t->dim[0] == (uint64_t)n)
+                return t;
+            err_set(e, ERR_DATA, "%s: tensor %s: %llu values, expected %d", p->path, t->name,
+                    (unsigned long long)t->dim[0], n);
+            return NULL;
+        }
+    }
+    err_set(e, ERR_DATA, "%s: %s has no magnitude vector", p->path, tensor);
+    return NULL;
+}
+
 const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char ab)
 {
     size_t n = strlen(tensor);
@@ -43,8 +77,6 @@ static int refuse(const struct peft *p, const cJSON *v, struct err *e)
     const cJSON *x;
     if (strcmp(json_get_str(v, "peft_type", "LORA", e), "LORA"))
         return err_set(e, ERR_DATA, "%s: peft_type is not LORA", p->path);
-    if (json_get_bool(v, "use_dora", 0, e))
-        return err_set(e, ERR_DATA, "%s: use_dora is not supported", p->path);
     if (json_get_bool(v, "fan_in_fan_out", 0, e))
         return err_set(e, ERR_DATA, "%s: fan_in_fan_out is not supported", p->path);
     if (strcmp(json_get_str(v, "bias", "none", e), "none"))
@@ -65,6 +97,7 @@ static int read_config(struct peft *p, const char *dir, struct err *e)
         return e->code;
     long rank = json_get_int(v, "r", 0, e);
     double alpha = json_get_num(v, "lora_alpha", 0, e);
+    p->dora = json_get_bool(v, "use_dora", 0, e);
     int rslora = json_get_bool(v, "use_rslora", 0, e), rc = e->code ? e->code : refuse(p, v, e);
     cJSON_Delete(v);
     if (rc == 0 && (rank < 1 || rank > 65536 || !isfinite(alpha)))
@@ -78,10 +111,17 @@ static int read_config(struct peft *p, const char *dir, struct err *e)
 
 static int check_tensors(struct peft *p, struct err *e)
 {
+    int magnitudes = 0;
     for (int i = 0; i < p->s.n_tensor; i++) {
         const struct tensor *t = &p->s.tensor[i];
         size_t a = module_of(t->name, 'A'), b = module_of(t->name, 'B'), n = a ? a : b;
         char base[TENSOR_NAME + 16];
+        if (p->dora && magnitude_of(t->name)) {
+            if (t->ndim != 1 || (t->type != KN_F32 && t->type != KN_F16 && t->type != KN_BF16))
+                return err_set(e, ERR_DATA, "%s: tensor %s: not a float vector", p->path, t->name);
+            magnitudes++;
+            continue;
+        }
         if (!n)
             return err_set(e, ERR_DATA, "%s: tensor %s is no lora_A or lora_B", p->path, t->name);
         if (t->ndim != 2 || t->dim[a ? 0 : 1] != (uint64_t)p->rank ||
@@ -94,6 +134,9 @@ static int check_tensors(struct peft *p, struct err *e)
                            a ? 'B' : 'A');
         p->n_mod += a > 0;
     }
+    if (p->dora && magnitudes != p->n_mod)
+        return err_set(e, ERR_DATA, "%s: use_dora with %d magnitude vectors of %d modules", p->path,
+                       magnitudes, p->n_mod);
     return p->n_mod ? 0 : err_set(e, ERR_DATA, "%s: no adapter inside", p->path);
 }
 
@@ -130,7 +173,7 @@ int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err 
 
 static float *widen(const struct peft *p, const struct tensor *t, struct err *e)
 {
-    size_t n = (size_t)(t->dim[0] * t->dim[1]);
+    size_t n = (size_t)(t->dim[0] * (t->ndim == 2 ? t->dim[1] : 1));
     float *x = malloc((n + 1) * sizeof *x);
     if (!x) {
         err_set(e, ERR_NOMEM, "%s", t->name);
@@ -154,8 +197,11 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
         return rc;
     float *a = widen(p, peft_tensor(p, tensor, 'A'), e),
           *b = a ? widen(p, peft_tensor(p, tensor, 'B'), e) : NULL;
-    float *row = malloc((size_t)k * sizeof *row), top = 0;
-    if (a && b && row)
+    float *row = malloc((size_t)k * sizeof *row), top = 0, *mag = NULL;
+    const struct tensor *magnitudes = b && p->dora ? magnitude(p, tensor, n, e) : NULL;
+    if (magnitudes)
+        mag = widen(p, magnitudes, e);
+    if (a && b && row && (mag || !p->dora))
         for (int i = 0; i < n; i++) {
             memset(row, 0, (size_t)k * sizeof *row);
             for (int r = 0; r < p->rank; r++) {
@@ -163,14 +209,25 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
                 for (int j = 0; j < k; j++)
                     row[j] += f * a[(size_t)r * (size_t)k + (size_t)j];
             }
+            float *to = w + (size_t)i * (size_t)k;
+            double sum = 0, f = 1;
+            for (int j = 0; mag && j < k; j++) {
+                double v = (double)to[j] + (double)((float)p->scale * row[j]);
+                sum += v * v;
+            }
+            if (mag)
+                f = sum > 0 ? mag[i] / sqrt(sum) : 0;
             for (int j = 0; j < k; j++) {
                 float d = (float)p->scale * row[j];
+                if (mag)
+                    d = (float)(((double)to[j] + d) * f - to[j]);
                 top = fabsf(d) > top ? fabsf(d) : top;
-                w[(size_t)i * (size_t)k + (size_t)j] += d;
+                to[j] += d;
             }
         }
-    else
+    else if (!e->code)
         err_set(e, ERR_NOMEM, "%s: adapter", tensor);
+    free(mag);
     free(a);
     free(b);
     free(row);
@@ -228,7 +285,7 @@ int peft_save_config(const char *dir, const struct peft_config *c, struct err *e
         json_end(&j, ']');
     }
     json_kv_str(&j, "task_type", "CAUSAL_LM");
-    json_kv_bool(&j, "use_dora", 0);
+    json_kv_bool(&j, "use_dora", c->dora);
     json_kv_bool(&j, "use_rslora", c->rslora);
     json_end(&j, '}');
     char *text = json_take(&j, &n);

@@ -2,7 +2,7 @@
  *
  * adapter_config.json and adapter_model.safetensors with base_model.model.<module>.lora_A.weight
  * (rank, in) and lora_B.weight (out, rank); names with ".default" before ".weight" are taken too.
- * What would change the result and is not supported (DoRA, per-module ranks, biases, saved modules)
+ * What would change the result and is not supported (per-module ranks, biases, saved modules)
  * is refused by name. */
 #ifndef PEFT_H
 #define PEFT_H
@@ -14,7 +14,7 @@ struct peft {
     char path[4096];
     int rank, n_mod;
     double alpha, scale; /* scale: alpha / rank, or alpha / sqrt(rank) with rslora */
-    int rslora;
+    int rslora, dora;
     int used; /* modules that peft_add met */
 };
 int peft_open(struct peft *p, const char *dir, struct err *e);
@@ -22,7 +22,7 @@ void peft_close(struct peft *p);
 /* Does the base's tensor ("model.layers.0.self_attn.q_proj.weight") have an adapter? 1, 0, or
  * ERR_DATA if the shapes do not fit (n, k). */
 int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err *e);
-/* w(n, k) += scale B A in f32; *max_delta: the largest change. */
+/* w(n, k) += scale B A in f32, with DoRA then each row times its magnitude / norm; *max_delta: the largest change. */
 int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double *max_delta,
              struct err *e);
 /* Every module of the adapter must be a tensor of the base: ERR_DATA names the first that is none.
@@ -34,7 +34,7 @@ const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char 
 /* adapter_config.json into an existing folder. */
 struct peft_config {
     const char *base; /* base_model_name_or_path */
-    int rank, rslora;
+    int rank, rslora, dora;
     double alpha, dropout;
     const char *const *target; /* (n_target) last parts of the modules' names */
     int n_target;

@@ -19,7 +19,7 @@ static struct {
     const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, recompute;
+    int rslora, dora, recompute;
 } o = {.targets = "all",
        .schedule = "cosine",
        .device = "cpu",
@@ -48,6 +48,7 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
     CLI_FLOAT(0, "dropout", &o.dropout, "F", "dropout of the adapters' input", 0, 0.99),
     CLI_FLAG(0, "rslora", &o.rslora, "scale by alpha / sqrt(rank)"),
+    CLI_FLAG(0, "dora", &o.dora, "a magnitude for each output besides: DoRA"),
     CLI_STR(0, "targets", &o.targets, "LIST", "all, or of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or a regular expression of modules"),
     CLI_FLOAT(0, "lr", &o.lr, "F", "learning rate", 0, 10),
     CLI_FLOAT(0, "lr-ratio", &o.ratio, "F", "B learns F times as fast as A (LoRA+: 16)", 1e-6, 1e6),
@@ -114,11 +115,11 @@ static int run_key(struct run *r, const char *base, struct err *e)
     free(meta);
     snprintf(text, sizeof text,
              "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
-             "%s|%.17g %.17g",
+             "%s|%.17g %.17g %d",
              r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
              r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
              o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision,
-             o.ratio, o.decay);
+             o.ratio, o.decay, o.dora);
     if (r->lora.c.pattern)
         hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));
@@ -247,6 +248,7 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     if (mixed && !(flags & KN_W_MIXED))
         cli_warn("too little memory to keep the weights in bf16: slower");
     c.rslora = o.rslora;
+    c.dora = o.dora;
     opt.lr = o.lr;
     opt.warmup = o.warmup;
     opt.ratio = o.ratio;

@@ -97,4 +97,10 @@ int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                    int m, int n, int k, int flags);
+int cpu_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w,
+                       struct kn_at a, struct kn_at b, float alpha, int r);
+int cpu_train_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,
+                   struct kn_at norm, struct kn_at bias, int m, int n);
+int cpu_train_dora_bwd(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_at x,
+                       struct kn_at norm, int m, int n);
 #endif

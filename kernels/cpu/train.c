@@ -463,4 +463,7 @@ const struct kn_train_ops kn_cpu_train = {
     .rows_put = train_rows_put,
     .sumsq = train_sumsq,
     .adamw = train_adamw,
+    .row_norm = cpu_train_row_norm,
+    .dora = cpu_train_dora,
+    .dora_bwd = cpu_train_dora_bwd,
 };

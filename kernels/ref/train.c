@@ -22,4 +22,7 @@ const struct kn_train_ops kn_ref_train = {
     .rows_put = ref_train_rows_put,
     .sumsq = ref_train_sumsq,
     .adamw = ref_train_adamw,
+    .row_norm = ref_train_row_norm,
+    .dora = ref_train_dora,
+    .dora_bwd = ref_train_dora_bwd,
 };

@@ -462,6 +462,46 @@ static int run_small(struct kn_dev *d, const struct test *t, struct kn_at *b, st
     return err ? err : kn_rows_get(d, b[6], b[1], b[7], 2, t->m / 3);
 }
 
+/* 0 norm, 1 a, 2 b, 3 x, 4 mag, 5 y, 6 bias, 7 dmag, 8 dy, 9 dx */
+static int run_dora(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    const struct kn_at none = {0};
+    int err = kn_row_norm(d, b[0], w, t->absent ? none : b[1], b[2], 0.7f, t->r);
+    err = err ? err : kn_dora(d, b[5], b[3], b[4], b[0], t->absent ? none : b[6], t->m, t->n);
+    err = err ? err : kn_dora(d, b[9], b[8], b[4], b[0], none, t->m, t->n);
+    return err ? err : kn_dora_bwd(d, b[7], b[8], b[3], b[0], t->m, t->n);
+}
+
+static struct test dora_test(int m, int n, int k, int r, int type)
+{
+    struct test t = test("dora", m, n, k, type, 0);
+    const size_t mn = (size_t)m * (size_t)n;
+    t.r = r;
+    t.rows = weight(type, n, k);
+    buf(&t, (size_t)n, 1, 1);
+    buf(&t, (size_t)r * (size_t)k, 1, 0);
+    buf(&t, (size_t)n * (size_t)r, 1, 0);
+    buf(&t, mn, 1, 0);
+    buf(&t, (size_t)n, 1, 0);
+    buf(&t, mn, 1, 1);
+    buf(&t, (size_t)n, 1, 0);
+    buf(&t, (size_t)n, 1, 1);
+    buf(&t, mn, 1, 0);
+    buf(&t, mn, 1, 1);
+    return t;
+}
+
+static void magnitudes(void)
+{
+    static const int s[][4] = {{1, 1, 32, 1}, {5, 40, 64, 3}, {33, 200, 96, 8}};
+    for (int i = 0; i < 6; i++) {
+        const int *c = s[i / 2];
+        struct test t = dora_test(c[0], c[1], c[2], c[3], i % 2 ? KN_Q8_0 : KN_F32);
+        t.absent = i == 4;
+        compare(&t, run_dora, 1e-11);
+    }
+}
+
 static void rows(void)
 {
     static const int s[][2] = {{1, 1}, {5, 64}, {3, 100}, {40, 512}, {17, 33}};
@@ -740,6 +780,11 @@ static void finite_differences(void)
                     rope_pairs, 1);
     }
 
+    static const int dora_pairs[][2] = {{3, 9}, {4, 7}};
+    struct test m = dora_test(4, 12, 32, 2, KN_Q8_0);
+    memset(m.in[7], 0, m.len[7] * 4);
+    differences("dora", &m, run_dora, run_dora, 5, 8, dora_pairs, 2);
+
     static const int xent_pairs[][2] = {{1, 1}};
     int32_t label[4] = {3, -1, 0, 18};
     struct test x = test("xent", 4, 19, 0, 0, 0);
@@ -759,6 +804,7 @@ int main(int argc, char **argv)
     groups();
     order();
     rows();
+    magnitudes();
     attention();
     return done_testing();
 }

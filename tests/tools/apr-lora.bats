@@ -126,6 +126,23 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     run -1 cmp -s a/adapter_model.safetensors c/adapter_model.safetensors
 }
 
+@test "DoRA: PEFT's names, the same bytes for any threads, fused it is what was trained; not in bf16" {
+    "$x" -q m.apr --data d.jsonl --val v.jsonl -o a --dora --lr 1e-2 --epochs 2 --threads 1 --metrics a.jsonl
+    "$x" -q m.apr --data d.jsonl --val v.jsonl -o b --dora --lr 1e-2 --epochs 2 --threads 2 --recompute
+    cmp a/adapter_model.safetensors b/adapter_model.safetensors
+    jq -e .use_dora a/adapter_config.json
+    n=$(od -An -tu8 -N8 a/adapter_model.safetensors | tr -d ' ')
+    tail -c +9 a/adapter_model.safetensors | head -c "$n" | jq -e '.["base_model.model.model.layers.1.self_attn.q_proj.lora_magnitude_vector"].shape == [32]'
+    "$APR_BIN/apr-fuse" m.apr --adapter a --type f32 -o f.apr
+    # its validation loss, before anything is trained, is that of the adapter
+    "$x" -q f.apr --data d.jsonl --val v.jsonl -o c --max-steps 1 --lr 0 --metrics c.jsonl
+    jq -se --slurpfile z c.jsonl 'map(select(.event=="epoch"))[-1].loss - $z[0].loss | fabs < 1e-5' a.jsonl
+    run --separate-stderr -69 "$x" m.apr --data d.jsonl -o d --dora --precision bf16
+    [[ "$stderr" == *"DoRA in bf16"* ]]
+    run --separate-stderr -65 "$APR_BIN/apr2gguf" m.apr --adapter a -o a.gguf
+    [[ "$stderr" == *use_dora* ]]
+}
+
 @test "a damaged checkpoint is 65; one of another command is passed over" {
     head -c 100 /dev/zero >a.ckpt
     run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a

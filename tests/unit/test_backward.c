@@ -42,7 +42,7 @@ static int folder(const char *name, char *path, size_t size)
         snprintf(cmd, sizeof cmd,
                  "tar xJf '%s/golden/golden.tar.xz' -C %s golden/qwen2-tied golden/qwen3-headdim "
                  "golden/train-lora-qv golden/train-lora-all golden/train-rslora-all "
-                 "golden/train-lora-qwen3 2>/dev/null",
+                 "golden/train-lora-qwen3 golden/train-dora-all 2>/dev/null",
                  shared(), tmp);
         if (system(cmd))
             return 0;
@@ -50,6 +50,8 @@ static int folder(const char *name, char *path, size_t size)
     snprintf(path, size, "%s/golden/%s", tmp, name);
     return access(path, F_OK) == 0;
 }
+
+static const char *const parts[] = {"A", "B", "magnitude_vector"};
 
 /* Largest difference over largest value, of all adapters' tensors "KIND.base_model.model.MODULE..."
  */
@@ -59,19 +61,21 @@ static double compare(const struct lora *l, struct kn_at at, const struct safete
     float *w = malloc(l->n_param * sizeof *w);
     double worst = 0;
     kn_read(l->dev, w, at, l->n_param * sizeof *w);
-    for (int i = 0; i < 2 * l->n_mod; i++) {
-        const struct lora_mod *m = &l->mod[i / 2];
+    for (int i = 0; i < (l->c.dora ? 3 : 2) * l->n_mod; i++) {
+        const struct lora_mod *m = &l->mod[i % l->n_mod];
+        const int part = i / l->n_mod;
         char module[128], name[TENSOR_NAME + 1];
         lora_module(m->layer, m->which, module, sizeof module);
-        snprintf(name, sizeof name, "%s.base_model.model.%s.lora_%c.default.weight", kind, module,
-                 "AB"[i % 2]);
+        snprintf(name, sizeof name, "%s.base_model.model.%s.lora_%s.default.weight", kind, module,
+                 parts[part]);
         const struct tensor *t = safetensors_get(s, name);
-        size_t n = (size_t)l->c.rank * (size_t)(i % 2 ? m->n_out : m->n_in);
+        size_t n =
+            part == 2 ? (size_t)m->n_out : (size_t)l->c.rank * (size_t)(part ? m->n_out : m->n_in);
         if (!t || t->bytes != n * sizeof *w) {
             worst = INFINITY;
             break;
         }
-        const float *a = w + (i % 2 ? m->b : m->a), *b = t->data;
+        const float *a = w + (part == 2 ? m->mag : part ? m->b : m->a), *b = t->data;
         double diff = 0, size = 1e-12;
         for (size_t k = 0; k < n; k++) {
             diff = fmax(diff, fabs((double)a[k] - b[k]));
@@ -138,6 +142,7 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
     struct lora_conf c = {.rank = (int)json_get_int(v, "r", 0, &e),
                           .alpha = json_get_num(v, "alpha", 0, &e),
                           .rslora = json_get_bool(v, "rslora", 0, &e),
+                          .dora = json_get_bool(v, "dora", 0, &e),
                           .targets = targets_of(v)};
     const struct tensor *ids = safetensors_get(&s, "input_ids"),
                         *labels = safetensors_get(&s, "labels");
@@ -153,6 +158,9 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
         ok(0, "%s on %s: %s", name, device, e.msg);
         return;
     }
+    if (c.dora)
+        ok(compare(&l, l.w, &s, "init") < 1e-6, "%s on %s: magnitudes begin as norms", name,
+           device);
     struct optim o = OPTIM_DEFAULT;
     o.lr = 1e-3;
     o.weight_decay = 0.01;
@@ -271,6 +279,7 @@ int main(void)
     static const char *const cases[][2] = {{"train-lora-qv", "qwen2-tied"},
                                            {"train-lora-all", "qwen2-tied"},
                                            {"train-rslora-all", "qwen2-tied"},
+                                           {"train-dora-all", "qwen2-tied"},
                                            {"train-lora-qwen3", "qwen3-headdim"}};
     char base[600], dir[600], apr[100], cmd[200];
     if (!mkdtemp(tmp))
@@ -286,7 +295,7 @@ int main(void)
             ok(0, "%s: %s", cases[i][1], e.msg);
             continue;
         }
-        if (i == 0)
+        if (i == 0 || strcmp(cases[i][0], "train-dora-all") == 0)
             golden(cases[i][0], apr, dir, "ref", 0, 1);
         golden(cases[i][0], apr, dir, "cpu", 0, 10);
         golden(cases[i][0], apr, dir, "cpu", 1, 2);
