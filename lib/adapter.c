@@ -16,6 +16,7 @@
 #define CONFIG     "adapter_config.json"
 #define WEIGHTS    "adapter_model.safetensors"
 #define CONFIG_KEY "adapter.peft_config"
+#define BASE_KEY   "adapter.base_weights"
 
 /* The base, and the adapter's tensors on their way. */
 struct adapter {
@@ -317,6 +318,8 @@ static void put_keys(struct gguf_out *w, const struct exporting *x, const char *
     gguf_out_f32(w, "adapter.lora.alpha", alpha_of(&x->p));
     if (config)
         gguf_out_str(w, CONFIG_KEY, config);
+    if (x->p.base_id[0])
+        gguf_out_str(w, BASE_KEY, x->p.base_id);
 }
 
 int adapter_to_gguf(const char *base, const char *dir, const char *out, struct adapter_done *done,
@@ -420,10 +423,15 @@ static int write_folder(struct adapter *a, const struct gguf *g, const char *dir
 {
     char path[PATH_MAX];
     struct err other = {0};
-    const struct gguf_str *own = gguf_string(g, CONFIG_KEY);
+    const struct gguf_str *own = gguf_string(g, CONFIG_KEY), *id = gguf_string(g, BASE_KEY);
+    char base_id[17];
     cJSON *meta = cJSON_CreateObject();
     int rc;
     if (!meta || !cJSON_AddStringToObject(meta, "format", "pt"))
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    else if (id && id->n == sizeof base_id - 1 &&
+             (snprintf(base_id, sizeof base_id, "%.*s", (int)id->n, id->p),
+              !cJSON_AddStringToObject(meta, "base_weights", base_id)))
         rc = err_set(e, ERR_NOMEM, "out of memory");
     else if ((size_t)snprintf(path, sizeof path, "%s/" WEIGHTS, dir) >= sizeof path)
         rc = err_set(e, ERR_CANTCREAT, "%s: path too long", dir);

@@ -4,7 +4,8 @@
  * NAME.lora_b (out, rank) under the base's GGUF names (llama.cpp's convert_lora_to_gguf.py and llama-adapter.cpp).
  * llama.cpp scales by alpha / rank and knows no other rule, so that the alpha of a rank-stabilized adapter is written
  * times sqrt(rank).  Rows of lora_b change their order where the base's q and k do.  adapter_config.json goes along as
- * the text adapter.peft_config, a key of ours, and comes back byte for byte while it says the same scale.
+ * the text adapter.peft_config, a key of ours, and comes back byte for byte while it says the same scale; adapter.base_weights is
+ * the metadata of that name.
  *
  * The base tells names, shapes and the order of rows; its weights are not read. */
 #ifndef ADAPTER_H

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "mapfile.h"
 #include "outfile.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,17 +63,29 @@ int ckpt_save(const char *path, const char *key, const struct lora *l, long step
     return rc;
 }
 
+/* The header; *data: where what follows it begins. */
+static cJSON *open_header(const struct mapfile *m, size_t *data, struct err *e)
+{
+    uint64_t len;
+    size_t fixed = sizeof magic + sizeof len;
+    if (m->n < fixed + SHA || memcmp(m->p, magic, sizeof magic)) {
+        err_set(e, ERR_DATA, "%s: no checkpoint", m->path);
+        return NULL;
+    }
+    memcpy(&len, m->p + sizeof magic, sizeof len);
+    if (len > m->n - fixed - SHA) {
+        err_set(e, ERR_DATA, "%s: truncated in its header", m->path);
+        return NULL;
+    }
+    *data = fixed + (size_t)len;
+    return json_parse((const char *)m->p + fixed, (size_t)len, m->path, e);
+}
+
 static int read_header(const struct mapfile *m, const char *key, const struct lora *l, long *step,
                        size_t *data, struct err *e)
 {
-    uint64_t len;
-    size_t fixed = sizeof magic + sizeof len, bytes = 3 * l->n_param * sizeof(float);
-    if (m->n < fixed + SHA || memcmp(m->p, magic, sizeof magic))
-        return err_set(e, ERR_DATA, "%s: no checkpoint", m->path);
-    memcpy(&len, m->p + sizeof magic, sizeof len);
-    if (len > m->n - fixed - SHA)
-        return err_set(e, ERR_DATA, "%s: truncated in its header", m->path);
-    cJSON *v = json_parse((const char *)m->p + fixed, (size_t)len, m->path, e);
+    size_t bytes = 3 * l->n_param * sizeof(float);
+    cJSON *v = open_header(m, data, e);
     if (!v)
         return e->code;
     const char *have = json_get_str(v, "key", "", e);
@@ -84,7 +97,6 @@ static int read_header(const struct mapfile *m, const char *key, const struct lo
         return e->code;
     if (!same)
         return 0;
-    *data = fixed + (size_t)len;
     if (*step < 0 || n_param < 0 || (size_t)n_param != l->n_param || m->n != *data + bytes + SHA)
         return err_set(e, ERR_DATA, "%s: %zu bytes, expected %zu", m->path, m->n,
                        *data + bytes + SHA);
@@ -115,4 +127,24 @@ int ckpt_load(const char *path, const char *key, struct lora *l, long *step, str
     }
     mapfile_close(&m);
     return rc;
+}
+
+int ckpt_key(const char *path, char *key, size_t size, long *step, struct err *e)
+{
+    struct mapfile m = {0};
+    size_t data;
+    key[0] = 0;
+    if (access(path, F_OK))
+        return 0;
+    int rc = mapfile_open(&m, path, e);
+    if (rc < 0)
+        return rc;
+    cJSON *v = open_header(&m, &data, e);
+    if (v) {
+        snprintf(key, size, "%s", json_get_str(v, "key", "", e));
+        *step = json_get_int(v, "step", -1, e);
+    }
+    cJSON_Delete(v);
+    mapfile_close(&m);
+    return e->code;
 }

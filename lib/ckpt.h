@@ -9,6 +9,8 @@
 
 /* key: what must be equal for a resume to make sense (arguments and inputs' digests). */
 int ckpt_save(const char *path, const char *key, const struct lora *l, long step, struct err *e);
+/* The key of the checkpoint there and its step; "" if there is none. */
+int ckpt_key(const char *path, char *key, size_t size, long *step, struct err *e);
 /* 1: loaded into l, *step set; 0: no file, or one of another run; ERR_DATA: damaged. */
 int ckpt_load(const char *path, const char *key, struct lora *l, long *step, struct err *e);
 #endif

@@ -3,6 +3,7 @@
 #include "peft.h"
 #include "rng.h"
 #include "safetensors.h"
+#include <inttypes.h>
 #include <math.h>
 #include <regex.h>
 #include <stdio.h>
@@ -242,7 +243,9 @@ static int save_config(const struct lora *l, const char *dir, const char *base, 
             target[c.n_target++] = names[i];
     return peft_save_config(dir, &c, e);
 }
-int lora_save(const struct lora *l, const char *dir, const char *base, char *sha256, struct err *e)
+
+int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t base_id,
+              char *sha256, struct err *e)
 {
     char path[4096];
     float *w = malloc((l->n_param ? l->n_param : 1) * sizeof *w);
@@ -250,6 +253,9 @@ int lora_save(const struct lora *l, const char *dir, const char *base, char *sha
     cJSON *meta = cJSON_CreateObject();
     int rc = 0, n = 2 * l->n_mod;
     if (!w || !t || !meta || !cJSON_AddStringToObject(meta, "format", "pt"))
+        rc = err_set(e, ERR_NOMEM, "%s", dir);
+    else if (base_id && (snprintf(path, sizeof path, "%016" PRIx64, base_id),
+                         !cJSON_AddStringToObject(meta, "base_weights", path)))
         rc = err_set(e, ERR_NOMEM, "%s", dir);
     else if (kn_read(l->dev, w, l->w, l->n_param * sizeof *w))
         rc = err_set(e, ERR_SOFTWARE, "adapters cannot be read from %s", l->dev->name);

@@ -57,6 +57,7 @@ void lora_free(struct lora *l);
 const struct lora_mod *lora_find(const struct lora *l, int layer, int which); /* NULL: none there */
 
 /* PEFT's folder: adapter_config.json and adapter_model.safetensors, into an existing directory.
- * base: base_model_name_or_path. sha256 (65) of the weights' file. */
-int lora_save(const struct lora *l, const char *dir, const char *base, char *sha256, struct err *e);
+ * base: base_model_name_or_path; base_id: its apr_weights_id, kept as the metadata base_weights (0: not). sha256 (65) of the weights' file. */
+int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t base_id,
+              char *sha256, struct err *e);
 #endif

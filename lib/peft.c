@@ -149,6 +149,9 @@ int peft_open(struct peft *p, const char *dir, struct err *e)
     snprintf(p->path, sizeof p->path, "%s/adapter_model.safetensors", dir);
     if ((rc = safetensors_open(&p->s, p->path, e)) < 0)
         return rc;
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(p->s.metadata, "base_weights");
+    if (cJSON_IsString(id) && strlen(id->valuestring) == sizeof p->base_id - 1)
+        memcpy(p->base_id, id->valuestring, sizeof p->base_id);
     if ((rc = check_tensors(p, e)))
         peft_close(p);
     return rc;

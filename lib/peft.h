@@ -15,7 +15,8 @@ struct peft {
     int rank, n_mod;
     double alpha, scale; /* scale: alpha / rank, or alpha / sqrt(rank) with rslora */
     int rslora, dora;
-    int used; /* modules that peft_add met */
+    char base_id[17]; /* of the base's weights (lora_save), 16 hex digits; "": not told */
+    int used;         /* modules that peft_add met */
 };
 int peft_open(struct peft *p, const char *dir, struct err *e);
 void peft_close(struct peft *p);

@@ -1,7 +1,8 @@
 /* apr-lora - train a LoRA adapter on instruction data
  *
  * The state after every --save-every steps is in OUT.ckpt; the same command with the same inputs
- * goes on from there, to the same bits.  The metrics of a run under way are in FILE.part. */
+ * goes on from there, to the same bits; the weights with the lowest validation loss are in
+ * OUT.best.ckpt if they are wanted.  The metrics of a run under way are in FILE.part. */
 #include "ckpt.h"
 #include "cli.h"
 #include "dev.h"
@@ -16,14 +17,16 @@
 #include <unistd.h>
 
 static struct {
-    const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision;
-    long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack;
+    const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision, *keep;
+    long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
+        eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, dora, recompute;
+    int rslora, dora, recompute, show_batch;
 } o = {.targets = "all",
        .schedule = "cosine",
        .device = "cpu",
        .precision = "f32",
+       .keep = "last",
        .rank = 16,
        .epochs = 1,
        .batch = 8,
@@ -43,6 +46,10 @@ static struct {
 static const struct cli_opt opts[] = {
     CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL: instruction, response, system); required"),
     CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
+    CLI_INT(0, "eval-every", &o.eval_every, "N", "score them every N steps; 0 = after each epoch", 0, 1e9),
+    CLI_INT(0, "patience", &o.patience, "N", "stop after N scores without a new lowest loss; 0 = never", 0, 1e9),
+    CLI_CHOICE(0, "keep", &o.keep, "last|best", "weights to write: the last, or those of the lowest validation loss"),
+    CLI_FLAG(0, "show-batch", &o.show_batch, "print the first step's tokens with their mask, and end"),
     CLI_STR('o', "output", &o.out, "DIR", "write the adapter here (PEFT's folder); required"),
     CLI_INT('r', "rank", &o.rank, "N", "rank of A and B", 1, 4096),
     CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
@@ -88,7 +95,9 @@ struct run {
     struct trainer trainer;
     struct partfile metrics;
     struct json_out line;
-    char key[65], ckpt[4200];
+    char key[65], ckpt[4200], best_ckpt[4210];
+    double best;      /* validation loss */
+    long best_step;   /* -1: none yet */
     long step, lines; /* done; of metrics, written by this run or one before it */
 };
 
@@ -103,29 +112,33 @@ static void add_samples(struct hash_sha256 *h, const struct dataset *d)
     }
 }
 
-/* Digest of all that the result depends on; threads, paths of outputs and the like are left out. */
+/* Digest of all that the result depends on; threads, paths of outputs and the like are left out.  The first
+ * OF_RUN digits are the model's and the arguments', the others the data's. */
+enum { OF_RUN = 40 };
 static int run_key(struct run *r, const char *base, struct err *e)
 {
     char text[1024];
-    struct hash_sha256 h;
-    char *meta = cJSON_PrintUnformatted(r->model.file.meta); /* has the tensors' hashes */
-    if (!meta || hash_sha256_init(&h) < 0)
+    struct hash_sha256 h, data;
+    char hex[65], *meta = cJSON_PrintUnformatted(r->model.file.meta); /* has the tensors' hashes */
+    if (!meta || hash_sha256_init(&h) < 0 || hash_sha256_init(&data) < 0)
         return err_set(e, ERR_NOMEM, "%s", base);
     hash_sha256_add(&h, meta, strlen(meta));
     free(meta);
     snprintf(text, sizeof text,
              "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
-             "%s|%.17g %.17g %d",
+             "%s|%.17g %.17g %d|%ld %ld %s",
              r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
              r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
              o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision,
-             o.ratio, o.decay, o.dora);
+             o.ratio, o.decay, o.dora, o.eval_every, o.patience, o.keep);
     if (r->lora.c.pattern)
         hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));
-    add_samples(&h, &r->data);
-    add_samples(&h, &r->val);
+    add_samples(&data, &r->data);
+    add_samples(&data, &r->val);
     hash_sha256_hex(&h, r->key);
+    hash_sha256_hex(&data, hex);
+    memcpy(r->key + OF_RUN, hex, 64 - OF_RUN);
     return 0;
 }
 
@@ -163,7 +176,13 @@ static int validate(struct run *r, long step, long epoch, struct err *e)
     metric_begin(r, "epoch", step, epoch, loss);
     json_kv_num(&r->line, "perplexity", exp(loss));
     json_kv_int(&r->line, "loss_tokens", n);
-    return metric(r, e);
+    if ((rc = metric(r, e)) || (r->best_step >= 0 && !(loss < r->best)))
+        return rc;
+    r->best = loss;
+    r->best_step = step;
+    return o.patience || strcmp(o.keep, "best") == 0
+               ? ckpt_save(r->best_ckpt, r->key, &r->lora, step, e)
+               : 0;
 }
 
 static int step_metric(struct run *r, const struct trainer_step *s, struct err *e)
@@ -192,15 +211,21 @@ static void parts(const struct run *r, double seconds, double tokens)
     cli_warn("%.0f tokens in %.2f s, %.0f tokens/s", tokens, seconds, tokens / seconds);
 }
 
+/* Steps between validations. */
+static long every(const struct run *r)
+{
+    return o.eval_every ? o.eval_every : r->trainer.per_epoch;
+}
+
 static int train(struct run *r, struct err *e)
 {
     struct trainer *t = &r->trainer;
     struct cli_progress progress = {.what = "apr-lora", .unit = "tokens"};
     struct trainer_step s;
     double tokens = 0, seconds = 0;
-    int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0;
+    int rc = r->val.n && r->step == 0 ? validate(r, 0, 0, e) : 0, stop = 0;
     char now[80];
-    for (long i = r->step + 1; rc == 0 && i <= t->total; i++) {
+    for (long i = r->step + 1; rc == 0 && !stop && i <= t->total; i++) {
         double begin = clock_now();
         if ((rc = trainer_run(t, i, &s, e)) || (rc = step_metric(r, &s, e)))
             break;
@@ -209,26 +234,81 @@ static int train(struct run *r, struct err *e)
         progress.total = tokens / (double)(i - r->step) * (double)(t->total - r->step);
         snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", i, t->total, s.loss);
         cli_progress(&progress, tokens, now);
-        if (r->val.n && (i % t->per_epoch == 0 || i == t->total))
+        if (r->val.n && (i % every(r) == 0 || i == t->total)) {
             rc = validate(r, i, s.epoch, e);
-        if (rc == 0 && o.save_every && i % o.save_every == 0 && i < t->total)
+            stop = o.patience && (i - r->best_step) / every(r) >= o.patience;
+        }
+        if (rc == 0 && stop && i < t->total)
+            cli_warn("step %ld: no lower validation loss than %.4f of step %ld: stopped", i,
+                     r->best, r->best_step);
+        if (rc == 0 && !stop && o.save_every && i % o.save_every == 0 && i < t->total)
             rc = ckpt_save(r->ckpt, r->key, &r->lora, i, e);
     }
     cli_progress_end(&progress, tokens, NULL);
     if (rc == 0)
         parts(r, seconds, tokens);
+    if (rc == 0 && r->val.n && strcmp(o.keep, "best") == 0) {
+        long step;
+        rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &step, e);
+        rc = rc < 0 ? rc : rc == 1 ? 0 : err_set(e, ERR_NOINPUT, "%s: it is gone", r->best_ckpt);
+        if (rc == 0)
+            cli_warn("kept: step %ld, validation loss %.4f", step, r->best);
+    }
     return rc;
+}
+
+/* ERR_DATA: a checkpoint of this very command, on other data. */
+static int same_data(const struct run *r, struct err *e)
+{
+    char key[65];
+    long step;
+    int rc = ckpt_key(r->ckpt, key, sizeof key, &step, e);
+    if (rc || !key[0] || strcmp(key, r->key) == 0)
+        return rc;
+    if (strncmp(key, r->key, OF_RUN) == 0)
+        return err_set(
+            e, ERR_DATA,
+            "%s: the data changed since this checkpoint of step %ld; remove it to start over",
+            r->ckpt, step);
+    cli_warn("%s: of another model or other arguments, passed over", r->ckpt);
+    return 0;
+}
+
+/* The best weights so far; their loss has the same bits when it is worked out again.  The checkpoint's weights
+ * come after it. */
+static int resume_best(struct run *r, struct err *e)
+{
+    long n, step;
+    r->best_step = -1;
+    if (!r->val.n || access(r->ckpt, F_OK) || access(r->best_ckpt, F_OK))
+        return 0;
+    char key[65];
+    int rc = ckpt_key(r->ckpt, key, sizeof key, &step, e);
+    if (rc || strcmp(key, r->key)) /* a run that begins anew */
+        return rc;
+    rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &r->best_step, e);
+    if (rc <= 0) {
+        r->best_step = -1;
+        return rc;
+    }
+    return trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
 }
 
 /* Where an interrupted run of the same key stopped. */
 static int resume(struct run *r, struct err *e)
 {
-    long epochs;
-    int rc = ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
-    if (rc < 0 || (rc == 0 && (r->step = 0, 0)))
+    long scored;
+    int rc = same_data(r, e);
+    rc = rc ? rc : resume_best(r, e);
+    rc = rc ? rc : ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
+    if (rc < 0)
         return rc;
-    epochs = r->val.n ? 1 + r->step / r->trainer.per_epoch : 0;
-    r->lines = r->step ? r->step + epochs : 0;
+    if (rc == 0)
+        r->step = 0;
+    if (r->best_step > r->step) /* it will be reached again */
+        r->best_step = -1;
+    scored = r->val.n ? 1 + r->step / every(r) : 0;
+    r->lines = r->step ? r->step + scored : 0;
     if (r->step)
         cli_warn("going on after step %ld of %s", r->step, r->ckpt);
     if (o.metrics && (rc = partfile_open(&r->metrics, o.metrics, r->key, NULL, NULL, e)) < 0)
@@ -236,6 +316,31 @@ static int resume(struct run *r, struct err *e)
     if (r->metrics.f && r->metrics.kept < r->lines)
         cli_warn("%s.part: %ld of %ld records are there, the first are lost", o.metrics,
                  r->metrics.kept, r->lines);
+    return 0;
+}
+
+/* A line per token of the first step: sample, position, id, 1 if loss is taken on it, text as JSON. */
+static int show_batch(struct run *r, struct err *e)
+{
+    const long want = o.batch * o.accum, n = want < r->data.n ? want : r->data.n;
+    uint32_t *order = malloc((size_t)r->data.n * sizeof *order);
+    if (!order)
+        return err_set(e, ERR_NOMEM, "an order of %d samples", r->data.n);
+    dataset_order(order, r->data.n, (uint64_t)o.seed, 0);
+    for (long i = 0; i < n; i++) {
+        const struct dataset_sample *s = &r->data.s[order[i]];
+        for (int t = 0; t < s->n; t++) {
+            const int32_t id = r->data.ids[s->at + (size_t)t];
+            size_t len = 0;
+            const char *text = bpe_token(r->model.tok, id, &len);
+            json_reset(&r->line);
+            json_strn(&r->line, text ? text : "", len);
+            printf("%u\t%d\t%d\t%d\t%.*s\n", order[i], t, id, t >= s->n_prompt, (int)r->line.len,
+                   r->line.buf);
+        }
+    }
+    json_reset(&r->line);
+    free(order);
     return 0;
 }
 
@@ -291,7 +396,8 @@ static int save(struct run *r, const char *base, double start, struct err *e)
     int rc = outdir_open(&d, o.out, lora_files, e);
     if (rc)
         return rc;
-    if ((rc = lora_save(&r->lora, d.tmp, base, sha, e)) || (rc = outdir_commit(&d, e))) {
+    if ((rc = lora_save(&r->lora, d.tmp, base, apr_weights_id(&r->model.file), sha, e)) ||
+        (rc = outdir_commit(&d, e))) {
         outdir_abort(&d);
         return rc;
     }
@@ -310,12 +416,19 @@ int main(int argc, char **argv)
     static struct run r;
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
-    if (argc != 1 || !o.data || !o.out)
+    if (argc != 1 || !o.data || (!o.out && !o.show_batch))
         cli_usage(argc != 1 ? "one M.apr is needed"
-                  : !o.out  ? "-o DIR is needed"
+                  : o.data  ? "-o DIR is needed"
                             : "--data FILE is needed");
+    if (!o.val && (o.patience || strcmp(o.keep, "last")))
+        cli_usage("--patience and --keep best need --val");
     if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
+    if (o.show_batch) {
+        if (load(&r, argv[0], dev, &e) || show_batch(&r, &e))
+            cli_die(&e);
+        return cli_exit(0);
+    }
     struct outdir probe; /* say at once, not after hours, that the output cannot be made */
     if (outdir_open(&probe, o.out, lora_files, &e))
         cli_die(&e);
@@ -324,10 +437,12 @@ int main(int argc, char **argv)
     while (n > 1 && o.out[n - 1] == '/')
         n--;
     snprintf(r.ckpt, sizeof r.ckpt, "%.*s.ckpt", (int)n, o.out);
+    snprintf(r.best_ckpt, sizeof r.best_ckpt, "%.*s.best.ckpt", (int)n, o.out);
     if (load(&r, argv[0], dev, &e) || resume(&r, &e) || train(&r, &e) ||
         save(&r, argv[0], start, &e) || (r.metrics.f && partfile_commit(&r.metrics, &e)))
         cli_die(&e);
     unlink(r.ckpt);
+    unlink(r.best_ckpt);
     free(r.line.buf);
     trainer_free(&r.trainer);
     lora_free(&r.lora);

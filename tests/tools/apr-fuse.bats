@@ -50,6 +50,14 @@ meta() {
     run --separate-stderr -64 "$x" m.apr --adapter a -o f.apr --type q3
 }
 
+@test "an adapter of another base is refused by its weights, unless that is meant" {
+    "$APR_BIN/apr-quant" -q m.apr --requantize --type q5_0 -o other.apr
+    run --separate-stderr -65 "$x" other.apr --adapter a -o f.apr
+    [[ "$stderr" == *"a: trained on weights "*"those of other.apr are "* ]]
+    [ ! -e f.apr ]
+    "$x" -q other.apr --adapter a -o f.apr --other-base
+}
+
 @test "an adapter that does not fit, or says something we do not do" {
     cp -r a b
     jq '.r = 8' a/adapter_config.json >b/adapter_config.json

@@ -143,6 +143,63 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     [[ "$stderr" == *use_dora* ]]
 }
 
+@test "--show-batch: every token of the first step, loss on the response alone" {
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl --batch 2 --accum 2 --show-batch
+    [ "$(cut -f1 <<<"$output" | sort -u | wc -l)" = 4 ]
+    one=$(awk -F'\t' -v s="$(head -1 <<<"$output" | cut -f1)" '$1 == s' <<<"$output")
+    n=$(($(head -1 <<<"$output" | cut -f1) + 1))
+    [ "$(awk -F'\t' '$4 == 1 { print $5 }' <<<"$one" | jq -j . | head -c -1)" = "$(sed -n ${n}p d.jsonl | jq -r .response)<|im_end|>" ]
+    [[ "$(awk -F'\t' '$4 == 0 { print $5 }' <<<"$one" | jq -j .)" == *"say $n<|im_end|>"*assistant* ]]
+    "$x" -q m.apr --data d.jsonl --batch 4 -o a --max-steps 1 --metrics a.jsonl
+    [ "$(jq 'select(.event=="step").loss_tokens' a.jsonl)" = "$(awk -F'\t' '{ n += $4 } END { print n }' <<<"$output")" ]
+}
+
+@test "data that changed since the checkpoint is an error, and the checkpoint stays" {
+    opts=(m.apr --data c.jsonl -o a --batch 2 --epochs 2 --save-every 2)
+    cp d.jsonl c.jsonl
+    dies_after_checkpoint a "${opts[@]}"
+    cp a.ckpt kept
+    sed '7s/yes/no/' d.jsonl >c.jsonl
+    run --separate-stderr -65 "$x" "${opts[@]}"
+    [[ "$stderr" == *"a.ckpt: the data changed since this checkpoint of step "* ]]
+    cmp kept a.ckpt
+    cp d.jsonl c.jsonl
+    run --separate-stderr -0 "$x" "${opts[@]}" --lr 1e-3
+    [[ "$stderr" == *"other arguments, passed over"* ]]
+}
+
+@test "no room for the next checkpoint: 74, and the last good one stays" {
+    opts=(m.apr --data d.jsonl -o a --batch 2 --epochs 2 --save-every 2)
+    dies_after_checkpoint a "${opts[@]}"
+    cp a.ckpt kept
+    full() { (trap '' XFSZ && ulimit -f 4 && "$x" -q "${opts[@]}"); }
+    run --separate-stderr -74 full
+    [[ "$stderr" == *"a.ckpt"* ]]
+    cmp kept a.ckpt
+    [ -z "$(find . -name '*.tmp.*')" ]
+    "$x" -q "${opts[@]}"
+    [ -e a ] && [ ! -e a.ckpt ]
+}
+
+@test "the weights of the lowest validation loss, and patience; a killed run gives the same" {
+    opts=(m.apr --data d.jsonl --val v.jsonl --lr 0.05 --schedule constant --batch 4 --epochs 6 --eval-every 4)
+    "$x" -q "${opts[@]}" -o last --metrics last.jsonl
+    best=$(jq -s '[.[] | select(.event=="epoch")] | min_by(.loss).step' last.jsonl)
+    [ "$best" -gt 0 ] && [ "$best" -lt 60 ]
+    run --separate-stderr -0 "$x" "${opts[@]}" -o best --keep best
+    [[ "$stderr" == *"kept: step $best, "* ]]
+    "$x" -q "${opts[@]}" -o at --max-steps "$best"
+    cmp at/adapter_model.safetensors best/adapter_model.safetensors
+    run --separate-stderr -0 "$x" "${opts[@]}" -o p --keep best --patience 2 --metrics p.jsonl
+    [[ "$stderr" == *"stopped"* ]]
+    opts+=(--keep best --patience 2 --save-every 3)
+    dies_after_checkpoint k "${opts[@]}" -o k
+    "$x" -q "${opts[@]}" -o k
+    cmp p/adapter_model.safetensors k/adapter_model.safetensors
+    [ -z "$(find . -name '*.ckpt')" ]
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o a --keep best
+}
+
 @test "a damaged checkpoint is 65; one of another command is passed over" {
     head -c 100 /dev/zero >a.ckpt
     run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a

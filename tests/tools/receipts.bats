@@ -62,9 +62,9 @@ all='[true,"equal",0,0,"equal","equal",true,true,3,"none"]'
     # the base's Q8_0 is rounded with 8-bit activations where the merged F32 is not
     [ "$(side f.apr '[.verified,.promise,.tokenizer]')" = '[true,"none","equal"]' ]
     "$APR_BIN/apr-quant" -q t.apr --type f32 --requantize -o w.apr
-    "$APR_BIN/apr-fuse" w.apr --adapter a -o g.apr >/dev/null
+    "$APR_BIN/apr-fuse" w.apr --adapter a --other-base -o g.apr >/dev/null
     [ "$(side g.apr '[.promise,.max_diff]')" = '["equal",0]' ]
-    "$APR_BIN/apr-fuse" w.apr --adapter a --type bf16 -o h.apr >/dev/null
+    "$APR_BIN/apr-fuse" w.apr --adapter a --other-base --type bf16 -o h.apr >/dev/null
     [ "$(side h.apr '.promise == "none" and .max_diff > 0 and .kl_mean < 1e-3')" = true ]
 }
 
