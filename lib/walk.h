@@ -24,7 +24,8 @@ struct walk {
 int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
               int max_seq, int max_out, int max_blocks, struct err *e);
 int walk_open_kv(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
-                 int max_seq, int max_out, int max_blocks, int kv_type, struct err *e); /* not F32 */
+                 int max_seq, int max_out, int max_blocks, int kv_type,
+                 struct err *e); /* not F32 */
 void walk_close(struct walk *w);
 /* Layer l in memory, for forward_layer(&w->f, l), and no longer. */
 int walk_hold(struct walk *w, int l, struct err *e);
