@@ -92,6 +92,11 @@ void kn_close(struct kn_dev *d)
     free(d);
 }
 
+const char *kn_file(const struct kn_dev *d)
+{
+    return d->ops == &kn_ref_ops || d->ops == &kn_cpu_ops ? NULL : kn_plugin_file(d->ops);
+}
+
 /* `count` elements of 4 bytes lie inside the buffer */
 static int fits(struct kn_at a, size_t rows, size_t cols)
 {
@@ -109,15 +114,26 @@ static int in_range(struct kn_at a, size_t bytes)
     return a.buf && a.off <= a.buf->bytes && bytes <= a.buf->bytes - a.off;
 }
 
-int kn_alloc(struct kn_dev *d, size_t bytes, struct kn_at *a)
+static int alloc(struct kn_dev *d, int (*from)(struct kn_dev *, size_t, struct kn_buf **),
+                 size_t bytes, struct kn_at *a)
 {
     struct kn_buf *b = NULL;
-    int err = d->ops->alloc(d, bytes, &b);
+    int err = from(d, bytes, &b);
     if (err)
         return err;
     b->bytes = bytes;
     *a = (struct kn_at){b, 0};
     return KN_OK;
+}
+
+int kn_alloc(struct kn_dev *d, size_t bytes, struct kn_at *a)
+{
+    return alloc(d, d->ops->alloc, bytes, a);
+}
+
+int kn_alloc_host(struct kn_dev *d, size_t bytes, struct kn_at *a)
+{
+    return alloc(d, d->ops->alloc_host ? d->ops->alloc_host : d->ops->alloc, bytes, a);
 }
 
 void kn_free(struct kn_dev *d, struct kn_at a)

@@ -55,7 +55,7 @@
 #define KN_KERNELS_H
 #include "blocks.h"
 
-#define KN_VERSION 3  /* of struct kn_ops; a backend of another version is refused */
+#define KN_VERSION 4  /* of struct kn_ops; a backend of another version is refused */
 #define KN_TILE    32 /* positions of a KV block and of an attention tile (R4) */
 
 struct kn_dev;
@@ -167,6 +167,7 @@ struct kn_ops {
     int (*open)(struct kn_dev *d, const char *opt, int n_threads);
     void (*close)(struct kn_dev *d);
     int (*alloc)(struct kn_dev *d, size_t bytes, struct kn_buf **b);
+    int (*alloc_host)(struct kn_dev *d, size_t bytes, struct kn_buf **b); /* (opt) */
     void (*free)(struct kn_dev *d, struct kn_buf *b);
     int (*write)(struct kn_dev *d, struct kn_at dst, const void *src, size_t bytes);
     int (*read)(struct kn_dev *d, void *dst, struct kn_at src, size_t bytes);
@@ -242,9 +243,10 @@ struct kn_dev {
     const struct kn_ops *ops;
     char name[32]; /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
-    int exact;     /* computes by R1 to R5, to the bit */
-    void *priv;    /* what open() made: freed by close() */
-    char why[200]; /* the last failure in the backend's words; "" if it has none */
+    int exact;          /* computes by R1 to R5, to the bit */
+    void *priv;         /* what open() made: freed by close() */
+    char why[200];      /* the last failure in the backend's words; "" if it has none */
+    char hardware[160]; /* the card and its driver, where results could depend on them; "" */
 };
 struct kn_buf {
     size_t bytes;
@@ -269,10 +271,15 @@ int kn_open(struct kn_dev **d, const char *name, int n_threads);
 /* What the backend says of its last failure; of this thread's last kn_open if d is NULL. "": nothing. */
 const char *kn_why(const struct kn_dev *d);
 void kn_close(struct kn_dev *d);
+/* The shared object that the backend came from; NULL: it is part of the program. */
+const char *kn_file(const struct kn_dev *d);
 
 /* Buffers are zeroed and aligned to 64 bytes.  kn_host: the place's address if host and device share
- * memory, else NULL; valid after kn_sync until the next call that writes there. */
+ * memory, else NULL; valid after kn_sync until the next call that writes there.
+ * kn_alloc_host: a buffer that calls write and the host reads (logits): where a device can write the host's memory,
+ * it lies there, and kn_host has its address. */
 int kn_alloc(struct kn_dev *d, size_t bytes, struct kn_at *a);
+int kn_alloc_host(struct kn_dev *d, size_t bytes, struct kn_at *a);
 void kn_free(struct kn_dev *d, struct kn_at a);
 int kn_write(struct kn_dev *d, struct kn_at dst, const void *src, size_t bytes);
 int kn_read(struct kn_dev *d, void *dst, struct kn_at src, size_t bytes);

@@ -13,6 +13,12 @@ const struct kn_ops *kn_plugin(const char *stem, char *why, size_t size)
     snprintf(why, size, "%s is no part of this build", stem);
     return NULL;
 }
+
+const char *kn_plugin_file(const struct kn_ops *ops)
+{
+    (void)ops;
+    return "";
+}
 #else
 /* Without its last part; 0 if there is none. */
 static int up(char *path)
@@ -54,5 +60,11 @@ const struct kn_ops *kn_plugin(const char *stem, char *why, size_t size)
         snprintf(why, size, "%s", said ? said : path);
     }
     return ops;
+}
+
+const char *kn_plugin_file(const struct kn_ops *ops)
+{
+    Dl_info i;
+    return dladdr(ops, &i) && i.dli_fname ? i.dli_fname : "";
 }
 #endif

@@ -99,8 +99,8 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
         (rc = kn_alloc(f->d, t * q * sizeof(float), &f->q)) < 0 ||
         (rc = kn_alloc(f->d, t * q * sizeof(float), &f->att)) < 0 ||
         (rc = kn_alloc(f->d, tmp_bytes(h, max_tok), &f->tmp)) < 0 ||
-        (rc = kn_alloc(f->d, (size_t)max_out * (size_t)h->n_vocab * sizeof(float), &f->logits)) <
-            0) {
+        (rc = kn_alloc_host(f->d, (size_t)max_out * (size_t)h->n_vocab * sizeof(float),
+                            &f->logits)) < 0) {
         forward_free(f);
         return dev_failed(m->dev, "activations and KV cache", rc, e);
     }

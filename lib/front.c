@@ -92,6 +92,7 @@ static const struct alias aliases[] = {
     {"inspect",    "apr-info",    "hyper-parameters and tensors",                            NULL,           NULL},
     {"data",       "data-prep",   "prepare, audit, split, balance, decontaminate data",      NULL,           do_data},
     {"qa",         "apr-qa",      "gates before a release",                                  NULL,           NULL},
+    {"parity",     "apr-parity",  "compare a device with others, op by op",                  NULL,           NULL},
     {"compare-hf", "apr-diff",    "compare with the original, a Hugging Face folder",        compare_flags,  do_compare}};
 /* their names of weight types; any other name is handed on as it is */
 static const struct { const char *theirs, *ours; } types[] = {

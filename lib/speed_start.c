@@ -2,6 +2,7 @@
 #include "dev.h"
 #include "forward.h"
 #include "speed.h"
+#include "start.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +66,7 @@ static void child(struct report *r, double start, const char *path, const char *
     struct kn_dev *dev;
     int32_t *ids = NULL;
     long n = 4;
-    int rc = dev_open(&dev, device, threads, &r->e);
-    if (rc < 0)
-        return;
-    if (model_load(&m, path, dev, KN_W_INFER, 0, &r->e) < 0)
+    if (start_model(&m, &dev, path, device, threads, KN_W_INFER, 0, &r->e) < 0)
         return;
     r->loaded = clock_now() - start;
     if (m.tok)

@@ -81,6 +81,12 @@ static size_t bytes_needed(const struct walk *w)
 int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
               int max_seq, int max_out, int max_blocks, struct err *e)
 {
+    return walk_open_kv(w, v, dev, n_ctx, max_tok, max_seq, max_out, max_blocks, KN_F32, e);
+}
+
+int walk_open_kv(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
+                 int max_seq, int max_out, int max_blocks, int kv_type, struct err *e)
+{
     struct model *m = &w->m;
     int rc;
     memset(w, 0, sizeof *w);
@@ -106,7 +112,7 @@ int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ct
         (rc = model_load_ends(m, &w->small, KN_W_INFER, e)) < 0 ||
         (rc = model_push(m, &w->small, 0, e)) < 0 ||
         (rc = forward_new(&w->f, m, max_tok, max_seq, max_out, max_blocks, max_seq * max_blocks,
-                          KN_F32, e)) < 0)
+                          kv_type, e)) < 0)
         goto fail;
     w->base = w->small.used;
     return 0;
@@ -140,6 +146,23 @@ static int failed(const struct walk *w, int rc, struct err *e)
                    "%s: %s: %s", w->v->name, w->m.dev->name, kn_strerror(rc));
 }
 
+int walk_hold(struct walk *w, int l, struct err *e)
+{
+    if (w->keep && l < w->loaded)
+        return 0;
+    int rc = load_layer(w, l, e);
+    w->loaded = l + 1;
+    return rc;
+}
+
+void walk_drop(struct walk *w, int l)
+{
+    if (w->keep)
+        return;
+    model_free_layer(&w->m, &w->m.layer[l]);
+    let_go(w, l);
+}
+
 int walk_step(struct walk *w, const struct kn_rows *r, struct err *e)
 {
     struct forward *f = &w->f;
@@ -147,16 +170,10 @@ int walk_step(struct walk *w, const struct kn_rows *r, struct err *e)
     if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 || (rc = forward_embed(f)) < 0)
         return failed(w, rc, e);
     for (int l = 0; l < w->m.h.n_layer; l++) {
-        if (!w->keep || l >= w->loaded) {
-            if ((rc = load_layer(w, l, e)) < 0)
-                return rc;
-            w->loaded = l + 1;
-        }
+        if ((rc = walk_hold(w, l, e)) < 0)
+            return rc;
         rc = forward_layer(f, l);
-        if (!w->keep) {
-            model_free_layer(&w->m, &w->m.layer[l]);
-            let_go(w, l);
-        }
+        walk_drop(w, l);
         if (rc < 0)
             return failed(w, rc, e);
     }

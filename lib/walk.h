@@ -23,7 +23,13 @@ struct walk {
  * ERR_NOMEM says what is needed and what there is; ERR_UNAVAILABLE what the device cannot do. */
 int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
               int max_seq, int max_out, int max_blocks, struct err *e);
+int walk_open_kv(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
+                 int max_seq, int max_out, int max_blocks, int kv_type,
+                 struct err *e); /* not F32 */
 void walk_close(struct walk *w);
+/* Layer l in memory, for forward_layer(&w->f, l), and no longer. */
+int walk_hold(struct walk *w, int l, struct err *e);
+void walk_drop(struct walk *w, int l);
 /* All rows through all layers. */
 int walk_step(struct walk *w, const struct kn_rows *r, struct err *e);
 /* Logits (n, n_vocab) of n <= max_out rows of the last step. */

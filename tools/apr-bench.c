@@ -4,6 +4,7 @@
 #include "dev.h"
 #include "outfile.h"
 #include "speed.h"
+#include "start.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,7 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of a training step's products"),
     CLI_INT(0, "seed", &o.seed, "N", "of the tokens", 0, 9e15),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
@@ -159,13 +160,13 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
         ctx = speed_ctx(&p->test[i]) > ctx ? speed_ctx(&p->test[i]) : ctx;
     if (p->ttft && speed_start(s, path, o.device, (int)o.threads, c, &e) < 0) /* no threads yet */
         cli_die(&e);
-    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
+    /* training alone runs on the CPU */
+    if (p->n ? start_model(&m, &dev, path, o.device, (int)o.threads, KN_W_INFER, ctx, &e) < 0
+             : dev_open(&dev, strcmp(o.device, "auto") ? o.device : "cpu", (int)o.threads, &e) < 0)
         cli_die(&e);
     snprintf(h->device, sizeof h->device, "%s", dev->name);
     h->threads = dev->n_threads;
     if (p->n) {
-        if (model_load(&m, path, dev, KN_W_INFER, ctx, &e) < 0)
-            cli_die(&e);
         for (int i = 0; i < p->n; i++)
             if (speed_run(s, &m, c, &p->test[i], &e) < 0)
                 cli_die(&e);

@@ -1,12 +1,12 @@
 /* apr-gen - prompts in, samples out: continuous batching, resumable, in input order */
 #include "cli.h"
-#include "dev.h"
 #include "engine.h"
 #include "hash.h"
 #include "outfile.h"
 #include "request.h"
 #include "rng.h"
 #include "room.h"
+#include "start.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,7 +59,7 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
     CLI_FLAG(0, "no-share", &o.no_share, "compute every prompt whole; changes no result"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -316,9 +316,8 @@ static void commit(struct run *r, double seconds)
 
 static void load(struct run *r, const char *prompts)
 {
-    if (dev_open(&r->dev, o.device, (int)o.threads, &r->e) < 0)
-        cli_die(&r->e);
-    if (model_load(&r->m, o.model, r->dev, KN_W_INFER | MODEL_LATER, (int)o.ctx, &r->e) < 0)
+    if (start_model(&r->m, &r->dev, o.model, o.device, (int)o.threads, KN_W_INFER | MODEL_LATER,
+                    (int)o.ctx, &r->e) < 0)
         cli_die(&r->e);
     if (cli_verbose && (r->m.packed || *r->m.packed_why))
         cli_warn("%s.packed: %s", o.model, r->m.packed ? "its weights are used" : r->m.packed_why);

@@ -12,6 +12,7 @@
 #include "kldbase.h"
 #include "outfile.h"
 #include "sampler.h"
+#include "start.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static const struct cli_opt opts[] = {
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -291,9 +292,7 @@ int main(int argc, char **argv)
         cli_usage("--ctx %ld: %s has chunks of %d", o.ctx, o.base, s.base.n_ctx);
     if (!o.ctx)
         o.ctx = o.kl ? s.base.n_ctx : 512;
-    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
-        cli_die(&e);
-    if (model_load(&m, argv[0], dev, KN_W_INFER, (int)o.ctx, &e) < 0)
+    if (start_model(&m, &dev, argv[0], o.device, (int)o.threads, KN_W_INFER, (int)o.ctx, &e) < 0)
         cli_die(&e);
     int32_t *ids =
         o.kl ? base_ids(&m, &s.base, &n_ids, &e) : encode(&m, argc > 1 ? argv[1] : "-", &n_ids, &e);

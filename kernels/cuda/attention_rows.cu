@@ -1,11 +1,11 @@
-/* attention_rows - R4 to the bit for several rows of a sequence: k and v are read once for sixteen of them
+/* attention_rows - R4 to the bit for several rows of a sequence: k and v are read once for all of a work item
  *
- * For the scores and the weights a warp has two rows, a lane one position of the tile; then a thread has one
+ * For the scores and the weights a warp has OWN rows, a lane one position of the tile; then a thread has one
  * column of v and EACH of the rows, and goes through the positions in their order. */
 #include "cuda/attend.h"
 #include "poly.h"
 
-enum { ROWS = ITEM_ROWS };
+constexpr int ROWS = ITEM_ROWS, OWN = ROWS / (int)WARPS;
 
 /* A tile of k to shared memory, widened: position p at p * (dim + 4), so that lanes meet no common bank. */
 template <int TYPE> __device__ static void load_k(float *to, const char *tile, int dim)
@@ -21,16 +21,16 @@ template <int TYPE> __device__ static void load_k(float *to, const char *tile, i
     }
 }
 
-/* q . k of two rows with one position, sixteen lanes each */
-__device__ static void two_scores(float s[2], const float *q, const float *k, int dim)
+/* q . k of OWN rows with one position, sixteen lanes each */
+__device__ static void scores(float s[OWN], const float *q, const float *k, int dim)
 {
-    float lane[2][16] = {};
+    float lane[OWN][16] = {};
     for (int u = 0; u < dim; u += 16) {
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const float4 x = *(const float4 *)(k + u + 4 * j);
 #pragma unroll
-            for (int r = 0; r < 2; r++) {
+            for (int r = 0; r < OWN; r++) {
                 const float4 y = *(const float4 *)(q + r * dim + u + 4 * j);
                 lane[r][4 * j] = fmaf(y.x, x.x, lane[r][4 * j]);
                 lane[r][4 * j + 1] = fmaf(y.y, x.y, lane[r][4 * j + 1]);
@@ -39,8 +39,9 @@ __device__ static void two_scores(float s[2], const float *q, const float *k, in
             }
         }
     }
-    s[0] = fold_lanes(lane[0]);
-    s[1] = fold_lanes(lane[1]);
+#pragma unroll
+    for (int r = 0; r < OWN; r++)
+        s[r] = fold_lanes(lane[r]);
 }
 
 /* A row's running maximum and sum, and what of the cache it sees. */
@@ -103,9 +104,9 @@ __device__ static void add_values(float o[EACH], const int n[EACH], const char *
 
 /* One work item and head. */
 template <int TYPE, int EACH>
-__global__ __launch_bounds__(WARPS * 32) static void attend_several(float *y, const float *query,
-                                                                    struct view v,
-                                                                    const int2 *items)
+__global__ __launch_bounds__(WARPS * 32, 2) static void attend_several(float *y, const float *query,
+                                                                       struct view v,
+                                                                       const int2 *items)
 {
     extern __shared__ __align__(16) float room[]; /* q (ROWS, dim), k (KN_TILE, dim + 4) */
     __shared__ __align__(16) float weight[KN_TILE][ROWS];
@@ -114,7 +115,8 @@ __global__ __launch_bounds__(WARPS * 32) static void attend_several(float *y, co
     constexpr int WIDTH = WARPS * 32 / (ROWS / EACH);
     begin_next();
     after();
-    const int first = items[blockIdx.x / v.n_head].x, count = items[blockIdx.x / v.n_head].y;
+    const int2 item = items[(gridDim.x - 1 - blockIdx.x) / v.n_head]; /* the longest first */
+    const int first = item.x, count = item.y;
     const int head = blockIdx.x % v.n_head, kv_head = head / (v.n_head / v.n_head_kv);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int column = threadIdx.x % WIDTH, group = threadIdx.x / WIDTH * EACH;
@@ -126,11 +128,11 @@ __global__ __launch_bounds__(WARPS * 32) static void attend_several(float *y, co
         const int r = i / v.dim, c = i % v.dim;
         q[i] = r < count && c < v.head_dim ? query[at + r * stride + c] : 0.0f;
     }
-    struct state row[2];
+    struct state row[OWN];
     float o[EACH] = {};
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-        const int i = 2 * warp + r, pos = i < count ? v.pos[first + i] : -1;
+    for (int r = 0; r < OWN; r++) {
+        const int i = OWN * warp + r, pos = i < count ? v.pos[first + i] : -1;
         row[r] = {-INFINITY, 0, pos, v.window && pos >= v.window ? pos - v.window + 1 : 0};
     }
     const int last = v.pos[first + count - 1] / KN_TILE, low = v.pos[first];
@@ -141,16 +143,16 @@ __global__ __launch_bounds__(WARPS * 32) static void attend_several(float *y, co
     load_k<TYPE>(k, tile_of(begin, 0), v.dim);
     for (int t = begin; t <= last; t++) {
         __syncthreads(); /* k is there; the weights have been used */
-        float s[2];
-        two_scores(s, q + 2 * warp * v.dim, k + lane * (v.dim + 4), v.dim);
+        float s[OWN];
+        scores(s, q + OWN * warp * v.dim, k + lane * (v.dim + 4), v.dim);
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
+        for (int r = 0; r < OWN; r++) {
             float w, c;
             int n;
             weigh(row[r], v, s[r], t * KN_TILE + lane, t, w, c, n);
-            weight[lane][2 * warp + r] = w;
+            weight[lane][OWN * warp + r] = w;
             if (lane == 0)
-                shrink[2 * warp + r] = c, until[2 * warp + r] = n;
+                shrink[OWN * warp + r] = c, until[OWN * warp + r] = n;
         }
         __syncthreads();
         if (t < last)
@@ -166,8 +168,10 @@ __global__ __launch_bounds__(WARPS * 32) static void attend_several(float *y, co
         add_values<TYPE, EACH>(o, n, tile_of(t, 1), column, v.dim,
                                (const float(*)[ROWS]) & weight[0][group]);
     }
-    if (lane == 0)
-        total[2 * warp] = row[0].l, total[2 * warp + 1] = row[1].l;
+#pragma unroll
+    for (int r = 0; r < OWN; r++)
+        if (lane == 0)
+            total[OWN * warp + r] = row[r].l;
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < EACH; r++)
@@ -179,12 +183,12 @@ template <int TYPE>
 static int start(struct kn_dev *d, float *y, const float *q, const struct view *v,
                  const int2 *items, int n_items)
 {
-    auto *kernel = v->dim <= 64    ? attend_several<TYPE, 4>
-                   : v->dim <= 128 ? attend_several<TYPE, 8>
-                                   : attend_several<TYPE, 16>;
+    auto *kernel = v->dim <= 64    ? attend_several<TYPE, ROWS / 4>
+                   : v->dim <= 128 ? attend_several<TYPE, ROWS / 2>
+                                   : attend_several<TYPE, ROWS>;
     const size_t room = (size_t)(ROWS * v->dim + KN_TILE * (v->dim + 4)) * sizeof(float);
     if (room >
-        46 << 10) { /* beyond what a kernel has without asking; beside what it has of its own */
+        40 << 10) { /* beyond what a kernel has without asking; beside what it has of its own */
         int rc =
             cu_status(d,
                       cudaFuncSetAttribute((const void *)kernel,

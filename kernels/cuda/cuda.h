@@ -93,6 +93,7 @@ struct cu_dev { /* kn_dev.priv */
 struct cu_buf {
     struct kn_buf buf;
     char *p;
+    int host; /* it is the host's memory, which the card writes to */
 };
 struct cu_weight {
     struct kn_weight w;
@@ -102,7 +103,7 @@ struct cu_weight {
 };
 enum {
     SLOTS = 4,
-    ITEM_ROWS = 16
+    ITEM_ROWS = 32
 }; /* batches that may be on their way at once; rows of a work item */
 struct cu_batch {
     struct kn_batch b;

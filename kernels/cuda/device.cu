@@ -52,6 +52,36 @@ static int check_card(struct kn_dev *d)
     return KN_OK;
 }
 
+/* The version that the driver's module says it has, "?" if it says none. */
+static void driver_version(char *to, size_t size)
+{
+    char line[256] = "", *p = line;
+    FILE *f = fopen("/proc/driver/nvidia/version", "r");
+    snprintf(to, size, "?");
+    if (!f)
+        return;
+    if (fgets(line, sizeof line, f))
+        for (char *word; (word = strsep(&p, " \t\n")) != NULL;)
+            if (word[0] >= '0' && word[0] <= '9' && strchr(word, '.')) {
+                snprintf(to, size, "%.30s", word);
+                break;
+            }
+    fclose(f);
+}
+
+/* What results could depend on. */
+static void name_hardware(struct kn_dev *d)
+{
+    cudaDeviceProp p;
+    char version[32];
+    int cuda = 0;
+    driver_version(version, sizeof version);
+    cudaDriverGetVersion(&cuda);
+    if (cudaGetDeviceProperties(&p, 0) == cudaSuccess)
+        snprintf(d->hardware, sizeof d->hardware, "%.80s, driver %s, CUDA %d.%d", p.name, version,
+                 cuda / 1000, cuda % 1000 / 10);
+}
+
 static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
 {
     (void)n_threads;
@@ -75,6 +105,7 @@ static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     c->early = major >= 9;
     dev->priv = c;
+    name_hardware(dev);
     snprintf(dev->name, sizeof dev->name, "cuda:exact");
     dev->n_threads = 1;
     dev->exact = 1;
@@ -115,10 +146,38 @@ static int cu_alloc(struct kn_dev *d, size_t bytes, struct kn_buf **out)
     return KN_OK;
 }
 
-static void cu_free(struct kn_dev *d, struct kn_buf *b)
+static int cu_alloc_host(struct kn_dev *d, size_t bytes, struct kn_buf **out)
 {
+    struct cu_buf *b = (struct cu_buf *)calloc(1, sizeof *b);
+    if (!b)
+        return KN_ENOMEM;
+    const size_t whole = bytes ? bytes : 1;
+    int rc = cu_status(d, cudaHostAlloc(&b->p, whole, cudaHostAllocMapped), "a buffer");
+    if (rc != KN_OK) {
+        free(b);
+        return rc;
+    }
+    memset(b->p, 0, whole);
+    b->host = 1;
+    *out = &b->buf;
+    return KN_OK;
+}
+
+static void *cu_host(struct kn_dev *d, struct kn_at a)
+{
+    const struct cu_buf *b = (const struct cu_buf *)a.buf;
     (void)d;
-    cudaFree(((struct cu_buf *)b)->p); /* waits for what uses it */
+    return b->host ? b->p + a.off : NULL;
+}
+
+static void cu_free(struct kn_dev *d, struct kn_buf *buf)
+{
+    struct cu_buf *b = (struct cu_buf *)buf;
+    cudaStreamSynchronize(cu_dev(d)->stream);
+    if (b->host)
+        cudaFreeHost(b->p);
+    else
+        cudaFree(b->p);
     free(b);
 }
 
@@ -130,9 +189,9 @@ static int cu_sync(struct kn_dev *d)
 /* The caller may change src at once. */
 static int cu_write(struct kn_dev *d, struct kn_at dst, const void *src, size_t bytes)
 {
-    int rc = cu_status(
-        d, cudaMemcpyAsync(cu_f32(dst), src, bytes, cudaMemcpyHostToDevice, cu_dev(d)->stream),
-        "to the card");
+    int rc =
+        cu_status(d, cudaMemcpyAsync(cu_f32(dst), src, bytes, cudaMemcpyDefault, cu_dev(d)->stream),
+                  "to the card");
     return rc != KN_OK ? rc : cu_sync(d);
 }
 
@@ -208,9 +267,11 @@ __attribute__((visibility("default"))) const struct kn_ops kn_cuda_ops = {
     .open = cu_open,
     .close = cu_close,
     .alloc = cu_alloc,
+    .alloc_host = cu_alloc_host,
     .free = cu_free,
     .write = cu_write,
     .read = cu_read,
+    .host = cu_host,
     .sync = cu_sync,
     .graph_begin = cu_graph_begin,
     .graph_end = cu_graph_end,

@@ -3,6 +3,7 @@
  * A block of threads is one group of 32 rows and the eight lanes: warp l takes blocks l, l + 8 ...  The next
  * block's weights are on their way to registers, its activations to shared memory, while one is used.
  * Integer sums are exact, so that no thread needs another one until the fold. */
+#include "cuda/async.h"
 #include "cuda/matmul.h"
 
 /* A block of w in a thread's registers. */
@@ -119,24 +120,6 @@ template <int TYPE, int M> struct alignas(16) room {
     float scale[2][M][AHEAD];
 };
 
-template <int BYTES> __device__ static void copy_async(void *to, const void *from)
-{
-    const unsigned at = (unsigned)__cvta_generic_to_shared(to);
-    if (BYTES == 16)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from));
-    else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at), "l"(from));
-}
-__device__ static void copies_end(void)
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-template <int LEFT> __device__ static void copies_wait(void)
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
-    __syncwarp();
-}
-
 /* Blocks b, b + 8 ... of `rows` rows of eight on their way to a half of the room. */
 template <int TYPE, int M>
 __device__ static void fetch(struct room<TYPE, M> &to, int half, const struct act &a, int b,
@@ -226,16 +209,6 @@ __device__ static void take(float acc[M], const struct block<TYPE> &w,
     }
 }
 
-/* which of the products a block of threads works on, and its group of rows there */
-__device__ static int which(const struct products &ps, int &group)
-{
-    int i = 0;
-    while (i < TOGETHER - 1 && group >= ps.end[i])
-        i++;
-    group -= i ? ps.end[i - 1] : 0;
-    return i;
-}
-
 template <int TYPE, int M>
 __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct products ps,
                                                   struct act a, int m)
@@ -248,7 +221,7 @@ __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct
     const int row = threadIdx.x % 32, warp = threadIdx.x / 32, rows = min(M, m);
     const int n_block = ps.n_block;
     int group = blockIdx.x;
-    const struct product p = ps.p[which(ps, group)];
+    const struct product p = ps.p[product_of(ps, &group)];
     const uint8_t *w = p.w + (size_t)group * n_block * (size_t)(GROUP * F.bytes);
     float acc[M];
 #pragma unroll

@@ -45,7 +45,9 @@ int cu_join(struct products *p, const struct kn_weight *w, float *y, const float
 
 int cu_product(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    return m <= 8 ? cu_few(d, p, type, m) : cu_many(d, p, type, m);
+    return m <= 8     ? cu_few(d, p, type, m)
+           : m <= 128 ? cu_many(d, p, type, m) /* tiles of fewer tokens leave processors idle */
+                      : cu_tiles(d, p, type, m);
 }
 
 int cu_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,

@@ -23,10 +23,11 @@ int cu_join(struct products *p, const struct kn_weight *w, float *y, const float
 
 /* x(m, k) into the device's room for activations, blocks of len */
 int cu_quantize(struct kn_dev *d, const float *x, int m, int k, int len);
-/* R1 with what is in that room; m <= ACT_ROWS */
+/* R1 with what is in that room; m <= ACT_ROWS: the best of those below */
 int cu_product(struct kn_dev *d, const struct products *p, int type, int m);
-int cu_few(struct kn_dev *d, const struct products *p, int type, int m);
-int cu_many(struct kn_dev *d, const struct products *p, int type, int m);
+int cu_few(struct kn_dev *d, const struct products *p, int type, int m);   /* m <= 8 */
+int cu_many(struct kn_dev *d, const struct products *p, int type, int m);  /* any */
+int cu_tiles(struct kn_dev *d, const struct products *p, int type, int m); /* any */
 /* R2 */
 int cu_float(struct kn_dev *d, const struct products *p, int type, const float *x, int m);
 
@@ -76,5 +77,15 @@ __device__ static void quantize_block(struct act a, int row, int b, int k, int l
     }
     if (lane == 0)
         a.scale[block * 8 + row % 8] = zero ? 0.0f : amax / 127.0f;
+}
+
+/* The product that a group of rows belongs to; *group becomes its number there. */
+__device__ static inline int product_of(const struct products &ps, int *group)
+{
+    int i = 0;
+    while (i < TOGETHER - 1 && *group >= ps.end[i])
+        i++;
+    *group -= i ? ps.end[i - 1] : 0;
+    return i;
 }
 #endif

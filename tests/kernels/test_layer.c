@@ -282,6 +282,41 @@ static void test_layer(void)
     }
 }
 
+/* p: type, rows, n, k: logits of the last p[1] of p[1] + 2 rows */
+static size_t run_head(struct kn_dev *d, const int *p, float *y)
+{
+    const int m = p[1], n = p[2], k = p[3];
+    struct kn_rows r = *ragged(50, 1, (int[]){m + 2}, (int[]){0});
+    int32_t out[MAX_ROWS];
+    r.n_out = m;
+    r.out = out;
+    for (int i = 0; i < m; i++)
+        out[i] = i + 2;
+    const struct kn_attn a = {.n_embd = k, .n_head = 1, .n_head_kv = 1, .head_dim = 1};
+    const size_t count = (size_t)m * (size_t)n;
+    struct kn_at x = random_on(d, 60, (size_t)(m + 2) * (size_t)k),
+                 norm = random_on(d, 61, (size_t)k);
+    struct kn_at ya = random_on(d, 62, count), tmp = on(d, NULL, kn_tmp_bytes(&a, NULL, m + 2) / 4);
+    struct kn_batch *b = batch(d, &r);
+    must(kn_head(d, ya, x, tmp, norm, 1e-5f, weight(d, p[0], n, k, KN_W_INFER, 63), b), "kn_head");
+    must(kn_read(d, y, ya, count * sizeof *y), "kn_read");
+    kn_batch_free(d, b);
+    return count;
+}
+
+/* The norm with its product, of widths that real models have. */
+static void test_head(void)
+{
+    static const struct op quant = {"head", run_head, 1e-4};
+    static const int types[] = {KN_Q8_0, KN_Q4_K, KN_Q6_K};
+    for (int t = 0; t < 3; t++) {
+        static const int mk[][2] = {{1, 768}, {1, 4096}, {1, 5120}, {2, 5120}, {20, 1536}};
+        for (int i = 0; i < 5; i++)
+            check(&quant, (int[8]){types[t], mk[i][0], 70, mk[i][1]});
+        report(&quant, kn_type_info(types[t])->name);
+    }
+}
+
 /* A row's result is the same alone, in steps of three (with a chunk before it), and in one batch.
  */
 static void test_batch_independence(void)
@@ -424,6 +459,7 @@ int main(int argc, char **argv)
     thin = 0;
     test_kv_copy();
     test_layer();
+    test_head();
     test_batch_independence();
     test_composition();
     return ops_end();

@@ -34,6 +34,11 @@ static void test_matmul(void)
                 check(&quant, (int[8]){type, mn[i][0], mn[i][1], ks[j], (int)(i + j) % 2,
                                        j % 3 == 1 ? KN_ADD : 0, KN_W_INFER});
         check(&quant, (int[8]){type, 33, 70, 2816, 1, 0, KN_W_INFER});
+        /* several tiles of rows and tokens; one row: long, and with more groups of rows than a card has processors */
+        check(&quant, (int[8]){type, 130, 133, 768, 1, KN_ADD, KN_W_INFER});
+        check(&quant, (int[8]){type, 1, 33, 18944, 1, KN_ADD, KN_W_INFER});
+        if (type == KN_Q8_0 || type == KN_Q6_K)
+            check(&quant, (int[8]){type, 1, 4300, 768, 1, 0, KN_W_INFER});
         report(&quant, kn_type_info(type)->name);
         check(&flt, (int[8]){type, 3, 9, 512, 1, 0, KN_W_INFER | KN_W_FLOAT});
         check(&flt, (int[8]){type, 1, 8, 2816, 0, KN_ADD, KN_W_FLOAT});
@@ -378,7 +383,16 @@ static void test_memory(void)
         for (int r = 0; r < 7; r++)
             bad += id[r] != r * 400;
         drop_all();
-        ok(bad == 0, "zeroed memory, write, read, collectives of one, argmax: %s", dev[i].name);
+        must(kn_alloc_host(d, 1000, &a), "kn_alloc_host");
+        must(kn_write(d, a, v, 400), "kn_write");
+        must(kn_map(d, kn_plus(a, 40), KN_SCALE, 2, 1, 90), "kn_map");
+        must(kn_read(d, w, a, 400), "kn_read");
+        host = kn_host(d, a);
+        for (int j = 0; j < 100; j++)
+            bad += w[j] != (j < 10 ? v[j] : 2 * v[j]) || (host && host[j] != w[j]);
+        kn_free(d, a);
+        ok(bad == 0, "zeroed memory, write, read, the host's, collectives of one, argmax: %s",
+           dev[i].name);
     }
 }
 
