@@ -3,11 +3,11 @@
 #include <math.h>
 
 struct job {
-    void (*fn)(const struct job *j, int from, int to);
+    void (*fn)(const struct job *j, int from, int to, int thread);
     int m, n, r, n_chunk;
     float *y;
     const float *x, *x2, *norm, *bias;
-    float alpha;
+    float alpha, *own; /* own: k floats a thread */
     const struct kn_weight *w;
 };
 
@@ -16,9 +16,8 @@ static void chunk_of(void *ctx, int phase, int chunk, int thread)
     const struct job *j = ctx;
     int from, to;
     (void)phase;
-    (void)thread;
     pool_part(j->n, j->n_chunk, chunk, &from, &to);
-    j->fn(j, from, to);
+    j->fn(j, from, to, thread);
 }
 
 static void run(struct kn_dev *d, struct job *j, int least)
@@ -28,16 +27,12 @@ static void run(struct kn_dev *d, struct job *j, int least)
 }
 
 /* Rows of the weight: w + alpha b a in f32, factors ascending; the squares are summed in double. */
-static void norm_rows(const struct job *j, int from, int to)
+static void norm_rows(const struct job *j, int from, int to, int thread)
 {
     const int k = j->w->k;
-    float *row = train_scratch(TRAIN_OWN, (size_t)k);
+    float *row = j->own + (size_t)thread * (size_t)k;
     for (int i = from; i < to; i++) {
         double sum = 0;
-        if (!row) { /* norms of nothing: the loss will say so */
-            j->y[i] = NAN;
-            continue;
-        }
         train_weight(j->w, i, 0, k, row);
         for (int f = 0; j->x && f < j->r; f++) {
             const float *a = j->x + (size_t)f * (size_t)k;
@@ -58,12 +53,17 @@ int cpu_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weig
     j.y = cpu_f32(norm);
     j.x = a.buf ? cpu_f32(a) : NULL;
     j.x2 = a.buf ? cpu_f32(b) : NULL;
+    /* the caller's, for what a worker allocates is lost when it ends */
+    j.own = train_scratch(TRAIN_OWN, (size_t)w->k * (size_t)d->n_threads);
+    if (!j.own)
+        return KN_ENOMEM;
     run(d, &j, 4);
     return 0;
 }
 
-static void scale_columns(const struct job *j, int from, int to)
+static void scale_columns(const struct job *j, int from, int to, int thread)
 {
+    (void)thread;
     for (int i = 0; i < j->m; i++) {
         const size_t at = (size_t)i * (size_t)j->n;
         for (int c = from; c < to; c++)
@@ -85,8 +85,9 @@ int cpu_train_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_a
     return 0;
 }
 
-static void dot_columns(const struct job *j, int from, int to)
+static void dot_columns(const struct job *j, int from, int to, int thread)
 {
+    (void)thread;
     for (int c = from; c < to; c++) {
         double s = 0;
         for (int i = 0; i < j->m; i++) {
