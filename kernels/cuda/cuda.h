@@ -172,6 +172,11 @@ static inline int cu_launch(struct kn_dev *d, const char *what, void (*kernel)(P
 {
     return cu_launch_room(d, what, kernel, grid, block, 0, args...);
 }
+/* the lower half of u */
+__device__ static inline float half_float(unsigned u)
+{
+    return __half2float(__ushort_as_half((unsigned short)u));
+}
 __device__ static inline void begin_next(void)
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -35,11 +35,6 @@ __device__ static void load(struct block<TYPE> &w, const uint8_t *p, int b, int 
     }
 }
 
-__device__ static float low_half(uint32_t u)
-{
-    return __half2float(__ushort_as_half((unsigned short)u));
-}
-
 /* word i of a vector; i is known when it is compiled */
 __device__ static uint32_t word(const uint4 &v, int i)
 {
@@ -91,15 +86,15 @@ __device__ static void scales(const struct block<TYPE> &w, float &d, float &m, u
 {
     if (TYPE == KN_Q4_K || TYPE == KN_Q5_K) {
         const uint4 h = w.c[0];
-        d = low_half(h.x);
-        m = -low_half(h.x >> 16);
+        d = half_float(h.x);
+        m = -half_float(h.x >> 16);
         sc[0] = h.y & 0x3f3f3f3fu;
         mn[0] = h.z & 0x3f3f3f3fu;
         sc[1] = (h.w & 0x0f0f0f0fu) | (h.y >> 2 & 0x30303030u);
         mn[1] = (h.w >> 4 & 0x0f0f0f0fu) | (h.z >> 2 & 0x30303030u);
     } else {
-        d = low_half(w.small[0]);
-        m = low_half(w.small[0] >> 16);
+        d = half_float(w.small[0]);
+        m = half_float(w.small[0] >> 16);
         if (TYPE == KN_Q6_K)
             for (int i = 0; i < 4; i++)
                 sc[i] = word(w.c[12], i);
@@ -263,12 +258,7 @@ __global__ __launch_bounds__(256) static void few(const __grid_constant__ struct
         float f[8];
         for (int l = 0; l < 8; l++)
             f[l] = lane[l][r][i % GROUP];
-        for (int half = 4; half > 0; half /= 2)
-            for (int l = 0; l < half; l++)
-                f[l] += f[l + half];
-        const float v = p.bias ? f[0] + p.bias[j] : f[0];
-        float *y = p.y + (size_t)r * p.n + j;
-        *y = p.add ? *y + v : v;
+        put_sum(p, r, j, fold8(f));
     }
 }
 
@@ -285,23 +275,5 @@ template <int TYPE> static int launch(struct kn_dev *d, const struct products *p
 
 int cu_few(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    switch (type) {
-    case KN_Q4_0:
-        return launch<KN_Q4_0>(d, p, m);
-    case KN_Q4_1:
-        return launch<KN_Q4_1>(d, p, m);
-    case KN_Q5_0:
-        return launch<KN_Q5_0>(d, p, m);
-    case KN_Q5_1:
-        return launch<KN_Q5_1>(d, p, m);
-    case KN_Q8_0:
-        return launch<KN_Q8_0>(d, p, m);
-    case KN_Q4_K:
-        return launch<KN_Q4_K>(d, p, m);
-    case KN_Q5_K:
-        return launch<KN_Q5_K>(d, p, m);
-    case KN_Q6_K:
-        return launch<KN_Q6_K>(d, p, m);
-    }
-    return KN_EUNSUP;
+    return by_type(type, [=]<int TYPE>() { return launch<TYPE>(d, p, m); });
 }

@@ -12,8 +12,8 @@ template <int TYPE> __device__ static void widen(const uint4 &u, float *v)
         if (TYPE == KN_F32) {
             v[i] = __uint_as_float(w[i]);
         } else if (TYPE == KN_F16) {
-            v[2 * i] = __half2float(__ushort_as_half((unsigned short)w[i]));
-            v[2 * i + 1] = __half2float(__ushort_as_half((unsigned short)(w[i] >> 16)));
+            v[2 * i] = half_float(w[i]);
+            v[2 * i + 1] = half_float(w[i] >> 16);
         } else {
             v[2 * i] = __uint_as_float(w[i] << 16);
             v[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);

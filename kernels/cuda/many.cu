@@ -26,12 +26,11 @@ __global__ __launch_bounds__(256, 2) static void many(const __grid_constant__ st
                          .q_next = (size_t)k * 8,
                          .sums_next = (size_t)k,
                          .scale_next = (size_t)(k / F.len) * 8};
-    constexpr int SUMS = F.len == 256 ? 256 : 32; /* bytes of eight tokens' sums of a block */
     for (int b = warp; b < n_block; b += 8) {
         struct operands at = o;
         at.w += (size_t)b * (GROUP * F.bytes);
         at.q += (size_t)b * F.len * 8;
-        at.sums = (const char *)o.sums + (size_t)b * SUMS;
+        at.sums = (const char *)o.sums + (size_t)b * SUM_BYTES<F.len>;
         at.scale += (size_t)b * 8;
         multiply<TYPE, TILES, false>(acc, at, g, t);
     }
@@ -50,12 +49,7 @@ __global__ __launch_bounds__(256, 2) static void many(const __grid_constant__ st
         float f[8];
         for (int l = 0; l < 8; l++)
             f[l] = lanes[(l * TOKENS + token) * WIDE + row];
-        for (int half = 4; half > 0; half /= 2)
-            for (int l = 0; l < half; l++)
-                f[l] += f[l + half];
-        const float v = p.bias ? f[0] + p.bias[j] : f[0];
-        float *y = p.y + (size_t)(first + token) * p.n + j;
-        *y = p.add ? *y + v : v;
+        put_sum(p, first + token, j, fold8(f));
     }
 }
 
@@ -74,23 +68,5 @@ template <int TYPE> static int launch(struct kn_dev *d, const struct products *p
 
 int cu_many(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    switch (type) {
-    case KN_Q4_0:
-        return launch<KN_Q4_0>(d, p, m);
-    case KN_Q4_1:
-        return launch<KN_Q4_1>(d, p, m);
-    case KN_Q5_0:
-        return launch<KN_Q5_0>(d, p, m);
-    case KN_Q5_1:
-        return launch<KN_Q5_1>(d, p, m);
-    case KN_Q8_0:
-        return launch<KN_Q8_0>(d, p, m);
-    case KN_Q4_K:
-        return launch<KN_Q4_K>(d, p, m);
-    case KN_Q5_K:
-        return launch<KN_Q5_K>(d, p, m);
-    case KN_Q6_K:
-        return launch<KN_Q6_K>(d, p, m);
-    }
-    return KN_EUNSUP;
+    return by_type(type, [=]<int TYPE>() { return launch<TYPE>(d, p, m); });
 }

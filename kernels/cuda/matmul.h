@@ -79,6 +79,46 @@ __device__ static void quantize_block(struct act a, int row, int b, int k, int l
         a.scale[block * 8 + row % 8] = zero ? 0.0f : amax / 127.0f;
 }
 
+/* f.operator()<TYPE>() of a type that R1 is of */
+template <class F> static inline int by_type(int type, F f)
+{
+    switch (type) {
+    case KN_Q4_0:
+        return f.template operator()<KN_Q4_0>();
+    case KN_Q4_1:
+        return f.template operator()<KN_Q4_1>();
+    case KN_Q5_0:
+        return f.template operator()<KN_Q5_0>();
+    case KN_Q5_1:
+        return f.template operator()<KN_Q5_1>();
+    case KN_Q8_0:
+        return f.template operator()<KN_Q8_0>();
+    case KN_Q4_K:
+        return f.template operator()<KN_Q4_K>();
+    case KN_Q5_K:
+        return f.template operator()<KN_Q5_K>();
+    case KN_Q6_K:
+        return f.template operator()<KN_Q6_K>();
+    }
+    return KN_EUNSUP;
+}
+
+/* R1's fold of its eight lanes; f is used up. */
+__device__ static inline float fold8(float f[8])
+{
+    for (int half = 4; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            f[l] += f[l + half];
+    return f[0];
+}
+/* The sum of a row of w with a token to its place. */
+__device__ static inline void put_sum(const struct product &p, int token, int row, float sum)
+{
+    const float v = p.bias ? sum + p.bias[row] : sum;
+    float *y = p.y + (size_t)token * p.n + row;
+    *y = p.add ? *y + v : v;
+}
+
 /* The product that a group of rows belongs to; *group becomes its number there. */
 __device__ static inline int product_of(const struct products &ps, int *group)
 {

@@ -48,10 +48,6 @@ template <bool SHARED> __device__ static uint32_t word_at(const void *p)
 {
     return read<SHARED>((const uint32_t *)p);
 }
-__device__ static float half_float(uint32_t u)
-{
-    return __half2float(__ushort_as_half((unsigned short)u));
-}
 __device__ static int byte_of(uint32_t u, int i) /* signed */
 {
     return (int)(u << (24 - 8 * i)) >> 24;
@@ -66,6 +62,8 @@ struct operands {
     const float *scale;
     size_t q_next, sums_next, scale_next;
 };
+/* of eight tokens' sums of a block of LEN */
+template <int LEN> constexpr int SUM_BYTES = LEN == 256 ? 256 : 32;
 
 /* What a thread holds of a tile: rows g + 8 i (i < 4), tokens 8 j + 2 t + c; sums as two mmas have them. */
 template <int TILES> struct sums {
@@ -103,7 +101,7 @@ __device__ static void add(float (&acc)[4][TILES][2], int i, int j, const int x[
     b[1] = fmaf(f[2 * i + 1] * da.y, number<SMALL>(x[3]), b[1]);
 }
 
-/* One block of 256 (K-quants). w: the group's block; q, split, scale: of the first eight tokens. */
+/* One block of 256 (K-quants). */
 template <int TYPE, int TILES, bool SHARED>
 __device__ static void block_k(float (&acc)[4][TILES][2], const struct operands &o, int g, int t)
 {

@@ -12,8 +12,7 @@ enum { ROW_GROUPS = 4, TOKEN_GROUPS = 8, THREADS = 256, TILES = 4 };
 template <int TYPE> struct stage {
     static constexpr struct form F = form_of(TYPE);
     static constexpr int PER = F.len == 256 ? 1 : 4;
-    static constexpr int W = GROUP * F.bytes, Q = 8 * F.len, SUMS = F.len == 256 ? 256 : 32,
-                         SCALE = 32;
+    static constexpr int W = GROUP * F.bytes, Q = 8 * F.len, SUMS = SUM_BYTES<F.len>, SCALE = 32;
     static constexpr int AT_Q = ROW_GROUPS * W, AT_SUMS = AT_Q + TOKEN_GROUPS * Q;
     static constexpr int AT_SCALE = AT_SUMS + TOKEN_GROUPS * SUMS;
     static constexpr int BLOCK = AT_SCALE + TOKEN_GROUPS * SCALE; /* bytes of one block's things */
@@ -147,9 +146,7 @@ __global__ __launch_bounds__(THREADS,
                           r = group * GROUP + g + 8 * i;
                 if (token >= m || r >= p.n)
                     continue;
-                const float v = p.bias ? wait[0][i][j][c] + p.bias[r] : wait[0][i][j][c];
-                float *y = p.y + (size_t)token * p.n + r;
-                *y = p.add ? *y + v : v;
+                put_sum(p, token, r, wait[0][i][j][c]);
             }
 }
 
@@ -170,23 +167,5 @@ template <int TYPE> static int launch(struct kn_dev *d, const struct products *p
 
 int cu_tiles(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    switch (type) {
-    case KN_Q4_0:
-        return launch<KN_Q4_0>(d, p, m);
-    case KN_Q4_1:
-        return launch<KN_Q4_1>(d, p, m);
-    case KN_Q5_0:
-        return launch<KN_Q5_0>(d, p, m);
-    case KN_Q5_1:
-        return launch<KN_Q5_1>(d, p, m);
-    case KN_Q8_0:
-        return launch<KN_Q8_0>(d, p, m);
-    case KN_Q4_K:
-        return launch<KN_Q4_K>(d, p, m);
-    case KN_Q5_K:
-        return launch<KN_Q5_K>(d, p, m);
-    case KN_Q6_K:
-        return launch<KN_Q6_K>(d, p, m);
-    }
-    return KN_EUNSUP;
+    return by_type(type, [=]<int TYPE>() { return launch<TYPE>(d, p, m); });
 }

@@ -31,11 +31,6 @@ __host__ __device__ static inline struct file_form file_form_of(int type)
     return {form_of(type).len, form_of(type).bytes};
 }
 
-__device__ static inline float half_bits(unsigned u)
-{
-    return __half2float(__ushort_as_half((unsigned short)u));
-}
-
 /* the uneven values of blocks.c */
 __device__ static inline int iq4_value(unsigned q)
 {
@@ -50,7 +45,7 @@ __device__ static inline int fp4_value(unsigned q)
 
 template <class Bytes> __device__ static float element_32(int type, int i, Bytes byte)
 {
-    const auto half = [&](int off) { return half_bits(byte(off) | byte(off + 1) << 8); };
+    const auto half = [&](int off) { return half_float(byte(off) | byte(off + 1) << 8); };
     const int head = form_of(type).head;
     if (type == KN_Q8_0)
         return half(0) * (float)(int8_t)byte(2 + i);
@@ -64,7 +59,7 @@ template <class Bytes> __device__ static float element_32(int type, int i, Bytes
 
 template <class Bytes> __device__ static float element_k45(int type, int i, Bytes byte)
 {
-    const auto half = [&](int off) { return half_bits(byte(off) | byte(off + 1) << 8); };
+    const auto half = [&](int off) { return half_float(byte(off) | byte(off + 1) << 8); };
     const int j = i / 32, at = i % 32, qs = type == KN_Q5_K ? 48 : 16;
     unsigned sc, m, q = byte(qs + 32 * (j / 2) + at) >> 4 * (j & 1) & 15;
     if (j < 4) {
@@ -84,12 +79,12 @@ template <class Bytes> __device__ static float element_q6(int i, Bytes byte)
     const int n = i / 128, g = i % 128 / 32, l = i % 32;
     const unsigned lo = byte(64 * n + 32 * (g & 1) + l) >> 4 * (g >> 1) & 15;
     const int q = (int)(lo | (byte(128 + 32 * n + l) >> 2 * g & 3) << 4) - 32;
-    return half_bits(byte(208) | byte(209) << 8) * (float)(int8_t)byte(192 + i / 16) * (float)q;
+    return half_float(byte(208) | byte(209) << 8) * (float)(int8_t)byte(192 + i / 16) * (float)q;
 }
 
 template <class Bytes> __device__ static float element_q23(int type, int i, Bytes byte)
 {
-    const auto half = [&](int off) { return half_bits(byte(off) | byte(off + 1) << 8); };
+    const auto half = [&](int off) { return half_float(byte(off) | byte(off + 1) << 8); };
     const int j = i / 16, at = 16 * (j & 1) + i % 16, shift = 2 * (j / 2 % 4);
     if (type == KN_Q2_K) {
         const unsigned s = byte(j), q = byte(16 + 32 * (j / 8) + at) >> shift & 3;
@@ -104,7 +99,7 @@ template <class Bytes> __device__ static float element_q23(int type, int i, Byte
 
 template <class Bytes> __device__ static float element_uneven(int type, int i, Bytes byte)
 {
-    const auto half = [&](int off) { return half_bits(byte(off) | byte(off + 1) << 8); };
+    const auto half = [&](int off) { return half_float(byte(off) | byte(off + 1) << 8); };
     if (type == KN_IQ4_XS) {
         const int j = i / 32, at = i % 32;
         const unsigned high = byte(2) | byte(3) << 8;
@@ -127,7 +122,7 @@ template <class Bytes> __device__ static float element(int type, int i, Bytes by
     case KN_F32:
         return __uint_as_float(byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24);
     case KN_F16:
-        return half_bits(byte(0) | byte(1) << 8);
+        return half_float(byte(0) | byte(1) << 8);
     case KN_BF16:
         return __uint_as_float((byte(0) | byte(1) << 8) << 16);
     case KN_Q4_K:
