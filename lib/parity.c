@@ -93,8 +93,7 @@ static int open_device(struct parity_job *j, struct parity_device *d, const stru
                        struct err *e)
 {
     const size_t n = (size_t)j->n_tok;
-    int rc =
-        walk_open_kv(&d->w, v, d->dev, j->n_tok, j->n_tok, 1, OUT, 2 * j->max_blocks, KN_F16, e);
+    int rc = walk_open(&d->w, v, d->dev, j->n_tok, j->n_tok, 1, OUT, 2 * j->max_blocks, KN_F16, e);
     if (rc < 0)
         return rc;
     if (!(d->own = calloc(n * (size_t)j->n_embd, sizeof *d->own)))
@@ -340,15 +339,17 @@ static int run(struct parity_job *j, const struct view *v, const struct apr *a,
 int parity_run(struct parity *p, const struct apr *a, struct kn_dev *dev,
                const struct parity_want *w, struct err *e)
 {
+    parity_identify(p, a, dev);
+    return parity_compare(p, a, dev, w, e);
+}
+
+int parity_compare(struct parity *p, const struct apr *a, struct kn_dev *dev,
+                   const struct parity_want *w, struct err *e)
+{
     struct parity_job j = {.p = p};
     struct view v;
     const double start = clock_now();
-    memset(p, 0, sizeof *p);
-    snprintf(p->path, sizeof p->path, "%s", a->path);
-    snprintf(p->device, sizeof p->device, "%s", dev->name);
-    snprintf(p->hardware, sizeof p->hardware, "%s", dev->hardware);
     p->with_ops = w->ops;
-    parity_identify(p, a, dev);
     int rc = view_apr(&v, a, e);
     if (rc < 0)
         return rc;

@@ -1,9 +1,10 @@
 /* parity.h - does a device compute what other devices compute: op by op, layer by layer, and in the end the logits
  *
- * The model runs on a templated prompt, most of it in one step, then (of a long one) 16 and 4 positions and the last ones
- * one by one, since devices have kernels for each; one layer is in memory at a time.  Ops and layers get the first peer's numbers as input on every device, so that each is judged by what itself
- * does; the logits come of each device's own numbers all the way.  Nearness is of rows, one a position: the cosine in
- * double, the largest difference over the row's largest number, and whether the bits are equal. */
+ * The model runs on a templated prompt, most of it in one step, then (of a long one) 16 and 4 positions and the last
+ * ones one by one, since devices have kernels for each; one layer is in memory at a time.  Ops and layers get the first
+ * peer's numbers as input on every device, so that each is judged by what itself does; the logits come of each device's
+ * own numbers all the way.  Nearness is of rows, one a position: the cosine in double, the largest difference over the
+ * row's largest number, and whether the bits are equal. */
 #ifndef PARITY_H
 #define PARITY_H
 #include "apr.h"

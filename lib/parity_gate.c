@@ -9,6 +9,10 @@
 
 void parity_identify(struct parity *p, const struct apr *a, const struct kn_dev *dev)
 {
+    memset(p, 0, sizeof *p);
+    snprintf(p->path, sizeof p->path, "%s", a->path);
+    snprintf(p->device, sizeof p->device, "%s", dev->name);
+    snprintf(p->hardware, sizeof p->hardware, "%s", dev->hardware);
     char *meta = cJSON_PrintUnformatted(a->meta);
     hash_sha256_mem(meta ? meta : "", meta ? strlen(meta) : 0, p->model);
     free(meta);
@@ -23,7 +27,7 @@ void parity_identify(struct parity *p, const struct apr *a, const struct kn_dev 
 
 /* What a result depends on, as the name of its file. */
 static void key_of(char hex[65], const struct parity *p, const struct apr *a,
-                   const struct kn_dev *dev, const struct parity_conf *c)
+                   const struct parity_conf *c)
 {
     struct json_out j = {0};
     const struct parity_limits *l[] = {&c->exact, &c->rounded, &c->ref};
@@ -31,8 +35,8 @@ static void key_of(char hex[65], const struct parity *p, const struct apr *a,
     json_str(&j, "parity gate 1");
     json_str(&j, p->model);
     json_int(&j, (long long)a->map.n);
-    json_str(&j, dev->name);
-    json_str(&j, dev->hardware);
+    json_str(&j, p->device);
+    json_str(&j, p->hardware);
     json_str(&j, p->build);
     json_str(&j, c->prompt);
     json_int(&j, c->positions);
@@ -78,9 +82,8 @@ int parity_gate(struct parity *p, const struct apr *a, struct kn_dev *dev,
     struct parity mine;
     char hex[65], name[80], path[PATH_MAX];
     p = p ? p : &mine;
-    memset(p, 0, sizeof *p);
     parity_identify(p, a, dev);
-    key_of(hex, p, a, dev, c);
+    key_of(hex, p, a, c);
     snprintf(name, sizeof name, "parity/%s.json", hex);
     const int keep = cache_dir(name, path, sizeof path) == 0;
     *cached = keep && passed_before(path);
@@ -88,7 +91,7 @@ int parity_gate(struct parity *p, const struct apr *a, struct kn_dev *dev,
         p->passed = 1;
         return 0;
     }
-    int rc = parity_run(p, a, dev, &w, e);
+    int rc = parity_compare(p, a, dev, &w, e);
     if (rc < 0)
         return rc;
     if (!p->passed)

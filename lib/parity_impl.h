@@ -33,8 +33,11 @@ int parity_batch(struct parity_job *j, int d, struct parity_step s, int own, int
                  struct err *e);
 /* Layer l, loaded on every device: ops, and the layer as a whole, of all steps; x becomes its output. */
 int parity_layer_ops(struct parity_job *j, int l, struct err *e);
-/* p->model, p->build: the file and what computes. */
+/* p from nothing: the file, its hash, and what computes. */
 void parity_identify(struct parity *p, const struct apr *a, const struct kn_dev *dev);
+/* parity_run of what is identified. */
+int parity_compare(struct parity *p, const struct apr *a, struct kn_dev *dev,
+                   const struct parity_want *w, struct err *e);
 /* Judge: p->passed and each peer's why. */
 void parity_judge(struct parity *p);
 #endif

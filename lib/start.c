@@ -5,12 +5,6 @@
 #include "parity.h"
 #include <string.h>
 
-/* Devices whose arithmetic others are compared with. */
-static int is_own(const struct kn_dev *d)
-{
-    return kn_file(d) == NULL;
-}
-
 static int check(const char *path, struct kn_dev *dev, int threads, struct err *e)
 {
     struct parity_conf c;
@@ -32,7 +26,7 @@ static int start_one(struct model *m, struct kn_dev **dev, const char *path, con
     int rc = dev_open(dev, device, threads, e);
     if (rc < 0)
         return rc;
-    if (!is_own(*dev))
+    if (kn_file(*dev)) /* not cpu or ref, which others are compared with */
         rc = check(path, *dev, threads, e);
     if (rc == 0)
         rc = model_load(m, path, *dev, flags, n_ctx, e);

@@ -273,7 +273,7 @@ static int with(struct work *w, const struct view *v, struct kn_dev *dev, struct
 {
     struct plan *p = w->p;
     return walk_open(&w->w, v, dev, p->n_ctx, p->rows, p->n_seq, OUT,
-                     (p->n_ctx + KN_TILE - 1) / KN_TILE, e);
+                     (p->n_ctx + KN_TILE - 1) / KN_TILE, KN_F32, e);
 }
 
 int verify_run(struct verify_run *r, const struct view *from, const struct view *to,

@@ -79,13 +79,7 @@ static size_t bytes_needed(const struct walk *w)
 }
 
 int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
-              int max_seq, int max_out, int max_blocks, struct err *e)
-{
-    return walk_open_kv(w, v, dev, n_ctx, max_tok, max_seq, max_out, max_blocks, KN_F32, e);
-}
-
-int walk_open_kv(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
-                 int max_seq, int max_out, int max_blocks, int kv_type, struct err *e)
+              int max_seq, int max_out, int max_blocks, int kv_type, struct err *e)
 {
     struct model *m = &w->m;
     int rc;

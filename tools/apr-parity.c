@@ -1,8 +1,8 @@
 /* apr-parity - does a device compute what others do: op by op, layer by layer, and the logits */
 #include "cli.h"
 #include "dev.h"
-#include "outfile.h"
 #include "parity.h"
+#include "textout.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,24 +34,28 @@ static const struct cli cli = {.name = "apr-parity",
                                .see = "apr-check(1), apr-gen(1), apr-bench(1)",
                                .output_version = 1};
 
-static void report(const struct parity *p, int cached, struct err *e)
+static void report(const struct parity *p, int cached)
 {
-    struct outfile f;
-    int rc = outfile_open(&f, o.out, e);
-    if (rc == 0 && o.json) {
+    const char *inputs[] = {p->path, o.limits, NULL};
+    struct err e = {0};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (f && o.json) {
         struct json_out j = {0};
         parity_json(&j, p);
-        rc = json_line(&j, f.f, e);
+        json_line(&j, f, &e);
         free(j.buf);
-    } else if (rc == 0 && cached) {
-        fprintf(f.f, "passed before: %s on %s, build %s\n", o.device, p->hardware, p->build);
-    } else if (rc == 0) {
-        parity_text(f.f, p);
+    } else if (f && cached) {
+        fprintf(f, "passed before: %s on %s, build %s\n", o.device, p->hardware, p->build);
+    } else if (f) {
+        parity_text(f, p);
     }
-    if (rc < 0)
-        outfile_abort(&f);
-    if (rc < 0 || outfile_commit(&f, e) < 0)
-        cli_die(e);
+    if (!f || fclose(f))
+        err_set(&e, ERR_NOMEM, "out of memory");
+    if (e.code || textout_write(o.out, text, n, inputs, p->seconds, &e))
+        cli_die(&e);
+    free(text);
 }
 
 int main(int argc, char **argv)
@@ -87,7 +91,7 @@ int main(int argc, char **argv)
                 : parity_run(&p, &a, dev, &w, &e);
     if (rc < 0 && !(o.gate && p.n_peer))
         cli_die(&e);
-    report(&p, cached, &(struct err){0});
+    report(&p, cached);
     const int passed = p.passed;
     if (!passed && !o.gate) {
         const struct parity_peer *x = &p.peer[p.n_peer > 1 && !p.peer[0].why[0]];
