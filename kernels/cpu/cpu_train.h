@@ -97,6 +97,23 @@ int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                    int m, int n, int k, int flags);
+/* Everything that is done row by row: one job, a range of rows a chunk. */
+struct train_rows {
+    void (*fn)(const struct train_rows *r, int from, int to);
+    const struct train_rows_isa *isa;
+    int m, n, n_chunk, add;
+    float *y, *y2;
+    const float *x, *x2, *x3, *x4;
+    const int32_t *id;
+    float k, c[10];
+    uint64_t seed, counter;
+    size_t all; /* elements, where rows are slices of elements */
+    const struct kn_weight *w;
+    int n_head, head_dim, rope_dim, pairs, sign;
+};
+/* least: rows of a chunk */
+int train_rows_run(struct kn_dev *d, struct train_rows *r, int least);
+
 int cpu_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w,
                        struct kn_at a, struct kn_at b, float alpha, int r);
 int cpu_train_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,

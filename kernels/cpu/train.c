@@ -35,25 +35,11 @@ float *train_scratch(enum train_slot slot, size_t n)
     return slots[slot].p;
 }
 
-/* Everything that is done row by row: one job, a range of rows a chunk. */
-struct rows {
-    void (*fn)(const struct rows *r, int from, int to);
-    const struct train_rows_isa *isa;
-    int m, n, n_chunk, add;
-    float *y, *y2;
-    const float *x, *x2, *x3, *x4;
-    const int32_t *id;
-    float k, c[10];
-    uint64_t seed, counter;
-    size_t all; /* elements, where rows are slices of SLICE */
-    const struct kn_weight *w;
-    int n_head, head_dim, rope_dim, pairs, sign;
-};
 enum { SLICE = 4096 };
 
 static void rows_chunk(void *ctx, int phase, int chunk, int thread)
 {
-    const struct rows *r = ctx;
+    const struct train_rows *r = ctx;
     int from, to;
     (void)phase;
     (void)thread;
@@ -61,7 +47,7 @@ static void rows_chunk(void *ctx, int phase, int chunk, int thread)
     r->fn(r, from, to);
 }
 
-static int rows_run(struct kn_dev *d, struct rows *r, int least)
+int train_rows_run(struct kn_dev *d, struct train_rows *r, int least)
 {
     r->isa = train_isa(d)->rows;
     r->n_chunk = pool_chunks(cpu_dev(d)->pool, r->m, least);
@@ -70,7 +56,7 @@ static int rows_run(struct kn_dev *d, struct rows *r, int least)
 }
 
 /* The elements of slices from..to */
-static size_t slice(const struct rows *r, int from, int to, size_t *at)
+static size_t slice(const struct train_rows *r, int from, int to, size_t *at)
 {
     size_t end = (size_t)to * SLICE;
     *at = (size_t)from * SLICE;
@@ -82,7 +68,7 @@ static int slices(size_t n)
     return (int)((n + SLICE - 1) / SLICE);
 }
 
-static void norm_rows(const struct rows *r, int from, int to)
+static void norm_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++)
         r->isa->norm(r->y + (size_t)i * r->n, r->y2 + i, r->x + (size_t)i * r->n, r->x2, r->k,
@@ -92,15 +78,15 @@ static void norm_rows(const struct rows *r, int from, int to)
 static int train_norm(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x,
                       struct kn_at w, float eps, int m, int n)
 {
-    struct rows r = {.fn = norm_rows, .m = m, .n = n, .k = eps};
+    struct train_rows r = {.fn = norm_rows, .m = m, .n = n, .k = eps};
     r.y = cpu_f32(y);
     r.y2 = cpu_f32(rstd);
     r.x = cpu_f32(x);
     r.x2 = cpu_f32(w);
-    return rows_run(d, &r, 16);
+    return train_rows_run(d, &r, 16);
 }
 
-static void norm_bwd_rows(const struct rows *r, int from, int to)
+static void norm_bwd_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++) {
         size_t at = (size_t)i * r->n;
@@ -109,7 +95,7 @@ static void norm_bwd_rows(const struct rows *r, int from, int to)
 }
 
 /* columns of dw += dy x rstd, rows ascending */
-static void norm_dw_columns(const struct rows *r, int from, int to)
+static void norm_dw_columns(const struct train_rows *r, int from, int to)
 {
     for (int j = from; j < to; j++) {
         float s = 0;
@@ -123,7 +109,7 @@ static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, st
                           struct kn_at x, struct kn_at w, struct kn_at rstd, int m, int n,
                           int flags)
 {
-    struct rows r = {.fn = norm_bwd_rows, .m = m, .n = n, .add = flags & KN_ADD};
+    struct train_rows r = {.fn = norm_bwd_rows, .m = m, .n = n, .add = flags & KN_ADD};
     r.y = cpu_f32(dx);
     r.y2 = cpu_f32(dw);
     r.x = cpu_f32(dy);
@@ -131,16 +117,16 @@ static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, st
     r.x3 = cpu_f32(w);
     r.x4 = cpu_f32(rstd);
     if (r.y2) {
-        struct rows c = r;
+        struct train_rows c = r;
         c.fn = norm_dw_columns;
         c.m = n;
         c.rope_dim = m;
-        rows_run(d, &c, 16);
+        train_rows_run(d, &c, 16);
     }
-    return rows_run(d, &r, 16);
+    return train_rows_run(d, &r, 16);
 }
 
-static void rope_rows(const struct rows *r, int from, int to)
+static void rope_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++)
         r->isa->rope(r->y + (size_t)i * (size_t)r->n_head * (size_t)r->head_dim,
@@ -151,17 +137,17 @@ static void rope_rows(const struct rows *r, int from, int to)
 static int train_rope(struct kn_dev *d, struct kn_at x, struct kn_at table, struct kn_at doc, int t,
                       int n_head, int head_dim, int rope_dim, int pairs, int sign)
 {
-    struct rows r = {.fn = rope_rows, .m = t, .n_head = n_head, .head_dim = head_dim};
+    struct train_rows r = {.fn = rope_rows, .m = t, .n_head = n_head, .head_dim = head_dim};
     r.rope_dim = rope_dim;
     r.pairs = pairs;
     r.sign = sign;
     r.y = cpu_f32(x);
     r.x = cpu_f32(table);
     r.id = train_i32(doc);
-    return rows_run(d, &r, 16);
+    return train_rows_run(d, &r, 16);
 }
 
-static void swiglu_bwd_rows(const struct rows *r, int from, int to)
+static void swiglu_bwd_rows(const struct train_rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
     r->isa->swiglu_bwd(r->y + at, r->y2 + at, NULL, r->x + at, r->x2 + at, r->x3 + at, n);
@@ -170,16 +156,16 @@ static void swiglu_bwd_rows(const struct rows *r, int from, int to)
 static int train_swiglu_bwd(struct kn_dev *d, struct kn_at dgate, struct kn_at dup, struct kn_at dy,
                             struct kn_at gate, struct kn_at up, size_t n)
 {
-    struct rows r = {.fn = swiglu_bwd_rows, .m = slices(n), .all = n};
+    struct train_rows r = {.fn = swiglu_bwd_rows, .m = slices(n), .all = n};
     r.y = cpu_f32(dgate);
     r.y2 = cpu_f32(dup);
     r.x = cpu_f32(dy);
     r.x2 = cpu_f32(gate);
     r.x3 = cpu_f32(up);
-    return rows_run(d, &r, 1);
+    return train_rows_run(d, &r, 1);
 }
 
-static void xent_rows(const struct rows *r, int from, int to)
+static void xent_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++) {
         float *z = r->y + (size_t)i * r->n;
@@ -196,14 +182,14 @@ static void xent_rows(const struct rows *r, int from, int to)
 static int train_xent(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_at label,
                       float scale, int m, int n, int want_grad)
 {
-    struct rows r = {.fn = xent_rows, .m = m, .n = n, .k = scale, .add = want_grad};
+    struct train_rows r = {.fn = xent_rows, .m = m, .n = n, .k = scale, .add = want_grad};
     r.y = cpu_f32(logits);
     r.y2 = cpu_f32(loss);
     r.id = train_i32(label);
-    return rows_run(d, &r, 4);
+    return train_rows_run(d, &r, 4);
 }
 
-static void axpy_rows(const struct rows *r, int from, int to)
+static void axpy_rows(const struct train_rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
     r->isa->axpy(r->y + at, r->x + at, r->k, n);
@@ -211,13 +197,13 @@ static void axpy_rows(const struct rows *r, int from, int to)
 
 static int train_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha, size_t n)
 {
-    struct rows r = {.fn = axpy_rows, .m = slices(n), .all = n, .k = alpha};
+    struct train_rows r = {.fn = axpy_rows, .m = slices(n), .all = n, .k = alpha};
     r.y = cpu_f32(y);
     r.x = cpu_f32(x);
-    return rows_run(d, &r, 1);
+    return train_rows_run(d, &r, 1);
 }
 
-static void fill_rows(const struct rows *r, int from, int to)
+static void fill_rows(const struct train_rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
     for (size_t i = at; i < at + n; i++)
@@ -226,9 +212,9 @@ static void fill_rows(const struct rows *r, int from, int to)
 
 static int train_fill(struct kn_dev *d, struct kn_at y, float value, size_t n)
 {
-    struct rows r = {.fn = fill_rows, .m = slices(n), .all = n, .k = value};
+    struct train_rows r = {.fn = fill_rows, .m = slices(n), .all = n, .k = value};
     r.y = cpu_f32(y);
-    return rows_run(d, &r, 1);
+    return train_rows_run(d, &r, 1);
 }
 
 void train_drop(float *y, const float *x, float p, uint64_t seed, uint64_t counter, size_t n)
@@ -238,7 +224,7 @@ void train_drop(float *y, const float *x, float p, uint64_t seed, uint64_t count
         y[i] = kn_philox_f32(seed, counter + i) >= p ? x[i] * keep : 0;
 }
 
-static void dropout_rows(const struct rows *r, int from, int to)
+static void dropout_rows(const struct train_rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
     train_drop(r->y + at, r->x + at, r->k, r->seed, r->counter + at, n);
@@ -247,29 +233,29 @@ static void dropout_rows(const struct rows *r, int from, int to)
 static int train_dropout(struct kn_dev *d, struct kn_at y, struct kn_at x, float p, uint64_t seed,
                          uint64_t counter, size_t n)
 {
-    struct rows r = {.fn = dropout_rows, .m = slices(n), .all = n, .k = p};
+    struct train_rows r = {.fn = dropout_rows, .m = slices(n), .all = n, .k = p};
     r.seed = seed;
     r.counter = counter;
     r.y = cpu_f32(y);
     r.x = cpu_f32(x);
-    return rows_run(d, &r, 1);
+    return train_rows_run(d, &r, 1);
 }
 
-static void get_rows(const struct rows *r, int from, int to)
+static void get_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++)
         memcpy(r->y + (size_t)i * r->n, r->x + (size_t)r->id[i] * r->n,
                (size_t)r->n * sizeof *r->y);
 }
 
-static void put_rows(const struct rows *r, int from, int to)
+static void put_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++)
         memcpy(r->y + (size_t)r->id[i] * r->n, r->x + (size_t)i * r->n,
                (size_t)r->n * sizeof *r->y);
 }
 
-static void embed_rows(const struct rows *r, int from, int to)
+static void embed_rows(const struct train_rows *r, int from, int to)
 {
     for (int i = from; i < to; i++)
         train_weight(r->w, r->id[i], 0, r->n, r->y + (size_t)i * (size_t)r->n);
@@ -278,30 +264,30 @@ static void embed_rows(const struct rows *r, int from, int to)
 static int train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight *w,
                        struct kn_at ids, int m)
 {
-    struct rows r = {.fn = embed_rows, .m = m, .n = w->k, .w = w};
+    struct train_rows r = {.fn = embed_rows, .m = m, .n = w->k, .w = w};
     r.y = cpu_f32(y);
     r.id = train_i32(ids);
-    return rows_run(d, &r, 16);
+    return train_rows_run(d, &r, 16);
 }
 
 static int train_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
                           int n)
 {
-    struct rows r = {.fn = get_rows, .m = m, .n = n};
+    struct train_rows r = {.fn = get_rows, .m = m, .n = n};
     r.y = cpu_f32(y);
     r.x = cpu_f32(x);
     r.id = train_i32(idx);
-    return rows_run(d, &r, 64);
+    return train_rows_run(d, &r, 64);
 }
 
 static int train_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
                           int n)
 {
-    struct rows r = {.fn = put_rows, .m = m, .n = n};
+    struct train_rows r = {.fn = put_rows, .m = m, .n = n};
     r.y = cpu_f32(y);
     r.x = cpu_f32(x);
     r.id = train_i32(idx);
-    return rows_run(d, &r, 64);
+    return train_rows_run(d, &r, 64);
 }
 
 static int train_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x_at, size_t n)
@@ -317,7 +303,7 @@ static int train_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x_at, si
     return 0;
 }
 
-static void adamw_rows(const struct rows *r, int from, int to)
+static void adamw_rows(const struct train_rows *r, int from, int to)
 {
     size_t at, n = slice(r, from, to, &at);
     r->isa->adamw(r->y + at, r->x + at, r->y2 + at, (float *)(uintptr_t)r->x2 + at, n, r->c);
@@ -326,7 +312,7 @@ static void adamw_rows(const struct rows *r, int from, int to)
 static int train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m,
                        struct kn_at v, size_t n, const struct kn_adamw *h)
 {
-    struct rows r = {.fn = adamw_rows, .m = slices(n), .all = n};
+    struct train_rows r = {.fn = adamw_rows, .m = slices(n), .all = n};
     r.y = cpu_f32(w);
     r.x = cpu_f32(g);
     r.y2 = cpu_f32(m);
@@ -341,7 +327,7 @@ static int train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct 
     r.c[7] = h->grad_scale;
     r.c[8] = (float)(1 / (1 - pow(h->beta1, (double)h->t)));
     r.c[9] = (float)(1 / (1 - pow(h->beta2, (double)h->t)));
-    return rows_run(d, &r, 1);
+    return train_rows_run(d, &r, 1);
 }
 
 /* Attention: one chunk is one document and one KV head, in f32 or in bf16. */
