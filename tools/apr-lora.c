@@ -257,14 +257,16 @@ static int train(struct run *r, struct err *e)
     return rc;
 }
 
-/* ERR_DATA: a checkpoint of this very command, on other data. */
-static int same_data(const struct run *r, struct err *e)
+/* Is the checkpoint this run's?  ERR_DATA: of this very command, on other data. */
+static int is_ours(const struct run *r, struct err *e)
 {
     char key[65];
     long step;
     int rc = ckpt_key(r->ckpt, key, sizeof key, &step, e);
-    if (rc || !key[0] || strcmp(key, r->key) == 0)
+    if (rc || !key[0])
         return rc;
+    if (strcmp(key, r->key) == 0)
+        return 1;
     if (strncmp(key, r->key, OF_RUN) == 0)
         return err_set(
             e, ERR_DATA,
@@ -278,33 +280,25 @@ static int same_data(const struct run *r, struct err *e)
  * come after it. */
 static int resume_best(struct run *r, struct err *e)
 {
-    long n, step;
-    r->best_step = -1;
-    if (!r->val.n || access(r->ckpt, F_OK) || access(r->best_ckpt, F_OK))
+    long n;
+    if (!r->val.n)
         return 0;
-    char key[65];
-    int rc = ckpt_key(r->ckpt, key, sizeof key, &step, e);
-    if (rc || strcmp(key, r->key)) /* a run that begins anew */
-        return rc;
-    rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &r->best_step, e);
-    if (rc <= 0) {
+    const int rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &r->best_step, e);
+    if (rc <= 0)
         r->best_step = -1;
-        return rc;
-    }
-    return trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
+    return rc <= 0 ? rc : trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
 }
 
 /* Where an interrupted run of the same key stopped. */
 static int resume(struct run *r, struct err *e)
 {
     long scored;
-    int rc = same_data(r, e);
-    rc = rc ? rc : resume_best(r, e);
-    rc = rc ? rc : ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
+    int rc = is_ours(r, e);
+    r->best_step = -1;
+    if (rc == 1 && (rc = resume_best(r, e)) == 0)
+        rc = ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
     if (rc < 0)
         return rc;
-    if (rc == 0)
-        r->step = 0;
     if (r->best_step > r->step) /* it will be reached again */
         r->best_step = -1;
     scored = r->val.n ? 1 + r->step / every(r) : 0;
