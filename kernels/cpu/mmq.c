@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-/* for mmq_words.h */
-extern const uint8_t mmq_bytes[64][64];
 #define X4(f, b)  f((b)), f((b) + 1), f((b) + 2), f((b) + 3)
 #define X16(f, b) X4(f, b), X4(f, (b) + 4), X4(f, (b) + 8), X4(f, (b) + 12)
 #define B4(b)     b, b, b, b

@@ -43,6 +43,9 @@ void mmq_pack(int type, int n, int k, const void *rows, int from, int to, uint8_
 /* Row `row` of panels that mmq_pack made, widened as kn_dequantize widens the file's: y(k). */
 void mmq_row(int type, int k, const uint8_t *panels, int row, float *y);
 
+/* Line b: byte b in all places (mmq_words.h). */
+extern const uint8_t mmq_bytes[64][64];
+
 /* One instruction set's loops. */
 struct mmq_isa {
     /* x(k) to activation blocks */

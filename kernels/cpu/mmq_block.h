@@ -47,10 +47,10 @@ INLINE vi word(const int8_t *q, int t) /* 4 activations, to all rows */
     memcpy(&w, q + 4 * t, 4);
     return vi_set1(w);
 }
-/* Hardware follows a line of memory too closely for one core to use the bandwidth.  On two Sapphire Rapids threads
- * decoding ran at (tokens a second, medians of 4 or 5; bytes ahead 0, 1024, 2048, 4096, 8192, 12288): 0.5B Q8_0 34.7, 32.5,
- * 39.1, 38.4, 37.8, 38.9; 1.5B Q4_K_M 15.6, 16.1, 17.6, 18.0, 17.8, 18.2; 0.5B Q4_K_M 1024 32.0, 4096 39.0, 8192 40.3,
- * 12288 41.4.  Past the end of a weight a prefetch does nothing. */
+/* Hardware follows a line of memory too closely for one core to use the bandwidth.  Decoding on two threads of an
+ * Emerald Rapids, tokens a second, in turns, medians of 5, by bytes ahead 1024, 4096, 6144, 8192, 12288: 0.5B Q8_0 32.5,
+ * 38.4, 35.7, 37.8, 38.9; 1.5B Q4_K_M 16.1, 18.0, 17.5, 17.8, 18.2; 0.5B Q4_K_M 32.0, 39.0, 40.8, 40.3, 41.4; with none (other
+ * turns, medians of 4) 34.7 and 15.6 beside 34.2 and 17.6 of 1024.  Past the end of a weight a prefetch does nothing. */
 enum { AHEAD = 8192 };
 INLINE void ahead(const uint8_t *q, size_t bytes)
 {

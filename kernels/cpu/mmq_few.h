@@ -8,9 +8,9 @@
 /* s[r] = the exact dot product of a block of 32, from its panel */
 INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld, vi *s)
 {
-    const int bits = bits_of(type), high = bits == 4 && SIMD_U8;
+    const int bits = bits_of(type);
     const struct mmq_act32 *a[ROWS32];
-    vi p[ROWS32];
+    vi p[ROWS32]; /* a short sum; of high nibbles, 16 times theirs */
     UNROLL for (int r = 0; r < R; r++)
     {
         a[r] = (const struct mmq_act32 *)(act + (size_t)r * ld);
@@ -20,15 +20,14 @@ INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld,
     UNROLL for (int i = 0; i < 8; i++)
     {
         const int t = bits == 4 ? i / 2 + i % 2 * 4 : i; /* a byte's nibbles one after the other */
-        const vi w = bits == 8            ? quants(q, t)
-                     : high && i % 2 == 1 ? word4_high(q, t)
-                                          : word_of(bits, q, t);
+        const int high = bits == 4 && t >= 4 && SIMD_U8;
+        const vi w = bits == 8 ? quants(q, t) : high ? word4_high(q, t) : word_of(bits, q, t);
         UNROLL for (int r = 0; r < R; r++)
         {
             const vi x = word(a[r]->q, t);
             if (bits == 8)
                 s[r] = vi_dot_s8(s[r], w, x);
-            else if (high && i % 2 == 1)
+            else if (high)
                 p[r] = vi_dot_u8(p[r], w, x);
             else if (!SIMD_SHORT)
                 s[r] = vi_dot_u7(s[r], w, x);
@@ -39,7 +38,7 @@ INLINE void dot32(int type, int R, const uint8_t *q, const char *act, size_t ld,
             }
         }
     }
-    UNROLL for (int r = 0; high && r < R; r++) s[r] = vi_add(s[r], vi_sra(p[r], 4));
+    UNROLL for (int r = 0; bits == 4 && SIMD_U8 && r < R; r++) s[r] = vi_add(s[r], vi_sra(p[r], 4));
 }
 
 /* ms[r] = the sums of the rows' sub-blocks of 32 with the minima of Q4_K, Q5_K */

@@ -2,9 +2,10 @@
  *
  * Eight words of 5 bits lie in five words of bytes, four of 6 bits in three: each byte holds one quant in its low
  * bits, the high bits of all hold the rest.  Taking them apart takes 23 and 11 operations of AVX2, where nibbles
- * and their high bits in words apart took 36 and 17 - and in decoding these operations are most of the time. */
+ * and their high bits in words apart took 36 and 17; what that changes is in recipes/RESULTS.md. */
 #ifndef MMQ_WORDS_H
 #define MMQ_WORDS_H
+#include "mmq.h"
 #include "simd.h"
 
 INLINE vi quants(const uint8_t *q, int w)
@@ -13,7 +14,6 @@ INLINE vi quants(const uint8_t *q, int w)
 }
 /* A byte < 64 in all places.  gcc makes such constants anew in each block where registers are few (three instructions
  * on one port); a table that it cannot see into is an operand from memory. */
-extern const uint8_t mmq_bytes[64][64];
 INLINE vi vi_bytes(int b)
 {
     return SIMD_SHORT ? vi_load(mmq_bytes[b]) : vi_set1(b * 0x01010101);
