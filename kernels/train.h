@@ -35,7 +35,8 @@ enum {
  * Forward, of each layer: y = h w^T + alpha (h' a^T) b^T + bias + res, z = h' a^T is kept; h' is h, or h
  * with dropout.  With magnitudes (DoRA, Liu et al. 2024, arXiv:2402.09353)
  * y = (mag / norm) (h w^T + alpha (h' a^T) b^T) + bias + res, norm_j = |w_j + alpha b_j a|; norm counts as a constant in
- * the backward, as the paper (4.3) and PEFT have it.  Not with KN_MIXED: KN_EUNSUP.  Backward: da, db are added to; h's gradient goes on to the group's input. */
+ * the backward, as the paper (4.3) and PEFT have it.  Not with KN_MIXED: KN_EUNSUP.  Backward: da, db are added to;
+ * h's gradient goes on to the group's input. */
 enum kn_input {
     KN_IN_PLAIN,  /* h = x; the backward writes dx */
     KN_IN_NORM,   /* h = rms_norm(x), rstd kept; the backward adds to dx */

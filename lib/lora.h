@@ -48,16 +48,17 @@ float lora_scale(const struct lora_conf *c);
 
 /* Floats of all adapters; four times as many are allocated. */
 size_t lora_params(const struct lora_conf *c, const struct hparams *h);
-/* With dora the magnitudes begin as zero: backward_new makes them the norms of the weights' rows.
- * Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  ERR_USAGE if the
- * pattern matches nothing, or the rank is larger than a layer, which is named. */
+/* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  With dora the magnitudes
+ * begin as zero: backward_new makes them the norms of the weights' rows.  ERR_USAGE if the pattern matches nothing, or
+ * the rank is larger than a layer, which is named. */
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e);
 void lora_free(struct lora *l);
 const struct lora_mod *lora_find(const struct lora *l, int layer, int which); /* NULL: none there */
 
 /* PEFT's folder: adapter_config.json and adapter_model.safetensors, into an existing directory.
- * base: base_model_name_or_path; base_id: its apr_weights_id, kept as the metadata base_weights (0: not). sha256 (65) of the weights' file. */
+ * base: base_model_name_or_path; base_id: its apr_weights_id, kept as the metadata base_weights (0: not).
+ * sha256 (65) of the weights' file. */
 int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t base_id,
               char *sha256, struct err *e);
 #endif

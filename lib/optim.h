@@ -1,8 +1,9 @@
 /* optim.h - AdamW with warm-up, a schedule and clipping by the global norm
  *
  * Steps count from 1.  During the w warm-up steps lr rises as step / w; then cosine falls to 0 at
- * the last step, linear likewise, constant stays; wsd stays and falls linearly over the last `decay` steps.  Gradients are scaled by min(1, clip / (norm +
- * 1e-6)), as torch.nn.utils.clip_grad_norm_ does; the norm is summed in double in a fixed order. */
+ * the last step, linear likewise, constant stays; wsd stays and falls linearly over the last `decay`
+ * steps.  Gradients are scaled by min(1, clip / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_
+ * does; the norm is summed in double in a fixed order. */
 #ifndef OPTIM_H
 #define OPTIM_H
 #include "lora.h"

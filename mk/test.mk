@@ -32,7 +32,7 @@ check-arm:  ## the aarch64 paths under qemu-user
 	@if echo '#include <stdio.h>' | $(arm_cc) -E - >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null; then \
 	  $(MAKE) --no-print-directory CC=$(arm_cc) ARCH=aarch64 CFLAGS='-O2 -DKN_NO_PLUGIN' LDFLAGS=-static LIBS='-lm -lpthread' arm-run; \
 	else echo 'check-arm: skipped: no $(arm_cc) (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross) or qemu-aarch64 (qemu-user)'; fi
-arm-run: $(addprefix $O/tests/kernels/,test_ops test_layer test_train test_path test_blocks test_gemm test_pick)
+arm-run: $(addprefix $O/tests/kernels/,test_ops test_layer test_train test_group test_path test_blocks test_gemm test_pick)
 	$(testenv) $(call arm_run,max,$^) :: quick
 	$(testenv) $(call arm_run,neoverse-n1,$O/tests/kernels/test_path) :: quick
 	$(testenv) $(call arm_run,cortex-a72,$O/tests/kernels/test_path) :: quick
