@@ -123,45 +123,88 @@ static double number(const cJSON *v, const char *key, int i)
     return cJSON_GetArrayItem(cJSON_GetObjectItem(v, key), i)->valuedouble;
 }
 
+/* What peft recorded, and a model with adapters on a device to do the same. */
+struct recorded {
+    struct safetensors s;
+    cJSON *v;
+    struct kn_dev *dev;
+    struct model m;
+    struct lora l;
+    struct backward b;
+    const int32_t *ids;
+    int32_t *doc, *label;
+    int n, n_loss;
+};
+
+static void recorded_close(struct recorded *r)
+{
+    free(r->doc);
+    free(r->label);
+    backward_free(&r->b);
+    lora_free(&r->l);
+    model_free(&r->m);
+    if (r->dev)
+        kn_close(r->dev);
+    safetensors_close(&r->s);
+    cJSON_Delete(r->v);
+}
+
+/* targets 0: as recorded. */
+static int recorded_open(struct recorded *r, const char *apr, const char *dir, const char *device,
+                         unsigned targets, int recompute, struct err *e)
+{
+    char path[600];
+    memset(r, 0, sizeof *r);
+    snprintf(path, sizeof path, "%s/scalars.json", dir);
+    r->v = json_load(path, e);
+    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+    if (!r->v || safetensors_open(&r->s, path, e) || kn_open(&r->dev, device, 2))
+        return -1;
+    struct lora_conf c = {.rank = (int)json_get_int(r->v, "r", 0, e),
+                          .alpha = json_get_num(r->v, "alpha", 0, e),
+                          .rslora = json_get_bool(r->v, "rslora", 0, e),
+                          .dora = json_get_bool(r->v, "dora", 0, e),
+                          .targets = targets ? targets : targets_of(r->v)};
+    const struct tensor *ids = safetensors_get(&r->s, "input_ids"),
+                        *labels = safetensors_get(&r->s, "labels");
+    const int len = (int)ids->dim[1];
+    r->n = (int)ids->dim[0] * len;
+    r->ids = ids->data;
+    r->doc = malloc((size_t)r->n * sizeof *r->doc);
+    r->label = malloc((size_t)r->n * sizeof *r->label);
+    for (int i = 0; i < r->n; i++) { /* row t predicts token t + 1 */
+        r->doc[i] = i / len * len;
+        r->label[i] = i % len == len - 1 ? -1 : ((const int32_t *)labels->data)[i + 1];
+        r->n_loss += r->label[i] >= 0;
+    }
+    return model_load(&r->m, apr, r->dev, KN_W_TRAIN, 0, e) ||
+                   lora_new(&r->l, &c, &r->m.h, r->dev, 1, e) ||
+                   backward_new(&r->b, &r->m, &r->l, r->n, recompute, 0, e)
+               ? -1
+               : 0;
+}
+
+/* Gradients; the sum of the losses. */
+static double recorded_run(struct recorded *r, struct err *e)
+{
+    double loss = 0;
+    backward_run(&r->b, r->ids, r->doc, r->label, r->n, 1 / (float)r->n_loss, 1, &loss, e);
+    return loss;
+}
+
 /* Ten steps of one golden case on a device. */
 static void golden(const char *name, const char *apr, const char *dir, const char *device,
                    int recompute, int steps)
 {
     struct err e = {0};
-    struct model m;
-    struct lora l = {0};
-    struct backward b = {0};
-    struct safetensors s = {0};
-    struct kn_dev *dev;
-    char path[600];
-    snprintf(path, sizeof path, "%s/scalars.json", dir);
-    cJSON *v = json_load(path, &e);
-    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    if (!v || safetensors_open(&s, path, &e) || kn_open(&dev, device, 2)) {
+    struct recorded r;
+    if (recorded_open(&r, apr, dir, device, 0, recompute, &e) || set_init(&r.l, &r.s)) {
         ok(0, "%s on %s: %s", name, device, e.msg);
+        recorded_close(&r);
         return;
     }
-    struct lora_conf c = {.rank = (int)json_get_int(v, "r", 0, &e),
-                          .alpha = json_get_num(v, "alpha", 0, &e),
-                          .rslora = json_get_bool(v, "rslora", 0, &e),
-                          .dora = json_get_bool(v, "dora", 0, &e),
-                          .targets = targets_of(v)};
-    const struct tensor *ids = safetensors_get(&s, "input_ids"),
-                        *labels = safetensors_get(&s, "labels");
-    int n_seq = (int)ids->dim[0], len = (int)ids->dim[1], n = n_seq * len, n_loss = 0;
-    int32_t *doc = malloc((size_t)n * sizeof *doc), *label = malloc((size_t)n * sizeof *label);
-    for (int i = 0; i < n; i++) { /* row t predicts token t + 1 */
-        doc[i] = i / len * len;
-        label[i] = i % len == len - 1 ? -1 : ((const int32_t *)labels->data)[i + 1];
-        n_loss += label[i] >= 0;
-    }
-    if (model_load(&m, apr, dev, KN_W_TRAIN, 0, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
-        backward_new(&b, &m, &l, n, recompute, 0, &e) || set_init(&l, &s)) {
-        ok(0, "%s on %s: %s", name, device, e.msg);
-        return;
-    }
-    if (c.dora)
-        ok(compare(&l, l.w, &s, "init") < 1e-6, "%s on %s: magnitudes begin as norms", name,
+    if (r.l.c.dora)
+        ok(compare(&r.l, r.l.w, &r.s, "init") < 1e-6, "%s on %s: magnitudes begin as norms", name,
            device);
     struct optim o = OPTIM_DEFAULT;
     o.lr = 1e-3;
@@ -169,30 +212,22 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
     o.schedule = OPTIM_CONSTANT;
     double worst = 0, worst_norm = 0, grad = 0;
     for (int step = 1; step <= steps && !e.code; step++) {
-        double loss = 0, norm = 0;
-        backward_run(&b, ids->data, doc, label, n, 1 / (float)n_loss, 1, &loss, &e);
+        double loss = recorded_run(&r, &e), norm = 0;
         if (step == 1)
-            grad = compare(&l, l.g, &s, "grad0");
-        optim_step(&o, &l, step, &norm, &e);
-        worst = fmax(worst, fabs(loss / n_loss - number(v, "loss", step - 1)));
-        worst_norm = fmax(worst_norm, fabs(norm / number(v, "grad_norm", step - 1) - 1));
+            grad = compare(&r.l, r.l.g, &r.s, "grad0");
+        optim_step(&o, &r.l, step, &norm, &e);
+        worst = fmax(worst, fabs(loss / r.n_loss - number(r.v, "loss", step - 1)));
+        worst_norm = fmax(worst_norm, fabs(norm / number(r.v, "grad_norm", step - 1) - 1));
     }
     ok(!e.code && grad < 1e-4, "%s on %s%s: gradients, relative error %.1e %s", name, device,
        recompute ? ", recomputing" : "", grad, e.msg);
     ok(worst < 1e-4 && worst_norm < 1e-4, "%s on %s: %d losses within %.1e, norms %.1e", name,
        device, steps, worst, worst_norm);
     if (steps == 10) {
-        double end = compare(&l, l.w, &s, "final");
+        double end = compare(&r.l, r.l.w, &r.s, "final");
         ok(end < 2e-3, "%s on %s: final adapters, relative error %.1e", name, device, end);
     }
-    free(doc);
-    free(label);
-    backward_free(&b);
-    lora_free(&l);
-    model_free(&m);
-    kn_close(dev);
-    safetensors_close(&s);
-    cJSON_Delete(v);
+    recorded_close(&r);
 }
 
 /* The factor of a module out of phi3's, where q, k and v have one A and the rows of one B, and so gate and up. */
@@ -221,72 +256,45 @@ static const float *of_fused(const struct safetensors *s, const char *kind,
 static void fused(const char *apr, const char *dir, const char *device)
 {
     struct err e = {0};
-    struct model m;
-    struct lora l = {0};
-    struct backward b = {0};
-    struct safetensors s = {0};
-    struct kn_dev *dev;
-    char path[600];
-    snprintf(path, sizeof path, "%s/scalars.json", dir);
-    cJSON *v = json_load(path, &e);
-    snprintf(path, sizeof path, "%s/golden.safetensors", dir);
-    if (!v || safetensors_open(&s, path, &e) || kn_open(&dev, device, 2)) {
+    struct recorded r;
+    if (recorded_open(&r, apr, dir, device, (1u << LORA_WHICH) - 1, 0, &e)) {
         ok(0, "phi3 on %s: %s", device, e.msg);
+        recorded_close(&r);
         return;
     }
-    struct lora_conf c = {.rank = 8, .alpha = json_get_num(v, "alpha", 0, &e), .targets = 127};
-    const struct tensor *ids = safetensors_get(&s, "input_ids"),
-                        *labels = safetensors_get(&s, "labels");
-    int len = (int)ids->dim[1], n = (int)ids->dim[0] * len, n_loss = 0;
-    int32_t *doc = malloc((size_t)n * sizeof *doc), *label = malloc((size_t)n * sizeof *label);
-    for (int i = 0; i < n; i++) {
-        doc[i] = i / len * len;
-        label[i] = i % len == len - 1 ? -1 : ((const int32_t *)labels->data)[i + 1];
-        n_loss += label[i] >= 0;
-    }
-    if (model_load(&m, apr, dev, KN_W_TRAIN, 0, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
-        backward_new(&b, &m, &l, n, 0, 0, &e)) {
-        ok(0, "phi3 on %s: %s", device, e.msg);
-        return;
-    }
-    double loss = 0, norm = 0, worst = 0;
-    float *g = malloc(l.n_param * sizeof *g);
-    for (int i = 0; i < l.n_mod; i++) {
-        const float *a = of_fused(&s, "init", &l.mod[i], 0, 8);
+    const struct lora *l = &r.l;
+    const size_t rank = (size_t)l->c.rank;
+    double norm = 0, worst = 0;
+    float *g = malloc(l->n_param * sizeof *g);
+    for (int i = 0; i < l->n_mod; i++) {
+        const float *a = of_fused(&r.s, "init", &l->mod[i], 0, l->c.rank);
         if (a)
-            kn_write(dev, kn_plus(l.w, l.mod[i].a * sizeof *a), a,
-                     8 * (size_t)l.mod[i].n_in * sizeof *a);
+            kn_write(r.dev, kn_plus(l->w, l->mod[i].a * sizeof *a), a,
+                     rank * (size_t)l->mod[i].n_in * sizeof *a);
         worst = a ? worst : INFINITY;
     }
-    backward_run(&b, ids->data, doc, label, n, 1 / (float)n_loss, 1, &loss, &e);
-    kn_read(dev, g, l.g, l.n_param * sizeof *g);
-    for (int i = 0; i < 2 * l.n_mod; i++) {
-        const struct lora_mod *mod = &l.mod[i / 2];
-        const float *want = of_fused(&s, "grad0", mod, i % 2, 8);
+    const double loss = recorded_run(&r, &e);
+    kn_read(r.dev, g, l->g, l->n_param * sizeof *g);
+    for (int i = 0; i < 2 * l->n_mod; i++) {
+        const struct lora_mod *mod = &l->mod[i / 2];
+        const float *want = of_fused(&r.s, "grad0", mod, i % 2, l->c.rank);
         const float *have = g + (i % 2 ? mod->b : mod->a);
         double diff = 0, size = 1e-12;
-        for (size_t k = 0; want && k < 8 * (size_t)(i % 2 ? mod->n_out : mod->n_in); k++) {
+        for (size_t k = 0; want && k < rank * (size_t)(i % 2 ? mod->n_out : mod->n_in); k++) {
             diff = fmax(diff, fabs((double)have[k] - want[k]));
             size = fmax(size, fabs((double)want[k]));
         }
         worst = fmax(worst, want ? diff / size : INFINITY);
     }
     struct optim o = OPTIM_DEFAULT;
-    optim_step(&o, &l, 1, &norm, &e);
+    optim_step(&o, &r.l, 1, &norm, &e);
     ok(!e.code && worst < 1e-4, "phi3 on %s: gradients, relative error %.1e %s", device, worst,
        e.msg);
-    ok(fabs(loss / n_loss - number(v, "loss", 0)) < 1e-4 &&
-           fabs(norm / number(v, "grad_norm", 0) - 1) < 1e-4,
+    ok(fabs(loss / r.n_loss - number(r.v, "loss", 0)) < 1e-4 &&
+           fabs(norm / number(r.v, "grad_norm", 0) - 1) < 1e-4,
        "phi3 on %s: the first loss and norm", device);
     free(g);
-    free(doc);
-    free(label);
-    backward_free(&b);
-    lora_free(&l);
-    model_free(&m);
-    kn_close(dev);
-    safetensors_close(&s);
-    cJSON_Delete(v);
+    recorded_close(&r);
 }
 
 /* The built-in model: samples 0..63 in order, batches of 8, two passes; in f32 against the recorded run, in bf16
