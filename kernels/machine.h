@@ -21,6 +21,11 @@ static inline int machine_avx512(void)
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+static inline int machine_avx512bf16(void)
+{
+    unsigned a = 0, b, c, d; /* CPUID.7.1:EAX bit 5; gcc 12's name for it is not clang 14's */
+    return machine_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+}
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 

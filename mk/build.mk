@@ -10,8 +10,9 @@ $(shell mkdir -p $B; [ "$$(uname -m)" != '$(ARCH)' ] || [ "$$(readlink build/bin
 TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 LIBSRC  := $(wildcard lib/*.c)
 # a NAME.simd.c holds one subject written once and compiled for each instruction set; the sets that only add a byte
-# product to another have their own mmq
+# product to another have their own mmq, the one that adds rounding to bf16 has its own train_bf16
 ISAS    := generic $(if $(filter x86_64,$(ARCH)),avx2 avx512) $(if $(filter aarch64,$(ARCH)),neon)
+ISAS_T  := $(if $(filter x86_64,$(ARCH)),avx512bf16)
 ISAS_Q  := $(if $(filter x86_64,$(ARCH)),avxvnni) $(if $(filter aarch64,$(ARCH)),neon_i8mm)
 SIMDSRC := $(wildcard kernels/cpu/*.simd.c)
 # a NAME.tile.c works on AMX tiles; compiled once more in plain C as a model of them (kernels/cpu/tile.h)
@@ -21,6 +22,7 @@ KERNSRC := $(filter-out %.simd.c %.tile.c,$(wildcard kernels/*.c kernels/ref/*.c
 
 libobj  := $(LIBSRC:%.c=$O/%.o)
 kernobj := $(KERNSRC:%.c=$O/%.o) $(foreach i,$(ISAS),$(SIMDSRC:%.simd.c=$O/%.$i.o)) $(ISAS_Q:%=$O/kernels/cpu/mmq.%.o) \
+           $(ISAS_T:%=$O/kernels/cpu/train_bf16.%.o) \
            $(foreach i,$(TILES),$(TILESRC:%.tile.c=$O/%.tile_$i.o))
 toolobj := $(TOOLS:%=$O/tools/%.o)
 
@@ -29,6 +31,7 @@ isa_generic :=
 gcc_order   := $(if $(findstring clang,$(CC)),,-fno-tree-reassoc -fno-tree-ter)
 isa_avx2    := -mavx2 -mfma -mf16c $(gcc_order)
 isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+isa_avx512bf16 := -DISA_avx512 -DROUND_bf16 $(isa_avx512) -mavx512bf16
 isa_tile_model := -DISA=tile_model -DISA_generic
 isa_tile_amx   := -DISA=tile_amx -DISA_avx512 -DTILE_amx $(isa_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 isa_avxvnni := $(isa_avx2) -mavxvnni
@@ -66,7 +69,7 @@ $(SIMDSRC:%.simd.c=$O/%.$1.o): $O/%.$1.o: %.simd.c
 	@mkdir -p $$(@D)
 	$$(call compile,-Ikernels -DISA=$1 -DISA_$1 $(isa_$1) -fno-var-tracking)
 endef
-$(foreach i,$(ISAS) $(ISAS_Q),$(eval $(call simd_rule,$i)))
+$(foreach i,$(ISAS) $(ISAS_T) $(ISAS_Q),$(eval $(call simd_rule,$i)))
 define tile_rule
 $(TILESRC:%.tile.c=$O/%.tile_$1.o): $O/%.tile_$1.o: %.tile.c
 	@mkdir -p $$(@D)

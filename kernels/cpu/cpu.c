@@ -19,7 +19,7 @@ static int by_name(void) /* never chosen for a machine */
 #if defined(__x86_64__)
 static int has_amx(void)
 {
-    return machine_avx512() && tile_allowed();
+    return machine_avx512bf16() && tile_allowed(); /* each processor with tiles so far has both */
 }
 #endif
 

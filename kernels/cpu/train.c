@@ -5,18 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUILD(isa, product)                                                                        \
+#define BUILD(isa, tiles, product)                                                                 \
     {                                                                                              \
-        &train_gemm_##isa, &train_attn_##isa, &train_rows_##isa, &train16_##isa, product           \
+        &train_gemm_##isa, &train_attn_##isa, &train_rows_##isa, &train16_##tiles,                 \
+            train16_product_##product                                                              \
     }
-const struct train_isa train_generic = BUILD(generic, train16_product_generic);
-const struct train_isa train_amx_model = BUILD(generic, train16_product_tile_model);
+const struct train_isa train_generic = BUILD(generic, generic, generic);
+const struct train_isa train_amx_model = BUILD(generic, generic, tile_model);
 #if defined(__x86_64__)
-const struct train_isa train_amx = BUILD(avx512, train16_product_tile_amx);
-const struct train_isa train_avx512 = BUILD(avx512, train16_product_avx512);
-const struct train_isa train_avx2 = BUILD(avx2, train16_product_avx2);
+const struct train_isa train_amx = BUILD(avx512, avx512bf16, tile_amx);
+const struct train_isa train_avx512 = BUILD(avx512, avx512, avx512);
+const struct train_isa train_avx2 = BUILD(avx2, avx2, avx2);
 #elif defined(__aarch64__)
-const struct train_isa train_neon = BUILD(neon, train16_product_neon);
+const struct train_isa train_neon = BUILD(neon, neon, neon);
 #endif
 
 float *train_scratch(enum train_slot slot, size_t n)

@@ -126,10 +126,10 @@ static float soften(float *s, int visible, int keys, uint16_t *a, float *max)
     for (int i = 0; i < whole; i += 16) {
         vf p = vf_exp(vf_sub(vf_load(s + i), vf_set1(*max)));
         sum = vf_add(sum, p);
-        store16(a + (size_t)(i / T16_K) * T16 + i % T16_K, round16(p));
+        store_bf16(a + (size_t)(i / T16_K) * T16 + i % T16_K, p);
     }
     for (int i = whole; i < keys; i += 16)
-        store16(a + (size_t)(i / T16_K) * T16 + i % T16_K, vi_zero());
+        store_bf16(a + (size_t)(i / T16_K) * T16 + i % T16_K, vf_zero());
     return vf_fold(sum);
 }
 

@@ -47,7 +47,8 @@ struct train16_isa {
     void (*attn)(const struct attn_job *j, train16_product *product, void *scratch);
     void (*attn_bwd)(const struct attn_job *j, train16_product *product, void *scratch);
 };
-extern const struct train16_isa train16_generic, train16_avx2, train16_avx512, train16_neon;
+extern const struct train16_isa train16_generic, train16_avx2, train16_avx512, train16_avx512bf16,
+    train16_neon;
 
 static inline int train16_up(int n, int to)
 {

@@ -3,6 +3,7 @@
 #include "cpu/simd.h"
 #include "cpu/train_round.h"
 
+#ifndef ROUND_bf16 /* tiles alone: the product is AMX's */
 /* Denormals count as zero (T1): x86 does it by two bits of MXCSR, other machines by a mask. */
 #if defined ISA_avx2 || defined ISA_avx512
 #define FLUSH      0x8040 /* FTZ and DAZ */
@@ -82,31 +83,39 @@ void FN(train16_product)(const struct train16 *p)
     all_tiles(p);
 #endif
 }
+#endif
 
 static void rows(uint16_t *a, const float *x, size_t ld, int n, int k, float scale)
 {
     vf s = vf_set1(scale);
-    int whole = k / 16 * 16, to = train16_up(k, T16_K);
     for (int i = 0; i < 16; i++, x += ld, a += T16_K) {
+        uint16_t *to = a;
         int j = 0;
-        for (; i < n && j < whole; j += 16)
-            store16(a + (size_t)(j / T16_K) * T16 + j % T16_K, round16(vf_mul(s, vf_load(x + j))));
-        for (; j < to; j += 16)
-            store16(a + (size_t)(j / T16_K) * T16 + j % T16_K,
-                    i < n && j < k ? round16(vf_mul(s, vf_load_n(x + j, k - j))) : vi_zero());
+        for (; i < n && j + T16_K <= k; j += T16_K, to += T16)
+            store_bf16_2(to, vf_mul(s, vf_load(x + j)), vf_mul(s, vf_load(x + j + 16)));
+        if (i < n && j < k) { /* what is left of the last tile */
+            int left = k - j;
+            vf y = left > 16 ? vf_load_n(x + j + 16, left - 16) : vf_zero();
+            store_bf16_2(to, vf_mul(s, vf_load_n(x + j, left)), vf_mul(s, y));
+            j += T16_K, to += T16;
+        }
+        for (; j < k; j += T16_K, to += T16)
+            store_bf16_2(to, vf_zero(), vf_zero());
     }
 }
 
 static void pairs(uint16_t *b, const float *x, size_t ld, int k, int n, float scale)
 {
     vf s = vf_set1(scale);
+    if (k >= T16_K && n >= T16_N) {
+        for (int q = 0; q < T16_K; q += 2, x += 2 * ld, b += 2 * T16_N)
+            vi_store(b, pairs_bf16(vf_mul(s, vf_load(x)), vf_mul(s, vf_load(x + ld))));
+        return;
+    }
     for (int q = 0; q < T16_K; q += 2, x += 2 * ld, b += 2 * T16_N) {
-        vi even = vi_zero(), odd = vi_zero();
-        if (q < k)
-            even = round16(vf_mul(s, vf_load_n(x, n)));
-        if (q + 1 < k)
-            odd = round16(vf_mul(s, vf_load_n(x + ld, n)));
-        vi_store(b, vi_or(vi_srl(even, 16), odd));
+        vf even = q < k ? vf_mul(s, vf_load_n(x, n)) : vf_zero();
+        vf odd = q + 1 < k ? vf_mul(s, vf_load_n(x + ld, n)) : vf_zero();
+        vi_store(b, pairs_bf16(even, odd));
     }
 }
 

@@ -118,7 +118,7 @@ static float flushed(float x)
 }
 static float operand(float x)
 {
-    return flushed(kn_bf16_to_f32(kn_f32_to_bf16(x)));
+    return kn_bf16_to_f32(kn_f32_to_bf16(flushed(x)));
 }
 static float chunks(float sum, int k, const float *a, size_t sa, const float *b, size_t sb,
                     float times)
