@@ -14,8 +14,9 @@
  *  T2  A layer: z = h a^T; y = one sum over the chunks of h w^T, then those of z (alpha b)^T; then
  *      + bias, then + res.
  *      Backward: dz = dy (alpha b); the gradient of h is one sum over the group's layers in order, of each
- *      the chunks of dy w, then those of dz a.  da += dz^T h and db += alpha (dy^T z), sums over all m rows
- *      in chunks of 32.  alpha b is rounded as a product; silu(g) is g (1 / (1 + exp(-g))).
+ *      the chunks of dy w, then those of dz a.  da += dz^T h and db += alpha (dy^T z): of each 64 rows a sum
+ *      in chunks of 32, then their sum, ascending.  alpha b is rounded as a product; silu(g) is
+ *      g (1 / (1 + exp(-g))).
  *      With dropout the adapter has its own h, and (dz a) is a sum of its own, dropped, then added.
  *  T3  Attention: queries in tiles of 32 rows from the document's first; s = (scale q) k^T; m = max s;
  *      p = exp(s - m); y = (p v) / sum p, the sum in R3's order, of unrounded p.  Backward: p = exp(s - lse),

@@ -41,6 +41,9 @@ struct train16_isa {
     void (*rows)(uint16_t *a, const float *x, size_t ld, int n, int k, float scale);
     /* one tile of B from k <= 32 rows of n <= 16 values (stride ld) times scale */
     void (*pairs)(uint16_t *b, const float *x, size_t ld, int k, int n, float scale);
+    /* Tiles of A, rows 0..15 and 16..31 of the same 32 columns, become the tiles of B of columns 0..15 and,
+     * ldb values on, of 16..31. */
+    void (*weave)(uint16_t *b, size_t ldb, const uint16_t *a0, const uint16_t *a1);
     /* kt tiles of A become tiles of B whose columns were rows, and the other way round */
     void (*turn)(uint16_t *to, const uint16_t *from, int kt);
     size_t (*attn_scratch)(int head_dim, int len); /* bytes */

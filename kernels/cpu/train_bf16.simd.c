@@ -119,6 +119,28 @@ static void pairs(uint16_t *b, const float *x, size_t ld, int k, int n, float sc
     }
 }
 
+static void weave(uint16_t *b, size_t ldb, const uint16_t *a0, const uint16_t *a1)
+{
+    for (int q = 0; q < T16_K / 2; q++, b += 2 * T16_N) {
+        const uint16_t *a = (q < 8 ? a0 : a1) + q % 8 * 2 * T16_K;
+#ifdef ISA_avx512
+        /* words of x and y in turn: c, 32 + c */
+        const __m512i left = _mm512_set_epi32(
+            0x2f000f, 0x2e000e, 0x2d000d, 0x2c000c, 0x2b000b, 0x2a000a, 0x290009, 0x280008,
+            0x270007, 0x260006, 0x250005, 0x240004, 0x230003, 0x220002, 0x210001, 0x200000);
+        const __m512i right = _mm512_add_epi16(left, _mm512_set1_epi16(16));
+        __m512i x = vi_load(a), y = vi_load(a + T16_K);
+        vi_store(b, _mm512_permutex2var_epi16(x, left, y));
+        vi_store(b + ldb, _mm512_permutex2var_epi16(x, right, y));
+#else
+        for (int c = 0; c < T16_N; c++) {
+            b[2 * c] = a[c], b[2 * c + 1] = a[T16_K + c];
+            b[ldb + 2 * c] = a[T16_N + c], b[ldb + 2 * c + 1] = a[T16_K + T16_N + c];
+        }
+#endif
+    }
+}
+
 static void turn(uint16_t *to, const uint16_t *from, int kt)
 {
     for (int t = 0; t < kt; t++, to += T16, from += T16)
@@ -130,5 +152,5 @@ static void turn(uint16_t *to, const uint16_t *from, int kt)
 #include "cpu/train_attn16.h"
 
 const struct train16_isa FN(train16) = {
-    rows, pairs, turn, attn_scratch, attn, attn_bwd,
+    rows, pairs, weave, turn, attn_scratch, attn, attn_bwd,
 };

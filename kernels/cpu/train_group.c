@@ -2,59 +2,15 @@
  *
  * Three phases of one job.  The factors (and weights that are not kept as tiles) become tiles of B.  Then
  * blocks of rows, each by one thread from the input's transformation to what follows the products, while
- * the rows are in its cache.  In the backward then the factors' gradients, 64 columns at a time. */
-#include "cpu/cpu_train.h"
+ * the rows are in its cache; in the backward the factors' gradients too, summed over each unit of rows.  In
+ * the backward then those sums, 64 columns at a time. */
+#include "cpu/train_group.h"
 #include <string.h>
 
-enum { COLS = 64, TOKENS = 512 }; /* of a task of the third phase: columns, rows packed at once */
 enum {
     BLOCK_BYTES = 768 << 10
 }; /* of packed input of a block: it shares the L2 cache with weights */
 enum { LEAST_ROWS = 64, MOST_ROWS = 320 };
-
-struct lin16 {
-    const struct kn_lin *l;
-    const uint16_t *w;  /* tiles of B of the weight, either way */
-    uint16_t *pack;     /* where they are to be made first, or NULL */
-    uint16_t *a, *b;    /* of the factors, either way */
-    uint16_t *zt, *dzt; /* backward: tiles of A of z^T and dz^T */
-    int n, kt, adapter; /* outputs; tiles along them; has an adapter */
-};
-struct group16 {
-    const struct kn_group *g;
-    const struct train16_isa *isa;
-    const struct train_rows_isa *rows;
-    train16_product *product;
-    struct lin16 lin[KN_GROUP];
-    int m, backward, wanted;
-    int kt, rt, rn, tt;          /* tiles along k; along r as k, as columns; along all rows */
-    int block, n_block;          /* rows of a block */
-    int first[3 * KN_GROUP + 1]; /* first chunk of each packing job */
-    struct lin16 *ad[KN_GROUP];  /* those with an adapter */
-    int n_ad;
-    int n_da, n_db[KN_GROUP]; /* tasks of the third phase */
-    float *dx, *dh;
-    char *own;
-    size_t own_bytes, own_a, own_a2, own_tile, own_f, own_f2; /* places in a thread's scratch */
-};
-
-static int tiles(int n)
-{
-    return train16_up(n, T16_K) / T16_K;
-}
-static int panels(int n)
-{
-    return train16_up(n, T16_N) / T16_N;
-}
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-static float *at_f32(struct kn_at a, size_t i)
-{
-    float *p = cpu_f32(a);
-    return p ? p + i : NULL;
-}
 
 /* ---- tiles of B ---- */
 
@@ -221,14 +177,6 @@ static const float *input_rows(const struct group16 *j, int row, int n, float *t
     return tmp - (size_t)n * k;
 }
 
-/* y = x with dropout, values from..from + n of row `row` */
-static void drop(const struct kn_group *g, const struct kn_lin *l, int row, int from, int n,
-                 const float *x, float *y)
-{
-    uint64_t at = l->draws + (uint64_t)row * (uint64_t)g->k + (uint64_t)from;
-    train_drop(y, x, g->dropout, g->seed, at, (size_t)n);
-}
-
 /* The rows of h as tiles of A; with layer l, its own dropped h. */
 static void input_tiles(const struct group16 *j, const struct lin16 *l, int row, int n, uint16_t *a,
                         float *tmp)
@@ -239,7 +187,7 @@ static void input_tiles(const struct group16 *j, const struct lin16 *l, int row,
         int rows = least(16, n - i);
         const float *x = input_rows(j, row + i, rows, tmp);
         for (int q = 0; l && q < rows; q++)
-            drop(g, l->l, row + i + q, 0, g->k, x + (size_t)q * k, tmp + (size_t)q * k);
+            group_drop(g, l->l, row + i + q, 0, g->k, x + (size_t)q * k, tmp + (size_t)q * k);
         j->isa->rows(a, l ? tmp : x, k, rows, g->k, 1);
     }
 }
@@ -284,19 +232,6 @@ static void forward_block(const struct group16 *j, int row, int n, char *own)
     }
 }
 
-/* f(n, r) from row `row` on as tiles of A transposed: 16 of r by 32 rows */
-static void token_tiles(const struct group16 *j, const float *f, int row, int n, uint16_t *to,
-                        uint16_t *tmp)
-{
-    int r = j->g->r;
-    for (int p = 0; p < j->rn; p++)
-        for (int t = 0; t < n; t += 32) {
-            j->isa->pairs(tmp, f + (size_t)t * (size_t)r + 16 * p, (size_t)r, least(32, n - t),
-                          least(16, r - 16 * p), 1);
-            j->isa->turn(to + ((size_t)p * (size_t)j->tt + (size_t)((row + t) / 32)) * T16, tmp, 1);
-        }
-}
-
 /* dh += dz a with dropout, a sum of its own */
 static void dropped_bwd(const struct group16 *j, const struct lin16 *l, const uint16_t *za, int row,
                         int n, float *f, float *f2)
@@ -306,7 +241,7 @@ static void dropped_bwd(const struct group16 *j, const struct lin16 *l, const ui
     struct train16 p = {.seg = {{za, l->a, ldr, ldr, j->rt}}, .n_seg = 1};
     out(j, p, n, g->k, f2, k, f);
     for (int i = 0; i < n; i++, f2 += k) {
-        drop(g, l->l, row + i, 0, g->k, f2, f2);
+        group_drop(g, l->l, row + i, 0, g->k, f2, f2);
         j->rows->add(j->dh + (size_t)(row + i) * k, NULL, f2, g->k);
     }
 }
@@ -331,23 +266,26 @@ static void backward_block(const struct group16 *j, int row, int n, char *own)
     const struct kn_group *g = j->g;
     uint16_t *a = (uint16_t *)(void *)(own + j->own_a),
              *za = (uint16_t *)(void *)(own + j->own_tile);
-    uint16_t *tmp = (uint16_t *)(void *)(own + j->own_a2);
     float *f = (float *)(void *)(own + j->own_f), *f2 = (float *)(void *)(own + j->own_f2),
           *dz = f2;
+    uint16_t *dzt = (uint16_t *)(void *)(own + j->own_dzt);
     const size_t ldr = (size_t)j->rt * T16;
     for (int i = 0; i < g->n_lin; i++) {
         const struct lin16 *l = &j->lin[i];
         const size_t lda = (size_t)l->kt * T16, width = (size_t)l->n;
         const float *dy = at_f32(l->l->dy, (size_t)row * width);
-        for (int q = 0; q < n; q += 16)
+        for (int q = 0; q < train16_up(n, 32); q += 16)
             j->isa->rows(a + (size_t)(q / 16) * lda, dy + (size_t)q * width, width,
                          least(16, n - q), l->n, 1);
         if (l->adapter) {
             struct train16 z = {.seg = {{a, l->b, lda, lda, l->kt}}, .n_seg = 1};
             out(j, z, n, g->r, dz, (size_t)g->r, f);
             narrow_tiles(j, dz, (size_t)g->r, n, za);
-            token_tiles(j, dz, row, n, l->dzt, tmp);
-            token_tiles(j, at_f32(l->l->z, (size_t)row * (size_t)g->r), row, n, l->zt, tmp);
+            factor_tiles(j, dz, n, dzt, own);
+            dzt += (size_t)j->rn * (size_t)tiles(j->block) * T16;
+            factor_tiles(j, at_f32(l->l->z, (size_t)row * (size_t)g->r), n,
+                         (uint16_t *)(void *)(own + j->own_zt), own);
+            factor_db(j, l, a, row, n, own);
         }
         if (!j->wanted)
             continue;
@@ -358,119 +296,12 @@ static void backward_block(const struct group16 *j, int row, int n, char *own)
         if (l->adapter && g->dropout > 0)
             dropped_bwd(j, l, za, row, n, f, f2);
     }
-    if (j->wanted)
-        input_bwd(j, row, n);
-}
-
-/* ---- the factors' gradients ---- */
-
-/* Columns from .. from + cols of what the factors' gradients multiply: of the group's input, or with dy of
- * l's gradient. */
-struct columns {
-    const struct lin16 *l; /* whose dy, or whose dropout on the input; NULL: no dropout */
-    int from, cols, dy;
-};
-
-static const float *columns_at(const struct group16 *j, const struct columns *c, int row,
-                               size_t *ld)
-{
-    const struct kn_group *g = j->g;
-    *ld = (size_t)(c->dy ? c->l->n : g->k);
-    size_t at = (size_t)row * *ld + (size_t)c->from;
-    if (c->dy)
-        return at_f32(c->l->l->dy, at);
-    return g->input == KN_IN_SWIGLU ? j->dh + at /* input_bwd left h there */ : at_f32(g->x, at);
-}
-
-/* Columns are a few lines of every row, which no processor fetches ahead by itself. */
-static void fetch_rows(const struct group16 *j, const struct columns *c, int row, int n)
-{
-    size_t ld;
-    const float *x = columns_at(j, c, row, &ld);
-    for (int i = 0; i < n; i++, x += ld)
-        for (int q = 0; q < c->cols; q += 16)
-            __builtin_prefetch(x + q, 0, 2);
-}
-
-static const float *column_rows(const struct group16 *j, const struct columns *c, int row, int n,
-                                float *tmp, size_t *ld)
-{
-    const struct kn_group *g = j->g;
-    const float *x = columns_at(j, c, row, ld);
-    if (c->dy || (g->input != KN_IN_NORM && !c->l))
-        return x;
-    for (int i = 0; i < n; i++, x += *ld) {
-        float *to = tmp + (size_t)i * COLS;
-        if (g->input == KN_IN_NORM)
-            j->rows->scale(to, x, at_f32(g->norm, (size_t)c->from),
-                           *at_f32(g->rstd, (size_t)(row + i)), c->cols);
-        if (c->l)
-            drop(g, c->l->l, row + i, c->from, c->cols, g->input == KN_IN_NORM ? to : x, to);
+    for (int q = 0; q < n; q += UNIT) { /* the unit's rows are near for both */
+        if (j->wanted)
+            input_bwd(j, row + q, least(UNIT, n - q));
+        if (j->n_ad)
+            factor_da(j, row, q, least(UNIT, n - q), own);
     }
-    *ld = COLS;
-    return tmp;
-}
-
-/* sum(16 mt, COLS) = a(16 mt, all rows) times the columns, which become tiles 32 rows at a time */
-static void columns_product(const struct group16 *j, const struct columns *c, const uint16_t *a,
-                            int mt, float *sum, char *own)
-{
-    uint16_t *b = (uint16_t *)(void *)own;
-    float *tmp = (float *)(void *)(own + TOKENS * COLS * sizeof *b);
-    for (int row = 0; row < j->m; row += TOKENS) {
-        int n = least(TOKENS, j->m - row), kt = tiles(n);
-        for (int t = 0; t < kt; t++) {
-            size_t ld;
-            int rows = least(32, n - 32 * t);
-            if (t + 1 < kt)
-                fetch_rows(j, c, row + 32 * t + 32, least(32, n - 32 * t - 32));
-            const float *x = column_rows(j, c, row + 32 * t, rows, tmp, &ld);
-            for (int q = 0; q < c->cols; q += 16)
-                j->isa->pairs(b + ((size_t)(q / 16) * (size_t)kt + (size_t)t) * T16, x + q, ld,
-                              rows, least(16, c->cols - q), 1);
-        }
-        struct train16 p = {
-            .seg = {{a + (size_t)(row / 32) * T16, b, (size_t)j->tt * T16, (size_t)kt * T16, kt}},
-            .n_seg = 1,
-            .mt = mt,
-            .nt = panels(c->cols),
-            .c = sum,
-            .ldc = COLS,
-            .add = row > 0};
-        j->product(&p);
-    }
-}
-
-/* c: what columns_product summed for the layers ad[first..]; its rows are r of each */
-static void gradient_chunk(const struct group16 *j, int chunk, char *own)
-{
-    const struct kn_group *g = j->g;
-    const int groups = (g->k + COLS - 1) / COLS, shared = g->dropout <= 0;
-    float *sum =
-        (float *)(void *)(own + TOKENS * COLS * sizeof(uint16_t) + 32 * COLS * sizeof *sum);
-    if (chunk < j->n_da) { /* of all layers at once, or of one with its own dropout */
-        int first = shared ? 0 : chunk / groups, n = shared ? j->n_ad : 1;
-        struct columns c = {shared ? NULL : j->ad[first], chunk % groups * COLS, 0, 0};
-        c.cols = least(COLS, g->k - c.from);
-        columns_product(j, &c, j->ad[first]->dzt, n * j->rn, sum, own);
-        for (int i = 0; i < n; i++)
-            for (int r = 0; r < g->r; r++)
-                j->rows->axpy(
-                    at_f32(j->ad[first + i]->l->da, (size_t)r * (size_t)g->k + (size_t)c.from),
-                    sum + (size_t)(i * j->rn * 16 + r) * COLS, 1, (size_t)c.cols);
-        return;
-    }
-    chunk -= j->n_da;
-    int i = 0;
-    for (; chunk >= j->n_db[i]; i++)
-        chunk -= j->n_db[i];
-    struct columns c = {j->ad[i], chunk * COLS, 0, 1};
-    c.cols = least(COLS, c.l->n - c.from);
-    columns_product(j, &c, c.l->zt, j->rn, sum, own);
-    float *db = at_f32(c.l->l->db, (size_t)c.from * (size_t)g->r);
-    for (int n = 0; n < c.cols; n++)
-        for (int r = 0; r < g->r; r++)
-            db[n * g->r + r] += g->alpha * sum[r * COLS + n];
 }
 
 /* ---- the job ---- */
@@ -482,7 +313,7 @@ static void run_chunk(void *ctx, int phase, int chunk, int thread)
     if (phase == 0)
         pack_chunk(j, chunk, own);
     else if (phase == 2)
-        gradient_chunk(j, chunk, own);
+        factor_add(j, chunk);
     else {
         int row = chunk * j->block, n = least(j->block, j->m - row);
         (j->backward ? backward_block : forward_block)(j, row, n, own);
@@ -498,19 +329,19 @@ static size_t more(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Rows of a block: few enough for the cache, the blocks about equal and a multiple of the threads. */
+/* Rows of a block: few enough for the cache, the blocks about equal and a multiple of the threads, whole units. */
 static void cut(struct group16 *j, int widest, int n_threads)
 {
     int most = BLOCK_BYTES / (int)(train16_up(widest, T16_K) * (int)sizeof(uint16_t));
     most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
     int n = (j->m + most - 1) / most;
     n = (n + n_threads - 1) / n_threads * n_threads;
-    j->block = train16_up((j->m + n - 1) / n, 32);
+    j->block = train16_up((j->m + n - 1) / n, UNIT);
     j->block = j->block < LEAST_ROWS ? LEAST_ROWS : j->block;
     j->n_block = (j->m + j->block - 1) / j->block;
 }
 
-/* Places in a thread's scratch, for all three phases. widest: of what is packed, in any matrix */
+/* Places in a thread's scratch, for all phases. widest: of what is packed, in any matrix */
 static void places(struct group16 *j, int widest, int most)
 {
     const struct kn_group *g = j->g;
@@ -521,36 +352,37 @@ static void places(struct group16 *j, int widest, int most)
         f2 = rows * (size_t)(g->dropout > 0 && g->k > g->r ? g->k : g->r);
     j->own_a = 0;
     j->own_a2 = lines(wide);
-    j->own_tile = j->own_a2 + (j->backward ? T16 * half : lines(rows * k * half));
+    j->own_tile = j->own_a2 + (j->backward ? 0 : lines(rows * k * half));
     j->own_f = j->own_tile + lines(rows * (size_t)j->rt * T16_K * half);
     j->own_f2 = j->own_f + lines(edge);
     size_t blocks = j->own_f2 + lines(f2 * sizeof(float));
     size_t packing = more(32 * k * sizeof(float), (size_t)j->rt * T16 * half);
-    size_t third = TOKENS * COLS * half + 32 * COLS * sizeof(float) +
-                   16 * (size_t)(j->rn * KN_GROUP) * COLS * sizeof(float);
-    j->own_bytes = lines(more(blocks, more(packing, third)));
+    if (j->backward && j->n_ad)
+        blocks = factor_own(j, blocks);
+    j->own_bytes = lines(more(blocks, packing));
 }
 
-/* Tiles that all threads share: of the factors, of weights that are not kept, of z and dz; their places from p
- * on. Returns how many values there are. */
-static size_t shared_tiles(struct group16 *j, uint16_t *p)
+/* What all threads share: sums of the factors' gradients, tiles of the factors and of weights that are not
+ * kept; their places from p on. Returns how many floats there are. */
+static size_t shared_tiles(struct group16 *j, float *p)
 {
+    const size_t sums =
+        j->backward && j->n_ad ? factor_sums(j) * (size_t)((j->m + UNIT - 1) / UNIT) : 0;
+    uint16_t *to = (uint16_t *)(void *)(p ? p + sums : NULL);
     size_t used = 0;
-    uint16_t *dz = p;
-    for (int i = 0; i < j->n_ad; i++) /* dz of all layers in a row: da is one product */
-        j->ad[i]->dzt = dz + (size_t)(i * j->rn) * (size_t)j->tt * T16;
-    used += (size_t)(j->n_ad * j->rn) * (size_t)j->tt * T16;
+    j->sums = p;
     for (int i = 0; i < j->g->n_lin; i++) {
         struct lin16 *l = &j->lin[i];
         size_t in = (size_t)(j->backward ? panels(j->g->k) * j->rt : j->rn * j->kt);
-        size_t to = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
-        l->a = p + used, used += l->adapter * in * T16;
-        l->b = p + used, used += l->adapter * to * T16;
-        l->zt = p + used, used += (size_t)(l->adapter * j->rn) * (size_t)j->tt * T16;
-        if (!l->w || l->pack)
-            l->pack = p + used, l->w = l->pack, used += cpu_train_tile_values(l->l->w, j->backward);
+        size_t out_tiles = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
+        l->a = to ? to + used : NULL, used += l->adapter * in * T16;
+        l->b = to ? to + used : NULL, used += l->adapter * out_tiles * T16;
+        if (!l->w || l->pack) {
+            l->pack = to ? to + used : NULL, l->w = l->pack;
+            used += cpu_train_tile_values(l->l->w, j->backward);
+        }
     }
-    return used;
+    return sums + used / 2;
 }
 
 /* The layers, the blocks of rows and the places in scratch. */
@@ -561,7 +393,6 @@ static void group_new(struct group16 *j, const struct kn_dev *d, const struct kn
     int widest = g->k, most = g->k, r = 0;
     *j = (struct group16){.g = g, .isa = isa->b16, .rows = isa->rows, .m = m, .backward = backward};
     j->product = isa->product;
-    j->tt = backward ? tiles(m) : 0;
     for (int i = 0; i < g->n_lin; i++) {
         const struct kn_lin *l = &g->lin[i];
         const struct cpu_weight *w = (const struct cpu_weight *)(const void *)l->w;
@@ -582,7 +413,7 @@ void cpu_train_group_sizes(const struct kn_dev *d, const struct kn_group *g, int
 {
     struct group16 j;
     group_new(&j, d, g, m, backward);
-    size[TRAIN_SHARED] = shared_tiles(&j, NULL) / 2 + 1;
+    size[TRAIN_SHARED] = shared_tiles(&j, NULL) + 1;
     size[TRAIN_OWN] = j.own_bytes * (size_t)d->n_threads / sizeof(float);
 }
 
@@ -595,8 +426,7 @@ static int group_run(struct kn_dev *d, const struct kn_group *g, int m, int back
     j.dx = cpu_f32(dx);
     j.dh = g->input == KN_IN_PLAIN ? j.dx : cpu_f32(g->dh);
     j.wanted = g->input == KN_IN_SWIGLU || j.dx;
-    const size_t values = shared_tiles(&j, NULL);
-    uint16_t *shared = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, values / 2 + 1);
+    float *shared = train_scratch(TRAIN_SHARED, shared_tiles(&j, NULL) + 1);
     j.own = (char *)train_scratch(TRAIN_OWN, j.own_bytes * (size_t)d->n_threads / sizeof(float));
     if (!shared || !j.own)
         return KN_ENOMEM;
@@ -611,12 +441,8 @@ static int group_run(struct kn_dev *d, const struct kn_group *g, int m, int back
             j.first[3 * i + q + 1] = n_chunk[0] += chunks[q];
     }
     n_chunk[1] = j.n_block;
-    if (backward && j.n_ad) {
-        j.n_da = (g->k + COLS - 1) / COLS * (g->dropout > 0 ? j.n_ad : 1);
-        n_chunk[2] = j.n_da;
-        for (int i = 0; i < j.n_ad; i++)
-            n_chunk[2] += j.n_db[i] = (j.ad[i]->n + COLS - 1) / COLS;
-    }
+    if (backward && j.n_ad)
+        n_chunk[2] = factor_tasks(&j);
     pool_run(cpu_dev(d)->pool, run_chunk, &j, n_chunk, 3);
     return 0;
 }

@@ -133,42 +133,62 @@ static float chunks(float sum, int k, const float *a, size_t sa, const float *b,
     return sum;
 }
 
+/* T2's sum over the m rows of a gradient: of each 64 a sum by itself, then those in order. */
+static float units(int m, const float *a, size_t sa, const float *b, size_t sb)
+{
+    float sum = chunks(0, m < 64 ? m : 64, a, sa, b, sb, 1);
+    for (int i = 64; i < m; i += 64)
+        sum +=
+            chunks(0, m - i < 64 ? m - i : 64, a + (size_t)i * sa, sa, b + (size_t)i * sb, sb, 1);
+    return sum;
+}
+
 /* One layer on every path, element by element in T1's and T2's order. */
 static void order(void)
 {
     for (size_t dev = quick; dev < sizeof device / sizeof *device; dev++) {
-        enum { M = 19, N = 35, K = 600, R = 6 };
+        enum { M = 147, N = 35, K = 200, R = 6 };
         struct test t = group_test(M, N, K, R, 1, KN_IN_PLAIN, KN_F32, KN_MIXED);
         size_t n;
-        int wrong = 0;
+        int wrong = 0, wrong_sum = 0;
         for (int i = 0; i < M * K; i++) /* products and sums among the denormals, some not */
             t.in[G_X][i] = ldexpf(t.in[G_X][i], i % 3 ? -126 : i % 5 ? -60 : 0);
-        float *got = run_on(device[dev], 2, &t, run_group, &n), *y, *z, *dx;
+        float *got = run_on(device[dev], 2, &t, run_group, &n), *y, *z, *dx, *da, *db;
         const float *w = t.rows, *a = t.in[G_LIN + L_A], *b = t.in[G_LIN + L_B];
+        const float *x = t.in[G_X], *dy = t.in[G_LIN + L_DY];
+        float dz[M][R];
         if (!got) {
             skip("order of products: no %s here", device[dev]);
             continue;
         }
-        dx = got, y = dx + M * K, z = y + M * N;
+        dx = got, y = dx + M * K, z = y + M * N, da = z + M * R, db = da + R * K;
         for (int i = 0; i < M; i++) {
-            const float *x = t.in[G_X] + i * K, *dy = t.in[G_LIN + L_DY] + i * N;
-            float dz[R];
             for (int r = 0; r < R; r++) {
-                wrong += chunks(0, K, x, 1, a + r * K, 1, 1) != z[i * R + r];
-                dz[r] = chunks(0, N, dy, 1, b + r, R, 1.7f);
+                wrong += chunks(0, K, x + i * K, 1, a + r * K, 1, 1) != z[i * R + r];
+                dz[i][r] = chunks(0, N, dy + i * N, 1, b + r, R, 1.7f);
             }
             for (int j = 0; j < N; j++) {
-                float s = chunks(0, K, x, 1, w + j * K, 1, 1);
+                float s = chunks(0, K, x + i * K, 1, w + j * K, 1, 1);
                 s = chunks(s, R, z + i * R, 1, b + j * R, 1, 1.7f) + t.in[G_LIN + L_BIAS][j];
                 wrong += s + t.in[G_LIN + L_RES][i * N + j] != y[i * N + j];
             }
             for (int c = 0; c < K; c++) {
-                float s = chunks(0, N, dy, 1, w + c, K, 1);
-                wrong += chunks(s, R, dz, 1, a + c, K, 1) != dx[i * K + c];
+                float s = chunks(0, N, dy + i * N, 1, w + c, K, 1);
+                wrong += chunks(s, R, dz[i], 1, a + c, K, 1) != dx[i * K + c];
             }
         }
         ok(wrong == 0, "%s: products of bf16 in T1's order, %d of %d differ", device[dev], wrong,
            M * (N + K + R));
+        for (int r = 0; r < R; r++) {
+            for (int c = 0; c < K; c++)
+                wrong_sum += t.in[G_LIN + L_DA][r * K + c] + units(M, &dz[0][r], R, x + c, K) !=
+                             da[r * K + c];
+            for (int j = 0; j < N; j++)
+                wrong_sum += t.in[G_LIN + L_DB][j * R + r] + 1.7f * units(M, dy + j, N, z + r, R) !=
+                             db[j * R + r];
+        }
+        ok(wrong_sum == 0, "%s: gradients of factors in T2's order, %d of %d differ", device[dev],
+           wrong_sum, R * (N + K));
         free(got);
         for (int i = 0; i < t.n_buf; i++)
             free(t.in[i]);
