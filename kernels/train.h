@@ -7,8 +7,8 @@
  *
  * KN_MIXED asks a group of layers or attention for products of bf16 operands summed in f32, in the one
  * order that AMX's TDPBF16PS has, so that all paths of the cpu give the same bits:
- *  T1  Operands are rounded to bf16 (half to even; f32 denormals are zero).  k is cut in chunks of 32, the last filled up with
- *      zeros.  A chunk is two chains of fma from 0, one over its even k, one over its odd k, ascending;
+ *  T1  Operands are rounded to bf16 (half to even; f32 denormals are zero, NaN stays NaN).  k is cut in
+ *      chunks of 32, the last filled up with zeros.  A chunk is two chains of fma from 0, one over its even k, one over its odd k, ascending;
  *      then sum = sum + (even + odd), from 0, chunks ascending.  Denormals count as zero, as operands and
  *      as results.  Source: Intel 64 and IA-32 SDM volume 2, TDPBF16PS.
  *  T2  A layer: z = h a^T; y = one sum over the chunks of h w^T, then those of z (alpha b)^T; then

@@ -107,11 +107,6 @@ static void rows(uint16_t *a, const float *x, size_t ld, int n, int k, float sca
 static void pairs(uint16_t *b, const float *x, size_t ld, int k, int n, float scale)
 {
     vf s = vf_set1(scale);
-    if (k >= T16_K && n >= T16_N) {
-        for (int q = 0; q < T16_K; q += 2, x += 2 * ld, b += 2 * T16_N)
-            vi_store(b, pairs_bf16(vf_mul(s, vf_load(x)), vf_mul(s, vf_load(x + ld))));
-        return;
-    }
     for (int q = 0; q < T16_K; q += 2, x += 2 * ld, b += 2 * T16_N) {
         vf even = q < k ? vf_mul(s, vf_load_n(x, n)) : vf_zero();
         vf odd = q + 1 < k ? vf_mul(s, vf_load_n(x + ld, n)) : vf_zero();

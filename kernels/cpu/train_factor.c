@@ -3,8 +3,9 @@
  * da = dz^T h and db = alpha (dy^T z)^T have a row of tiles for each 16 of the rank and go along the rows of
  * the batch, so h and dy must become tiles of B.  A block makes them while its rows are near: of dy from the
  * tiles of A that the layer's own products just read, of h from the rows that the norm's or SwiGLU's backward
- * just touched.  A pass of its own over all rows took a quarter of a step, most of it waiting for columns. */
+ * just touched, and not in a pass of its own that would read all columns of both once more. */
 #include "cpu/train_group.h"
+#include <string.h>
 
 static size_t wide(int n)
 {
@@ -149,14 +150,9 @@ int factor_tasks(struct group16 *j)
 /* sum(TASK) of row r of the matrix at `place` of each unit, units ascending */
 static void sum_units(const struct group16 *j, size_t place, float *sum, int cols)
 {
-    for (int row = 0; row < j->m; row += UNIT) {
-        const float *p = unit_sums(j, row) + place;
-        if (row == 0)
-            for (int c = 0; c < cols; c++)
-                sum[c] = p[c];
-        else
-            j->rows->axpy(sum, p, 1, (size_t)cols);
-    }
+    memcpy(sum, unit_sums(j, 0) + place, (size_t)cols * sizeof *sum);
+    for (int row = UNIT; row < j->m; row += UNIT)
+        j->rows->axpy(sum, unit_sums(j, row) + place, 1, (size_t)cols);
 }
 
 void factor_add(const struct group16 *j, int chunk)

@@ -10,7 +10,7 @@
 enum {
     BLOCK_BYTES = 768 << 10
 }; /* of packed input of a block: it shares the L2 cache with weights */
-enum { LEAST_ROWS = 64, MOST_ROWS = 320 };
+enum { MOST_ROWS = 320 };
 
 /* ---- tiles of B ---- */
 
@@ -333,11 +333,10 @@ static size_t more(size_t a, size_t b)
 static void cut(struct group16 *j, int widest, int n_threads)
 {
     int most = BLOCK_BYTES / (int)(train16_up(widest, T16_K) * (int)sizeof(uint16_t));
-    most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
+    most = most < UNIT ? UNIT : most > MOST_ROWS ? MOST_ROWS : most;
     int n = (j->m + most - 1) / most;
     n = (n + n_threads - 1) / n_threads * n_threads;
     j->block = train16_up((j->m + n - 1) / n, UNIT);
-    j->block = j->block < LEAST_ROWS ? LEAST_ROWS : j->block;
     j->n_block = (j->m + j->block - 1) / j->block;
 }
 
@@ -362,6 +361,14 @@ static void places(struct group16 *j, int widest, int most)
     j->own_bytes = lines(more(blocks, packing));
 }
 
+/* The next n values from `base` on; NULL where they are only counted. */
+static uint16_t *take(uint16_t *base, size_t *used, size_t n)
+{
+    uint16_t *at = base ? base + *used : NULL;
+    *used += n;
+    return at;
+}
+
 /* What all threads share: sums of the factors' gradients, tiles of the factors and of weights that are not
  * kept; their places from p on. Returns how many floats there are. */
 static size_t shared_tiles(struct group16 *j, float *p)
@@ -375,12 +382,10 @@ static size_t shared_tiles(struct group16 *j, float *p)
         struct lin16 *l = &j->lin[i];
         size_t in = (size_t)(j->backward ? panels(j->g->k) * j->rt : j->rn * j->kt);
         size_t out_tiles = (size_t)(j->backward ? j->rn * l->kt : panels(l->n) * j->rt);
-        l->a = to ? to + used : NULL, used += l->adapter * in * T16;
-        l->b = to ? to + used : NULL, used += l->adapter * out_tiles * T16;
-        if (!l->w || l->pack) {
-            l->pack = to ? to + used : NULL, l->w = l->pack;
-            used += cpu_train_tile_values(l->l->w, j->backward);
-        }
+        l->a = take(to, &used, l->adapter * in * T16);
+        l->b = take(to, &used, l->adapter * out_tiles * T16);
+        if (!l->w || l->pack)
+            l->w = l->pack = take(to, &used, cpu_train_tile_values(l->l->w, j->backward));
     }
     return sums + used / 2;
 }

@@ -65,14 +65,14 @@ static inline void group_drop(const struct kn_group *g, const struct kn_lin *l, 
 size_t factor_sums(struct group16 *j);
 /* Bytes that a thread needs from `at` on, with its places set. */
 size_t factor_own(struct group16 *j, size_t at);
-/* n rows from `row` on of z or dz (n, r), as tiles of A transposed */
+/* n rows of z or dz (n, r), the first of a block, as tiles of A transposed */
 void factor_tiles(const struct group16 *j, const float *f, int n, uint16_t *to, char *own);
 /* Sums of db: dy is n rows of l's as tiles of A, whole tiles of 32 rows. */
 void factor_db(const struct group16 *j, const struct lin16 *l, const uint16_t *dy, int row, int n,
                char *own);
 /* Sums of all layers' da over the unit of n rows that is `at` rows into the block that begins at `row`. */
 void factor_da(const struct group16 *j, int row, int at, int n, char *own);
-/* Third phase: n_chunk tasks. */
+/* Third phase: how many tasks; one of them. */
 int factor_tasks(struct group16 *j);
 void factor_add(const struct group16 *j, int chunk);
 #endif

@@ -1,7 +1,7 @@
 /* train_round.h - f32 to bf16 over simd.h as T1 of train.h has it: denormals are zero, then half to even; NaN stays one
  *
  * With -DROUND_bf16 (mk/build.mk, avx512bf16) by VCVTNE2PS2BF16, which is defined so whatever MXCSR says
- * (Intel 64 and IA-32 SDM volume 2); two vectors are then one instruction instead of fourteen. */
+ * (Intel 64 and IA-32 SDM volume 2); two vectors are then one instruction. */
 #ifndef TRAIN_ROUND_H
 #define TRAIN_ROUND_H
 
