@@ -444,6 +444,12 @@ int backward_run(struct backward *bw, const int32_t *ids, const int32_t *doc, co
     int n_pick = 0, n_layer = bw->m->h.n_layer;
     if (n > bw->max_rows)
         return err_set(e, ERR_SOFTWARE, "a pass of %d rows, room for %d", n, bw->max_rows);
+    for (int t = 0; t < n; t++) {
+        const int32_t most = ids[t] > label[t] ? ids[t] : label[t];
+        if (ids[t] < 0 || most >= bw->m->h.n_vocab)
+            return err_set(e, ERR_DATA, "row %d: token id %d: the embedding has %d rows", t,
+                           (int)(ids[t] < 0 ? ids[t] : most), bw->m->h.n_vocab);
+    }
     for (int t = 0; t < n; t++)
         if (label[t] >= 0) {
             bw->host[n_pick] = label[t];

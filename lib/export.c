@@ -5,6 +5,7 @@
 #include "export_impl.h"
 #include "import.h"
 #include "quant.h"
+#include "vocab.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,7 +206,6 @@ static int refuse(const struct hparams *h, struct err *e)
 
 int export_open(struct exporter *x, const char *in, int gguf, struct err *e)
 {
-    const struct tensor *t;
     int rc;
     memset(x, 0, sizeof *x);
     if ((rc = apr_open(&x->a, in, e)) < 0 || (rc = apr_verify(&x->a, e)) < 0)
@@ -215,8 +215,7 @@ int export_open(struct exporter *x, const char *in, int gguf, struct err *e)
     x->pairs = gguf && hparams_has(&x->h, ARCH_GGUF_PAIRS);
     if (gather(x, gguf, e) < 0)
         return err_prefix(e, "%s", in);
-    t = apr_tensor(&x->a, APR_TOKENIZER);
-    return t ? bpe_load_tables(&x->tok, t->data, t->bytes, in, e) : 0;
+    return vocab_load(&x->tok, &x->a, &x->h, e);
 }
 
 void export_close(struct exporter *x)

@@ -128,6 +128,16 @@ static void watch(const struct forward *f, int layer, int n_tok)
         f->watch(f->watch_arg, layer, f->x, n_tok);
 }
 
+int forward_batch(struct forward *f, const struct kn_rows *r, struct err *e)
+{
+    for (int i = 0; i < r->n_tok; i++)
+        if (r->tok[i] < 0 || r->tok[i] >= f->m->h.n_vocab)
+            return err_set(e, ERR_DATA, "token id %d: the embedding has %d rows", (int)r->tok[i],
+                           f->m->h.n_vocab);
+    const int rc = kn_batch_set(f->d, f->batch, r);
+    return rc < 0 ? dev_failed(f->d, "a step", rc, e) : 0;
+}
+
 int forward_embed(struct forward *f)
 {
     const struct hparams *h = &f->m->h;
@@ -203,12 +213,11 @@ static int replay(struct forward *f, struct kn_graph **g)
 
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
 {
-    int rc = kn_batch_set(f->d, f->batch, r);
+    int rc = forward_batch(f, r, e);
     const int decodes = r->n_tok == r->n_seq && r->n_out == r->n_tok && r->n_tok > 0 &&
                         r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs;
-    if (rc == 0)
-        rc = decodes ? replay(f, &f->graph[r->n_tok - 1]) : calls(f);
-    if (rc == 0)
-        return 0;
-    return dev_failed(f->d, "a step", rc, e);
+    if (rc < 0)
+        return rc;
+    rc = decodes ? replay(f, &f->graph[r->n_tok - 1]) : calls(f);
+    return rc < 0 ? dev_failed(f->d, "a step", rc, e) : 0;
 }

@@ -29,7 +29,9 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
 void forward_free(struct forward *f);
 /* One step; logits of the rows r->out[] are at f->logits afterwards. */
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
-/* Its parts: x from the tokens, through layer l, logits from x; kn_batch_set comes before. */
+/* Its parts: the batch, x from the tokens, through layer l, logits from x.  An id of r->tok that is no row of the
+ * embedding is ERR_DATA: here, for every way that ids come. */
+int forward_batch(struct forward *f, const struct kn_rows *r, struct err *e);
 int forward_embed(struct forward *f);
 int forward_layer(struct forward *f, int l);
 int forward_head(struct forward *f);

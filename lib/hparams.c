@@ -314,5 +314,9 @@ int hparams_check(const struct hparams *h, struct err *e)
         if (h->stop[i] >= h->n_vocab)
             return err_set(e, ERR_DATA, "stop id %d is outside the vocabulary of %d", h->stop[i],
                            h->n_vocab);
+    if (h->bos >= h->n_vocab || h->pad >= h->n_vocab)
+        return err_set(e, ERR_DATA, "%s %d is outside the vocabulary of %d",
+                       h->bos >= h->n_vocab ? "bos_token_id" : "pad_token_id",
+                       h->bos >= h->n_vocab ? h->bos : h->pad, h->n_vocab);
     return 0;
 }

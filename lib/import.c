@@ -5,6 +5,7 @@
 #include "chat.h"
 #include "hash.h"
 #include "import_impl.h"
+#include "vocab.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -390,11 +391,8 @@ int import_write(struct import *im, const char *out, struct import_done *done, s
     void *tables = NULL;
     int32_t *ids = NULL;
     int n = 0, rc;
-    if (im->tok && bpe_n_vocab(im->tok) > im->h.n_vocab) {
-        rc = err_set(e, ERR_DATA, "%s: the tokenizer has %d tokens, the embedding %d rows",
-                     im->path, bpe_n_vocab(im->tok), im->h.n_vocab);
+    if ((rc = vocab_check(im->tok, &im->h, im->path, e)) < 0)
         goto done;
-    }
     if (im->tok) {
         im->h.add_bos = bpe_encode(im->tok, "", 0, BPE_BOS, &ids, e) == 1;
         free(ids);

@@ -3,6 +3,7 @@
 #include "model.h"
 #include "model_impl.h"
 #include "room.h"
+#include "vocab.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -126,16 +127,9 @@ static int load_weights(struct model *m, int flags, struct err *e)
 
 static int load_tokenizer(struct model *m, struct err *e)
 {
-    const struct tensor *t = apr_tensor(&m->file, APR_TOKENIZER);
-    int rc;
-    m->n_real = m->h.n_vocab;
-    if (!t)
-        return 0;
-    if ((rc = bpe_load_tables(&m->tok, t->data, t->bytes, m->file.path, e)) < 0)
-        return rc;
-    if (bpe_n_vocab(m->tok) < m->n_real)
-        m->n_real = bpe_n_vocab(m->tok);
-    return 0;
+    const int rc = vocab_load(&m->tok, &m->file, &m->h, e);
+    m->n_real = m->tok ? bpe_n_vocab(m->tok) : m->h.n_vocab;
+    return rc;
 }
 
 static int is_packed(void *arg, const struct tensor *t)

@@ -130,8 +130,7 @@ int parity_batch(struct parity_job *j, int d, struct parity_step s, int own, int
                               .seq = j->zero,
                               .out = j->pos, /* 0, 1 ... */
                               .blocks = j->blocks + (own ? 2 * j->max_blocks : 0)};
-    const int rc = kn_batch_set(v->dev, v->w.f.batch, &r);
-    return rc < 0 ? dev_failed(v->dev, "a step", rc, e) : 0;
+    return forward_batch(&v->w.f, &r, e);
 }
 
 /* ---- parts of the run ---- */

@@ -1,5 +1,6 @@
 /* view - a .apr as a view */
 #include "view.h"
+#include "vocab.h"
 #include <string.h>
 
 static void forget(void *arg, const struct tensor *t)
@@ -10,7 +11,6 @@ static void forget(void *arg, const struct tensor *t)
 
 int view_apr(struct view *v, const struct apr *a, struct err *e)
 {
-    const struct tensor *t = apr_tensor(a, APR_TOKENIZER);
     *v = (struct view){.name = a->path,
                        .meta = a->meta,
                        .t = a->tensor,
@@ -19,7 +19,7 @@ int view_apr(struct view *v, const struct apr *a, struct err *e)
                        .arg = (void *)(uintptr_t)a};
     if (hparams_from_meta(&v->h, a->meta, e) < 0 || hparams_check(&v->h, e) < 0)
         return err_prefix(e, "%s", a->path);
-    return t ? bpe_load_tables(&v->tok, t->data, t->bytes, a->path, e) : 0;
+    return vocab_load(&v->tok, a, &v->h, e);
 }
 
 void view_apr_free(struct view *v)

@@ -161,7 +161,9 @@ int walk_step(struct walk *w, const struct kn_rows *r, struct err *e)
 {
     struct forward *f = &w->f;
     int rc;
-    if ((rc = kn_batch_set(f->d, f->batch, r)) < 0 || (rc = forward_embed(f)) < 0)
+    if ((rc = forward_batch(f, r, e)) < 0)
+        return err_prefix(e, "%s", w->v->name);
+    if ((rc = forward_embed(f)) < 0)
         return failed(w, rc, e);
     for (int l = 0; l < w->m.h.n_layer; l++) {
         if ((rc = walk_hold(w, l, e)) < 0)
@@ -182,7 +184,9 @@ int walk_logits(struct walk *w, const struct kn_rows *r, const int32_t *rows, in
     int rc;
     some.out = rows;
     some.n_out = n;
-    if ((rc = kn_batch_set(f->d, f->batch, &some)) < 0 || (rc = forward_head(f)) < 0 ||
+    if ((rc = forward_batch(f, &some, e)) < 0)
+        return err_prefix(e, "%s", w->v->name);
+    if ((rc = forward_head(f)) < 0 ||
         (rc = kn_read(f->d, logits, f->logits,
                       (size_t)n * (size_t)w->m.h.n_vocab * sizeof *logits)) < 0)
         return failed(w, rc, e);

@@ -227,6 +227,14 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
         double end = compare(&r.l, r.l.w, &r.s, "final");
         ok(end < 2e-3, "%s on %s: final adapters, relative error %.1e", name, device, end);
     }
+    if (steps == 1) {
+        double loss = 0;
+        r.label[0] = r.m.h.n_vocab;
+        e = (struct err){0};
+        ok(backward_run(&r.b, r.ids, r.doc, r.label, r.n, 1, 1, &loss, &e) == ERR_DATA &&
+               strstr(e.msg, "row 0: token id"),
+           "%s on %s: a label beyond the vocabulary: %s", name, device, e.msg);
+    }
     recorded_close(&r);
 }
 

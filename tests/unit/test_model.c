@@ -1,9 +1,11 @@
 /* test_model - a model that is not what its metadata say is refused, with tensor, found and
  * expected */
+#include "export_impl.h"
 #include "forward.h"
 #include "model.h"
 #include "tap.h"
 #include "tiny_model.h"
+#include "view.h"
 #include <math.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -74,6 +76,27 @@ static void padded(struct tensor *t, int *n, struct hparams *h)
     h->n_vocab = 8256;
 }
 
+/* Fewer rows than the tokenizer has tokens: every number of the file agrees with every other but these two. */
+static void cut(struct tensor *t, int *n, struct hparams *h)
+{
+    struct tensor *x = find(t, *n, "model.embed_tokens.weight");
+    x->dim[0] = 8000;
+    x->bytes = (size_t)8000 * EMBD * sizeof(float);
+    h->n_vocab = 8000;
+    h->stop[0] = 7999;
+}
+static void bos_outside(struct tensor *t, int *n, struct hparams *h)
+{
+    (void)t, (void)n;
+    h->bos = h->n_vocab;
+    h->add_bos = 1;
+}
+static void pad_outside(struct tensor *t, int *n, struct hparams *h)
+{
+    (void)t, (void)n;
+    h->pad = h->n_vocab;
+}
+
 static int load(struct model *m, void (*change)(struct tensor *, int *, struct hparams *),
                 int n_ctx, struct err *e)
 {
@@ -89,6 +112,59 @@ static void refused(void (*change)(struct tensor *, int *, struct hparams *), co
     struct err e;
     ok(load(&m, change, 0, &e) == ERR_DATA && strstr(e.msg, want) && strstr(e.msg, path), "%s",
        e.msg);
+}
+
+/* ---- ids, each of which chooses a row of the embedding ---- */
+
+static void test_vocabulary(void)
+{
+    static const char want[] = "the tokenizer has 8192 tokens, the embedding 8000 rows";
+    struct view v;
+    struct apr a;
+    struct err e = {0};
+    refused(cut, want);
+    if (apr_open(&a, path, &e) < 0)
+        abort();
+    ok(view_apr(&v, &a, &e) == ERR_DATA && strstr(e.msg, want) && strstr(e.msg, path) && !v.tok,
+       "as a view: %s", e.msg);
+    apr_close(&a);
+    for (int gguf = 0; gguf < 2; gguf++) {
+        struct exporter x;
+        e = (struct err){0};
+        ok(export_open(&x, path, gguf, &e) == ERR_DATA && strstr(e.msg, want), "to %s: %s",
+           gguf ? "GGUF" : "SafeTensors", e.msg);
+        export_close(&x);
+    }
+    refused(bos_outside, "bos_token_id 8192 is outside the vocabulary of 8192");
+    refused(pad_outside, "pad_token_id 8192 is outside the vocabulary of 8192");
+}
+
+static void test_rows(void)
+{
+    struct model m;
+    struct forward f;
+    struct err e;
+    int32_t tok[] = {8191, 5}, pos[] = {0, 1}, seq[] = {0, 0}, out[] = {1}, blocks[] = {0};
+    struct kn_rows r = {.n_tok = 2,
+                        .n_seq = 1,
+                        .n_out = 1,
+                        .tok = tok,
+                        .pos = pos,
+                        .seq = seq,
+                        .out = out,
+                        .blocks = blocks};
+    if (load(&m, NULL, 0, &e) < 0 || forward_new(&f, &m, 2, 1, 1, 1, 1, KN_F32, &e) < 0)
+        abort();
+    ok(forward_step(&f, &r, &e) == 0, "the last row is one %s", e.msg);
+    tok[1] = 8192;
+    ok(forward_step(&f, &r, &e) == ERR_DATA &&
+           strstr(e.msg, "token id 8192: the embedding has 8192 rows"),
+       "%s", e.msg);
+    tok[1] = -1;
+    e = (struct err){0};
+    ok(forward_step(&f, &r, &e) == ERR_DATA && strstr(e.msg, "token id -1"), "%s", e.msg);
+    forward_free(&f);
+    model_free(&m);
 }
 
 int main(void)
@@ -131,6 +207,9 @@ int main(void)
     ok(load(&m, padded, 0, &e) == 0 && m.h.n_vocab == 8256 && m.n_real == 8192,
        "rows beyond the tokenizer are padding");
     model_free(&m);
+
+    test_vocabulary();
+    test_rows();
 
     getrlimit(RLIMIT_AS, &was);
     now = was;
