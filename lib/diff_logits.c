@@ -66,6 +66,18 @@ static int run_group(struct run *r, struct err *e)
     return 0;
 }
 
+/* A's ids as rows of both embeddings: B may have fewer, and no tokenizer that says so. */
+static int check_ids(const struct run *r, const int32_t *ids, int n, struct err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= r->n_vocab)
+            return err_set(e, ERR_DATA,
+                           "token %d has id %d in %s, the vocabularies share %d ids (%d, %d)", i,
+                           (int)ids[i], r->side[0]->path, r->n_vocab, r->side[0]->v->h.n_vocab,
+                           r->side[1]->v->h.n_vocab);
+    return 0;
+}
+
 /* One more sequence; positions from `first` on are scored. */
 static int add_sequence(struct run *r, const int32_t *ids, int n, int first, int last,
                         struct err *e)
@@ -123,7 +135,10 @@ static int add_prompts(struct run *r, struct err *e)
             r->d->n_skipped++;
         else if (n > 0) {
             n = n < r->n_ctx ? n : r->n_ctx;
-            rc = add_sequence(r, ids, (int)n, 0, (int)n - 1, e);
+            if ((rc = check_ids(r, ids, (int)n, e)) < 0)
+                err_prefix(e, "%s:%ld", in.path, in.lineno);
+            else
+                rc = add_sequence(r, ids, (int)n, 0, (int)n - 1, e);
             r->d->n_prompt++;
         }
         free(ids);
@@ -151,7 +166,10 @@ static int add_text(struct run *r, struct err *e)
         int32_t *chunk = ids + c * r->n_ctx;
         if (h->add_bos && h->bos >= 0)
             chunk[0] = h->bos;
-        rc = add_sequence(r, chunk, r->n_ctx, r->n_ctx / 2, r->n_ctx - 2, e);
+        if ((rc = check_ids(r, chunk, r->n_ctx, e)) < 0)
+            err_prefix(e, "%s: chunk %ld", r->w->text, c);
+        else
+            rc = add_sequence(r, chunk, r->n_ctx, r->n_ctx / 2, r->n_ctx - 2, e);
         r->d->n_prompt++;
     }
     free(ids);

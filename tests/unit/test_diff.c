@@ -4,8 +4,10 @@
 #include "quant.h"
 #include "rng.h"
 #include "tap.h"
+#include "tiny_model.h"
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROWS = 6, COLS = 512, N = ROWS * COLS };
 
@@ -85,14 +87,14 @@ static void test_types(void)
 static void test_order(void)
 {
     static const int types[] = {KN_F32, KN_Q8_0, KN_NF4};
-    enum { HD = 4, HEADS = 3, R = HD * HEADS, C = 96 };
+    enum { D = 4, H = 3, R = D * H, C = 96 };
     static float half[R * C], pair[R * C];
     static char p[4 * R * C], q[4 * R * C];
     struct err e = {0};
     random_values(half, R * C, 2);
-    for (int r = 0; r < R; r++) { /* element i of a head goes beside i + HD/2 */
-        const int head = r / HD, i = r % HD % (HD / 2), j = r % HD / (HD / 2);
-        memcpy(pair + (head * HD + 2 * i + j) * C, half + r * C, C * sizeof *pair);
+    for (int r = 0; r < R; r++) { /* element i of a head goes beside i + D/2 */
+        const int head = r / D, i = r % D % (D / 2), j = r % D / (D / 2);
+        memcpy(pair + (head * D + 2 * i + j) * C, half + r * C, C * sizeof *pair);
     }
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
         struct one a, b, f;
@@ -180,8 +182,87 @@ static void test_odd(void)
        e.msg);
 }
 
+/* ---- logits of models with vocabularies of two sizes ---- */
+
+enum { SMALL = 8000 };
+
+/* Fewer rows, and no tokenizer that says so. */
+static void cut(struct tensor *t, int *n, struct hparams *h)
+{
+    struct tensor *x = NULL;
+    for (int i = 0; i < *n; i++)
+        if (strcmp(t[i].name, "model.embed_tokens.weight") == 0)
+            x = &t[i];
+    if (!x || strcmp(t[--*n].name, APR_TOKENIZER))
+        abort();
+    x->dim[0] = SMALL;
+    x->bytes = (size_t)SMALL * EMBD * sizeof(float);
+    h->n_vocab = SMALL;
+    h->stop[0] = 1;
+}
+
+/* {"prompt": text of one token}: the first of them whose own id is at least `from`; its id. */
+static int32_t write_prompt(const char *path, const char *apr, int32_t from)
+{
+    struct apr a;
+    struct view v;
+    struct err e = {0};
+    int32_t found = -1, *ids;
+    if (apr_open(&a, apr, &e) < 0 || view_apr(&v, &a, &e) < 0)
+        abort();
+    for (int32_t id = from; found < 0 && id < bpe_n_vocab(v.tok); id++) {
+        size_t len;
+        const char *s = bpe_token(v.tok, id, &len);
+        if (bpe_is_special(v.tok, id) || bpe_encode(v.tok, s, len, 0, &ids, &e) != 1)
+            continue;
+        if (ids[0] == id && strspn(s, "abcdefghijklmnopqrstuvwxyz ") >= len) {
+            FILE *f = fopen(path, "w");
+            fprintf(f, "{\"prompt\": \"%.*s\"}\n", (int)len, s);
+            fclose(f);
+            found = id;
+        }
+        free(ids);
+    }
+    view_apr_free(&v);
+    apr_close(&a);
+    return found;
+}
+
+static void test_vocabularies(void)
+{
+    char dir[] = "/tmp/test_diff.XXXXXX", a[60], b[60], prompts[60], want[220];
+    struct err e = {0};
+    struct diff d;
+    struct diff_want w = {.prompts = prompts, .ctx = 16, .threads = 1};
+    w.limits = (struct diff_limits){INFINITY, INFINITY, INFINITY, -1, 0};
+    if (!mkdtemp(dir))
+        abort();
+    snprintf(a, sizeof a, "%s/a.apr", dir);
+    snprintf(b, sizeof b, "%s/b.apr", dir);
+    snprintf(prompts, sizeof prompts, "%s/p.jsonl", dir);
+    if (tiny_model(a, NULL, &e) < 0 || tiny_model(b, cut, &e) < 0)
+        abort();
+    int32_t id = write_prompt(prompts, a, 300);
+    int rc = diff_models(&d, a, b, &w, &e);
+    ok(id >= 0 && id < SMALL && rc == 0 && d.has_logits && d.logits.n == 1 &&
+           isfinite(d.logits.kl.v),
+       "id %d, which both have: compared over the shared part %s", (int)id, e.msg);
+    diff_free(&d);
+    id = write_prompt(prompts, a, SMALL);
+    snprintf(want, sizeof want, "%s:1: token 0 has id %d in %s, the vocabularies share %d ids",
+             prompts, (int)id, a, SMALL);
+    rc = diff_models(&d, a, b, &w, &e);
+    ok(id >= SMALL && rc == ERR_DATA && strstr(e.msg, want), "%s", e.msg);
+    diff_free(&d);
+    unlink(a);
+    unlink(b);
+    unlink(prompts);
+    rmdir(dir);
+}
+
 int main(void)
 {
+    test_vocabularies();
     test_types();
     test_order();
     test_norm();
