@@ -309,7 +309,61 @@ long chat_train(const struct chat *c, const struct chat_msg *m, int n_msg, const
     return a + z;
 }
 
-/* ---- import ---- */
+/* ---- import and export ---- */
+
+/* As a literal of Jinja's; at most twice its bytes. */
+static char *put_literal(char *p, const char *s)
+{
+    *p++ = '\'';
+    for (; *s; s++) {
+        if (*s == '\'' || *s == '\\' || *s == '\n' || *s == '\r')
+            *p++ = '\\';
+        *p++ = *s == '\n' ? 'n' : *s == '\r' ? 'r' : *s;
+    }
+    *p++ = '\'';
+    return p;
+}
+
+/* What "chatml" stands for. */
+static char *chatml_with(const char *system, struct err *e)
+{
+    static const char set[] = "{%- set default_system = ", end[] = " -%}";
+    const size_t n = system ? sizeof set + sizeof end + 2 * strlen(system) : 0;
+    char *s = malloc(n + sizeof chatml_template), *p = s;
+    if (!s) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    if (system) {
+        memcpy(p, set, sizeof set - 1);
+        p = put_literal(p + sizeof set - 1, system);
+        memcpy(p, end, sizeof end - 1);
+        p += sizeof end - 1;
+    }
+    memcpy(p, chatml_template, sizeof chatml_template);
+    return s;
+}
+
+static const char *text_of(const cJSON *meta, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(meta, key);
+    return cJSON_IsString(v) ? v->valuestring : NULL;
+}
+
+char *chat_meta_template(const cJSON *meta, const struct bpe *b, struct err *e)
+{
+    const char *own = text_of(meta, "chat_template"), *format = text_of(meta, "chat_format");
+    const struct chat_source source = {.name = ""};
+    struct err none = {0};
+    if (!own)
+        return b && format && strcmp(format, "chatml") == 0 && check_marks(&source, b, &none) == 0
+                   ? chatml_with(text_of(meta, "chat_system"), e)
+                   : NULL;
+    char *s = strdup(own);
+    if (!s)
+        err_set(e, ERR_NOMEM, "out of memory");
+    return s;
+}
 
 int chat_check(const char *template, const char *where, int *chatml, struct err *e)
 {

@@ -38,6 +38,11 @@ long chat_encode(const struct chat *c, const struct chat_msg *m, int n_msg,
 long chat_train(const struct chat *c, const struct chat_msg *m, int n_msg, const char *answer,
                 int32_t **ids, long *n_prompt, struct err *e);
 
+/* The template (malloc) of a model by its metadata, for formats that carry templates alone: chat_template, or what
+ * chat_format and chat_system stand for.  NULL: none, as of "raw", of a format that is not known, and of chatml with a
+ * tokenizer (NULL: none) that lacks its marks; or ERR_NOMEM. */
+char *chat_meta_template(const cJSON *meta, const struct bpe *b, struct err *e);
+
 /* Can the template be used? `where` begins the error message: ERR_DATA with line and construct. *chatml: 1 if
  * it renders a conversation as ChatML does. */
 int chat_check(const char *template, const char *where, int *chatml, struct err *e);

@@ -201,18 +201,22 @@ static char *line_of(const char *s, const char *other)
 
 static int compare_chat(struct diff *d, const struct side *a, const struct side *b, struct err *e)
 {
-    const cJSON *x = member(a, "chat_template"), *y = member(b, "chat_template");
-    const char *s = cJSON_IsString(x) ? x->valuestring : NULL,
-               *t = cJSON_IsString(y) ? y->valuestring : NULL;
-    int same = 1, rc = 0;
+    char *s = chat_meta_template(a->v->meta, a->v->tok, e),
+         *t = chat_meta_template(b->v->meta, b->v->tok, e);
+    int same = 1, rc = e->code;
+    if (rc < 0)
+        goto done;
     if (!s != !t)
         rc = note(d, "chat_template", strdup(s ? "present" : "-"), strdup(t ? "present" : "-"), e);
     else if (s && strcmp(s, t))
         rc = note(d, "chat_template", line_of(s, t), line_of(t, s), e);
     if (rc < 0 || !s || !t || !a->v->tok || !b->v->tok)
-        return rc;
+        goto done;
     if ((rc = verify_chat(a->v, b->v, &same, e)) == 0 && same == 0)
         rc = note(d, "ids of a conversation", strdup("as rendered"), strdup("other ids"), e);
+done:
+    free(s);
+    free(t);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* export_gguf - a .apr file as a GGUF file: the inverse of import_gguf */
 #include "blocks.h"
+#include "chat.h"
 #include "export.h"
 #include "export_impl.h"
 #include "gguf_write.h"
@@ -289,8 +290,11 @@ static int put_tokenizer(struct writer *g, struct export_done *done, struct err 
     if (h->pad >= 0)
         gguf_out_u32(&g->w, "tokenizer.ggml.padding_token_id", (uint32_t)h->pad);
     gguf_out_bool(&g->w, "tokenizer.ggml.add_bos_token", h->add_bos);
-    put_text(g, "tokenizer.chat_template", "chat_template");
-    return 0;
+    char *template = chat_meta_template(g->x.a.meta, g->x.tok, e);
+    if (template)
+        gguf_out_str(&g->w, "tokenizer.chat_template", template);
+    free(template);
+    return e->code;
 }
 
 static int show(void *arg, const char *path, struct err *e)

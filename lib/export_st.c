@@ -1,5 +1,6 @@
 /* export_st - a .apr file as a Hugging Face folder: the inverse of import_st */
 #include "blocks.h"
+#include "chat.h"
 #include "export.h"
 #include "export_impl.h"
 #include "outdir.h"
@@ -334,15 +335,15 @@ static void put_token(struct json_out *j, const char *key, const struct bpe *b, 
 static int write_tokenizer(const struct exporter *x, const char *dir, struct err *e)
 {
     const struct hparams *h = &x->h;
-    const char *template = export_text(x, "chat_template");
     const cJSON *own = carried(x, "tokenizer_config");
     struct json_out j = {0};
     size_t n;
     char *s = bpe_save_json(x->tok, &n, e);
     int rc = s ? write_text(dir, "tokenizer.json", s, n, e) : e->code;
     free(s);
-    if (rc < 0)
-        return rc;
+    char *template = rc < 0 ? NULL : chat_meta_template(x->a.meta, x->tok, e);
+    if (rc < 0 || e->code < 0)
+        return e->code;
     json_begin(&j, '{');
     if (own) {
         for (const cJSON *v = own->child; v; v = v->next) {
@@ -351,6 +352,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
         }
         if (template)
             json_kv_str(&j, "chat_template", template);
+        free(template);
         json_end(&j, '}');
         return write_json(dir, "tokenizer_config.json", &j, e);
     }
@@ -365,6 +367,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
     json_kv_int(&j, "model_max_length", h->n_ctx);
     if (template)
         json_kv_str(&j, "chat_template", template);
+    free(template);
     json_end(&j, '}');
     return write_json(dir, "tokenizer_config.json", &j, e);
 }

@@ -87,7 +87,7 @@ static const char *text_of(const struct view *v, const char *key)
     return cJSON_IsString(t) ? t->valuestring : NULL;
 }
 
-/* Ids of a conversation; *ids NULL: the model has no template. */
+/* Ids of a conversation; *ids NULL: the model has no template, and no format that stands for one. */
 static long talk(const struct view *v, int32_t **ids, struct err *e)
 {
     static const struct chat_msg turn[] = {
@@ -101,8 +101,10 @@ static long talk(const struct view *v, int32_t **ids, struct err *e)
                             .special = cJSON_GetObjectItemCaseSensitive(v->meta, "special_tokens")};
     struct chat *c = NULL;
     *ids = NULL;
-    if (!v->tok || !s.template)
-        return 0;
+    char *words = v->tok ? chat_meta_template(v->meta, v->tok, e) : NULL;
+    free(words);
+    if (!words)
+        return e->code;
     long n = chat_open(&c, &s, v->tok, e);
     if (n < 0)
         return n;

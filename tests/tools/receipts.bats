@@ -103,6 +103,21 @@ all='[true,"equal",0,0,"equal","equal",true,true,3,"none"]'
     run -0 "$APR_BIN/apr-check" small.apr
 }
 
+@test "a chat format without a template is carried into formats that have templates alone" {
+    "$APR_BIN/apr-random" --shape tiny-coder-29m -o f.apr
+    "$APR_BIN/apr2gguf" f.apr -o f.gguf
+    "$APR_BIN/apr2st" f.apr -o f
+    [ "$(side f.gguf .chat)$(side f .chat)" = '"equal""equal"' ]
+    jq -e '.chat_template | contains("<|im_start|>assistant")' f/tokenizer_config.json
+    "$APR_BIN/gguf2apr" f.gguf -o back.apr
+    "$APR_BIN/st2apr" f -o again.apr
+    for f in back again; do
+        [ "$(meta $f.apr | jq -c '[.chat_format, .receipt.chat]')" = '["chatml","equal"]' ]
+    done
+    "$APR_BIN/apr-diff" --json f.apr f.gguf >d.json || true
+    jq -e '[.differences[] | select(.what | startswith("chat") or startswith("ids of"))] == []' d.json
+}
+
 @test "kill -9 at any time: a whole file or none" {
     for ms in 02 05 08 12 16 20 25 30 40; do
         rm -f k.apr

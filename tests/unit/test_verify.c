@@ -1,10 +1,11 @@
 /* test_verify - a copy that is not what it should be is found, whatever is wrong with it; the receipt's place in the file
  */
 #include "blocks.h"
+#include "chat.h"
 #include "hash.h"
 #include "tap.h"
 #include "tiny_model.h"
-#include "verify.h"
+#include "verify_impl.h"
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,6 +135,53 @@ static void test_views(void)
     ok(strcmp(copy, again.text) == 0, "the same numbers again");
 }
 
+/* ---- conversations ---- */
+
+/* verify_chat's answer for two metadata of the same model, or an error. */
+static int chats(const struct view *v, const char *a, const char *b)
+{
+    struct view from = *v, to = *v;
+    cJSON *x = cJSON_Parse(a), *y = cJSON_Parse(b);
+    int same = 0;
+    from.meta = x;
+    to.meta = y;
+    e = (struct err){0};
+    const int rc = verify_chat(&from, &to, &same, &e);
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+    return rc < 0 ? rc : same;
+}
+
+static void test_chats(void)
+{
+    static const char *const some[] = {
+        "{\"chat_format\": \"chatml\"}",
+        "{\"chat_format\": \"chatml\", \"chat_system\": \"It's a \\\\ test\\n{{ x }} {# '\"}"};
+    struct apr a;
+    struct view v;
+    if (apr_open(&a, good, &e) < 0 || view_apr(&v, &a, &e) < 0)
+        abort();
+    for (int i = 0; i < 2; i++) {
+        cJSON *m = cJSON_Parse(some[i]), *t = cJSON_CreateObject();
+        char *words = chat_meta_template(m, v.tok, &e);
+        cJSON_AddStringToObject(t, "chat_template", words ? words : "");
+        char *carried = cJSON_PrintUnformatted(t);
+        ok(chats(&v, some[i], some[i]) == 1 && chats(&v, some[i], carried) == 1 && !e.code,
+           "%s: its template says the same %s", some[i], e.msg);
+        ok(chats(&v, some[i], "{}") == 0 && chats(&v, some[i], some[!i]) == 0,
+           "%s: lost, or another one", some[i]);
+        free(words);
+        free(carried);
+        cJSON_Delete(m);
+        cJSON_Delete(t);
+    }
+    ok(chats(&v, "{\"chat_format\": \"raw\"}", "{}") == -1 && chats(&v, "{}", some[0]) == -1 &&
+           chats(&v, "{\"chat_format\": \"other\"}", "{}") == -1,
+       "no template: nothing to be lost");
+    view_apr_free(&v);
+    apr_close(&a);
+}
+
 /* ---- the writer ---- */
 
 struct looking {
@@ -227,6 +275,7 @@ int main(void)
         close(fd[i]);
     ok(tiny_model(good, NULL, &e) == 0, "a model %s", e.msg);
     test_views();
+    test_chats();
     test_writer();
     unlink(good);
     unlink(bad);
