@@ -26,8 +26,7 @@ struct export_look {
  * cannot hold is ERR_DATA naming tensor, token or key. */
 int export_gguf(const char *in, const char *out, const struct export_look *look,
                 struct export_done *done, struct err *e);
-/* The same in several files (gguf_split.h), named after out; *piece is the caller's to free.  They have their names
- * when they are looked at; after an error the first one, without which there is no model, is removed. */
+/* The same in several files (gguf_split.h), named after out; *piece is the caller's to free. */
 int export_gguf_split(const char *in, const char *out, const struct gguf_split *split,
                       const struct export_look *look, struct gguf_piece **piece, int *n_piece,
                       struct export_done *done, struct err *e);

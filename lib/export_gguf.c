@@ -303,20 +303,6 @@ static int show(void *arg, const char *path, struct err *e)
     return export_show(&g->x, g->look, path, g->done->tokenizer_loses, e);
 }
 
-/* Several files have their names by now: without the first there is no model. */
-static int show_pieces(struct writer *g, struct gguf_piece **piece, int *n, struct err *e)
-{
-    int rc = show(g, (*piece)[0].path, e);
-    if (rc < 0) {
-        err_prefix(e, "%s", (*piece)[0].path);
-        unlink((*piece)[0].path);
-        gguf_pieces_free(*piece, *n);
-        *piece = NULL;
-        *n = 0;
-    }
-    return rc;
-}
-
 int export_gguf(const char *in, const char *out, const struct export_look *look,
                 struct export_done *done, struct err *e)
 {
@@ -359,15 +345,13 @@ int export_gguf_split(const char *in, const char *out, const struct gguf_split *
         rc = err_prefix(e, "%s", in);
         goto done;
     }
-    if (split) {
-        rc = gguf_write_split(out, &g.w, x->out, x->n, split, export_fill, x, piece, n_piece, e);
-        if (rc == 0 && look)
-            rc = show_pieces(&g, piece, n_piece, e);
-        goto done;
-    }
     if (look) {
         g.w.look = show;
         g.w.look_arg = &g;
+    }
+    if (split) {
+        rc = gguf_write_split(out, &g.w, x->out, x->n, split, export_fill, x, piece, n_piece, e);
+        goto done;
     }
     rc = gguf_write(out, &g.w, x->out, x->n, export_fill, x, done->sha256, e);
     if (rc == 0 && strcmp(out, "-") && stat(out, &st) == 0)

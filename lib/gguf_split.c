@@ -1,5 +1,7 @@
 /* gguf_split - a GGUF model in several files, as llama.cpp's gguf-split writes and reads them */
 #include "gguf_split.h"
+#include "outdir.h"
+#include "outfile.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -81,6 +83,71 @@ void gguf_pieces_free(struct gguf_piece *piece, int n)
     free(piece);
 }
 
+/* Where a file lies before it gets its name (malloc). */
+static char *below(const struct outdir *d, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const size_t n = strlen(d->tmp) + strlen(base) + 2;
+    char *s = malloc(n);
+    if (s)
+        snprintf(s, n, "%s/%s", d->tmp, base);
+    return s;
+}
+
+/* The files out of the folder: without its first one a set is none. */
+static int give_names(const struct outdir *d, const struct gguf_piece *p, int count, struct err *e)
+{
+    int rc = 0, named = count; /* files from here on have their names */
+    if (unlink(p[0].path) && errno != ENOENT)
+        return err_errno(e, ERR_CANTCREAT, "%s", p[0].path);
+    while (named > 0 && rc == 0) {
+        const char *to = p[named - 1].path;
+        char *from = below(d, to);
+        if (!from)
+            rc = err_set(e, ERR_NOMEM, "%s: out of memory", to);
+        else if (named == 1 && outfile_sync_dir(to)) /* the others' names before the first's */
+            rc = err_errno(e, ERR_IO, "%s", to);
+        else if (rename(from, to))
+            rc = err_errno(e, ERR_CANTCREAT, "%s", to);
+        else
+            named--;
+        free(from);
+    }
+    if (rc == 0 && outfile_sync_dir(p[0].path))
+        rc = err_errno(e, ERR_IO, "%s", p[0].path);
+    for (int i = named; rc < 0 && i < count; i++)
+        unlink(p[i].path);
+    return rc;
+}
+
+/* Every file in d, the first one last. */
+static int write_files(const struct outdir *d, struct gguf_out *w, const struct tensor *t, int n,
+                       const int *first, int count, struct gguf_piece *p,
+                       int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
+                       struct err *e)
+{
+    int rc = 0;
+    put_split(w, 0, count, n);
+    for (int i = count; i-- > 0 && rc == 0;) {
+        struct gguf_out own = {0}, whole = *w;
+        struct part part = {fill, arg, first[i]};
+        struct stat st;
+        char *path = below(d, p[i].path);
+        if (i)
+            put_split(&own, i, count, n);
+        whole.look = NULL; /* not before the file has the name by which the others are found */
+        rc = path ? gguf_write(path, i ? &own : &whole, t + first[i], first[i + 1] - first[i],
+                               fill ? fill_part : NULL, &part, p[i].sha256, e)
+                  : err_set(e, ERR_NOMEM, "%s: out of memory", p[i].path);
+        p[i].bytes = rc == 0 && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+        if (rc == 0 && i == 0 && w->look && (rc = w->look(w->look_arg, path, e)) < 0)
+            err_prefix(e, "%s", p[0].path);
+        gguf_out_free(&own);
+        free(path);
+    }
+    return rc;
+}
+
 int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *t, int n,
                      const struct gguf_split *s,
                      int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
@@ -88,6 +155,7 @@ int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *
 {
     int first[GGUF_FILES + 1] = {0}, count = 0, rc = 0;
     struct gguf_piece *p;
+    struct outdir d = {0};
     for (int i = 0; i < n || !count; i = first[count]) {
         if (count == GGUF_FILES)
             return err_set(e, ERR_DATA, "%s: more than %d files: give a larger bound", path,
@@ -99,20 +167,10 @@ int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *
     for (int i = 0; i < count && rc == 0; i++)
         if (!(p[i].path = name_of(path, i, count)))
             rc = err_set(e, ERR_NOMEM, "%s: out of memory", path);
-    if (rc == 0 && unlink(p[0].path) && errno != ENOENT)
-        rc = err_errno(e, ERR_CANTCREAT, "%s", p[0].path);
-    put_split(w, 0, count, n);
-    for (int i = count; i-- > 0 && rc == 0;) {
-        struct gguf_out own = {0};
-        struct part part = {fill, arg, first[i]};
-        struct stat st;
-        if (i)
-            put_split(&own, i, count, n);
-        rc = gguf_write(p[i].path, i ? &own : w, t + first[i], first[i + 1] - first[i],
-                        fill ? fill_part : NULL, &part, p[i].sha256, e);
-        p[i].bytes = rc == 0 && stat(p[i].path, &st) == 0 ? (uint64_t)st.st_size : 0;
-        gguf_out_free(&own);
-    }
+    if (rc == 0 && (rc = outdir_beside(&d, path, e)) == 0 &&
+        (rc = write_files(&d, w, t, n, first, count, p, fill, arg, e)) == 0)
+        rc = give_names(&d, p, count, e);
+    outdir_abort(&d);
     if (rc < 0) {
         gguf_pieces_free(p, count);
         return rc;

@@ -16,9 +16,11 @@ struct gguf_piece {
     char *path, sha256[65];
     uint64_t bytes;
 };
-/* path: PREFIX or PREFIX.gguf.  The arguments are gguf_write's; w gains the split keys.  The first file is written
- * last, and one that an earlier call left is removed first: it is there when all are.  *piece: n of them, to be
- * freed by gguf_pieces_free, or NULL on an error. */
+/* path: PREFIX or PREFIX.gguf.  The arguments are gguf_write's; w gains the split keys.  All files are written, and
+ * w->look sees the first of them, in a temporary folder beside; then they get their names.  A first file that an earlier
+ * call left is removed before, the new one comes last: whenever it is there, so are all that belong to it, and after an
+ * error or a kill either the earlier files are as they were or there is no first one.  *piece: n of them, to be freed
+ * by gguf_pieces_free, or NULL on an error. */
 int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *t, int n,
                      const struct gguf_split *s,
                      int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,

@@ -69,25 +69,25 @@ static int only_ours(const char *path, const char *const *ours, struct err *e)
     return rc;
 }
 
-int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e)
+/* The names, and no temporary of a process that is gone. */
+static int begin(struct outdir *o, const char *path, struct err *e)
 {
-    struct stat st;
     size_t n = strlen(path);
     *o = (struct outdir){0};
     while (n > 1 && path[n - 1] == '/')
         n--;
     o->path = strndup(path, n);
     o->tmp = malloc(n + 32);
-    if (!o->path || !o->tmp) {
-        outdir_abort(o);
+    if (!o->path || !o->tmp)
         return err_set(e, ERR_NOMEM, "%s", path);
-    }
     snprintf(o->tmp, n + 32, "%s.tmp.%ld", o->path, (long)getpid());
-    int rc = 0;
     sweep(o->path);
-    if (lstat(o->path, &st) == 0)
-        rc = S_ISDIR(st.st_mode) ? only_ours(o->path, ours, e)
-                                 : err_set(e, ERR_CANTCREAT, "%s: exists and is no folder", path);
+    return 0;
+}
+
+/* The folder, if rc is 0 so far. */
+static int make(struct outdir *o, int rc, struct err *e)
+{
     if (rc == 0 && mkdir(o->tmp, 0777))
         rc = err_errno(e, ERR_CANTCREAT, "%s", o->tmp);
     if (rc) {
@@ -96,6 +96,21 @@ int outdir_open(struct outdir *o, const char *path, const char *const *ours, str
         outdir_abort(o);
     }
     return rc;
+}
+
+int outdir_beside(struct outdir *o, const char *path, struct err *e)
+{
+    return make(o, begin(o, path, e), e);
+}
+
+int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e)
+{
+    struct stat st;
+    int rc = begin(o, path, e);
+    if (rc == 0 && lstat(o->path, &st) == 0)
+        rc = S_ISDIR(st.st_mode) ? only_ours(o->path, ours, e)
+                                 : err_set(e, ERR_CANTCREAT, "%s: exists and is no folder", path);
+    return make(o, rc, e);
 }
 
 int outdir_commit(struct outdir *o, struct err *e)

@@ -13,6 +13,9 @@ struct outdir {
 /* ours: the names that the folder will hold, NULL at the end.  ERR_CANTCREAT if PATH is something
  * other than a folder, holds another name (nobody's files are lost), or cannot be created. */
 int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e);
+/* A folder PATH.tmp.<pid> alone, whatever is at PATH: for files that are renamed out of it one by one.  outdir_abort
+ * removes it with what is left in it. */
+int outdir_beside(struct outdir *o, const char *path, struct err *e);
 int outdir_commit(struct outdir *o, struct err *e);
 void outdir_abort(struct outdir *o); /* safe on a committed or zeroed outdir */
 #endif

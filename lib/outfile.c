@@ -58,7 +58,7 @@ static void sweep(const char *path)
     closedir(d);
 }
 
-static int sync_dir(const char *path)
+int outfile_sync_dir(const char *path)
 {
     char dir[PATH_MAX];
     dir_of(path, dir, sizeof dir);
@@ -194,7 +194,7 @@ int outfile_commit(struct outfile *o, struct err *e)
     o->f = NULL;
     if (!rc && o->tmp && rename(o->tmp, o->path))
         rc = err_errno(e, ERR_CANTCREAT, "%s", o->path);
-    if (!rc && o->tmp && sync_dir(o->path))
+    if (!rc && o->tmp && outfile_sync_dir(o->path))
         rc = err_errno(e, ERR_IO, "%s", o->path);
     if (!rc) {
         hash_sha256_hex(o->sha, o->hex);

@@ -27,7 +27,8 @@ int outfile_pad(struct outfile *o, size_t align,
  * file at commit. Only where the output is a file: o->tmp is set. */
 int outfile_patch(struct outfile *o, uint64_t off, const void *p, size_t n, struct err *e);
 int outfile_commit(struct outfile *o, struct err *e);
-void outfile_abort(struct outfile *o); /* safe on a committed or zeroed outfile */
+int outfile_sync_dir(const char *path); /* of the folder that path is in; -1 and errno */
+void outfile_abort(struct outfile *o);  /* safe on a committed or zeroed outfile */
 
 /* Append-only durable file for resumable work: records already in PATH.part are kept if its first line
  * equals `key`; else it starts over.  Hand the records to `seen` (complete lines only; a torn last line
