@@ -80,7 +80,8 @@ static int tokens(struct bpe_build *w, const struct gguf *g, struct err *e)
                        (unsigned long long)list->n, (unsigned long long)type->n);
     for (uint64_t i = 0; i < list->n; i++) {
         const struct gguf_str *s = &list->strs[i];
-        int t = type ? (int)gguf_elem(type, i) : BPE_GGUF_NORMAL, kind;
+        const double v = type ? gguf_elem(type, i) : BPE_GGUF_NORMAL;
+        int t = v >= 0 && v < 256 ? (int)v : 0, kind; /* 0: as llama.cpp's "undefined" */
         char pad[40];
         snprintf(pad, sizeof pad, "[PAD%llu]", (unsigned long long)i);
         if (t == BPE_GGUF_UNUSED || (t != BPE_GGUF_NORMAL && is(s, pad)))
@@ -125,11 +126,15 @@ static int merges(struct bpe_build *w, const struct gguf *g, struct err *e)
     return rc;
 }
 
+/* The id of a token, -1: none. */
 static int32_t token_id(const struct bpe_build *w, const struct gguf *g, const char *key,
                         struct err *e)
 {
-    double d = gguf_num(g, key, -1, e);
-    return d >= 0 && d < w->head.n_id && w->kind[(uint32_t)d] ? (int32_t)d : -1;
+    const int32_t id = gguf_id(g, key, (int)w->head.n_id, e);
+    if (id < 0 || w->kind[id])
+        return id;
+    err_set(e, ERR_DATA, "%s: %s: %d is a row without a token", g->path, key, (int)id);
+    return -1;
 }
 
 /* The row of tokenizer.ggml.pre, or ERR_DATA. */
@@ -174,7 +179,7 @@ static int specials(struct bpe_build *w, const struct gguf *g, int add, struct e
         w->head.flags |= BPE_F_ADD_BOS;
     else
         w->head.flags &= ~(uint32_t)BPE_F_ADD_BOS;
-    return e && e->code ? e->code : 0;
+    return e->code;
 }
 
 /* "llama": SentencePiece BPE */
@@ -206,7 +211,10 @@ int bpe_load_gguf(struct bpe **b, const struct gguf *g, struct err *e)
 {
     struct bpe_build w = {.where = g->path, .head = {.bos = -1, .eos = -1}};
     const struct gguf_str *model = gguf_string(g, "tokenizer.ggml.model");
+    struct err own = {0};
     int rc;
+    if (!e)
+        e = &own;
     *b = NULL;
     if (model && is(model, "gpt2"))
         rc = load_bytes(&w, g, e);

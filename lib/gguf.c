@@ -484,6 +484,17 @@ double gguf_num(const struct gguf *g, const char *key, double dflt, struct err *
     return number_of(g->path, gguf_find(g, key), dflt, e);
 }
 
+int32_t gguf_id(const struct gguf *g, const char *key, int n, struct err *e)
+{
+    const double id = gguf_num(g, key, -1, e);
+    if (id == -1 || id == UINT32_MAX)
+        return -1;
+    if (id >= 0 && id < n && id == (double)(int32_t)id)
+        return (int32_t)id;
+    err_set(e, ERR_DATA, "%s: %s: %.10g is outside the vocabulary of %d", g->path, key, id, n);
+    return -1;
+}
+
 double gguf_elem(const struct gguf_kv *kv, uint64_t i)
 {
     return i < kv->n && width[kv->elem] ? number(kv->elem, kv->data + i * width[kv->elem]) : 0;

@@ -45,6 +45,10 @@ void gguf_close(struct gguf *g);
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);
 /* Numbers of any integer or float width; dflt if the key is absent, ERR_DATA if it is of another kind. */
 double gguf_num(const struct gguf *g, const char *key, double dflt, struct err *e);
+/* A token id below n; -1: none, which is no key, or -1 (llama.cpp writes it as u32 too).  Any other number is ERR_DATA with
+ * key and number: llama.cpp warns and takes a default of its tokenizer's kind (11 of byte-level BPE, 1 and 2 of
+ * SentencePiece), which is some token of this model, but hardly the one that was meant. */
+int32_t gguf_id(const struct gguf *g, const char *key, int n, struct err *e);
 double gguf_elem(const struct gguf_kv *kv, uint64_t i); /* element of a numeric array */
 const struct gguf_str *gguf_string(const struct gguf *g, const char *key); /* NULL if absent */
 const struct tensor *gguf_tensor(const struct gguf *g, const char *name);

@@ -268,17 +268,15 @@ static int gguf_ids(struct hparams *h, const struct gguf *g, struct err *e)
                                         "tokenizer.ggml.eot_token_id",
                                         "tokenizer.ggml.eom_token_id"};
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-        double id = gguf_num(g, stops[i], -1, e);
-        if (!e->code && id >= 0 && id < h->n_vocab)
-            hparams_add_stop(h, (int32_t)id);
-        else if (!e->code && id != -1 && id != UINT32_MAX) /* llama.cpp writes -1 as u32 */
-            err_set(e, ERR_DATA, "%s: %g is outside the vocabulary of %d", stops[i], id,
-                    h->n_vocab);
+        const int32_t id = e->code ? -1 : gguf_id(g, stops[i], h->n_vocab, e);
+        hparams_add_stop(h, id);
     }
-    double bos = gguf_num(g, "tokenizer.ggml.bos_token_id", -1, e),
-           pad = gguf_num(g, "tokenizer.ggml.padding_token_id", -1, e);
-    h->bos = bos >= 0 && bos < h->n_vocab ? (int32_t)bos : -1;
-    h->pad = pad >= 0 && pad < h->n_vocab ? (int32_t)pad : -1;
+    if (e->code || (h->bos = gguf_id(g, "tokenizer.ggml.bos_token_id", h->n_vocab, e), e->code))
+        return e->code;
+    /* nothing that we compute needs padding, and finetunes are about that give an id beyond the vocabulary: as for
+     * llama.cpp, that is none */
+    struct err unused = {0};
+    h->pad = gguf_id(g, "tokenizer.ggml.padding_token_id", h->n_vocab, &unused);
     const struct gguf_str *pre = gguf_string(g, "tokenizer.ggml.pre");
     int llama3 =
         pre && pre->n == 9 && memcmp(pre->p, "llama-bpe", 9) == 0; /* llama.cpp adds BOS there */

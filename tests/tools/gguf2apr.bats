@@ -78,13 +78,8 @@ meta() {
     [ ! -e m.apr ]
 }
 
-@test "split files that do not agree: 65, or 66 for one that is missing" {
-    "$x" tiny.gguf -o a.apr
-    "$APR_BIN/apr2gguf" a.apr -o s.gguf --split-max-tensors 10
-    rm -f ./*.meta.json
-    mkdir keep && mv s-* keep
-    set_key() { # FILE KEY BYTES: the value of the key, 2 or 4 bytes
-        python3 - "$@" <<'PY'
+set_key() { # FILE KEY BYTES: the value of the key, 2 or 4 bytes
+    python3 - "$@" <<'PY'
 import sys
 b = bytearray(open(sys.argv[1], "rb").read())
 at = b.index(sys.argv[2].encode()) + len(sys.argv[2]) + 4
@@ -92,7 +87,34 @@ v = bytes.fromhex(sys.argv[3])
 b[at:at + len(v)] = v
 open(sys.argv[1], "wb").write(b)
 PY
-    }
+}
+
+@test "ids of special tokens: beyond the vocabulary is 65, -1 is none, by model and by tokenizer" {
+    for k in bos eos; do
+        for v in ffffffff 0f000000; do
+            LC_ALL=C sed "s/ggml.eos_token_id/ggml.${k}_token_id/" tiny.gguf >ids.gguf
+            set_key ids.gguf tokenizer.ggml.${k}_token_id $v
+            "$x" ids.gguf -o m.apr
+            rm m.apr*
+            [ "$(echo a | "$APR_BIN/apr-tok" ids.gguf | wc -l)" = 1 ]
+        done
+        for v in 00100000 feffffff 00000080; do
+            LC_ALL=C sed "s/ggml.eos_token_id/ggml.${k}_token_id/" tiny.gguf >ids.gguf
+            set_key ids.gguf tokenizer.ggml.${k}_token_id $v
+            run --separate-stderr -65 "$x" ids.gguf -o m.apr
+            [[ "$stderr" == "gguf2apr: ids.gguf: tokenizer.ggml.${k}_token_id: "*" is outside the vocabulary of 288" ]]
+            [ ! -e m.apr ]
+            run --separate-stderr -65 "$APR_BIN/apr-tok" ids.gguf tiny.gguf
+            [[ "$stderr" == "apr-tok: ids.gguf: tokenizer.ggml.${k}_token_id: "*" is outside the vocabulary of 275" ]]
+        done
+    done
+}
+
+@test "split files that do not agree: 65, or 66 for one that is missing" {
+    "$x" tiny.gguf -o a.apr
+    "$APR_BIN/apr2gguf" a.apr -o s.gguf --split-max-tensors 10
+    rm -f ./*.meta.json
+    mkdir keep && mv s-* keep
     try() { # CODE WORDS
         run --separate-stderr -"$1" "$x" s-00001-of-00003.gguf -o m.apr
         [[ $stderr == "gguf2apr: s-0000"*"$2"* ]] || { echo "$2: $stderr"; return 1; }

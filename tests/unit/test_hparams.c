@@ -300,6 +300,14 @@ static void hostile(void)
 }
 
 static struct mk m;
+static const char *id_key; /* has this id in place of the usual one */
+static uint32_t id_value;
+static void put_id(const char *key, uint32_t id)
+{
+    if (!id_key || strcmp(key, id_key))
+        mk_kv_u32(&m, key, id);
+}
+
 static void gguf(const char *arch, int rope_freqs, const char *extra_key, const char *extra)
 {
     char key[80];
@@ -317,9 +325,11 @@ static void gguf(const char *arch, int rope_freqs, const char *extra_key, const 
     mk_kv_f32(&m, key, 1e-5f);
     snprintf(key, sizeof key, "%s.rope.freq_base", arch);
     mk_kv_f32(&m, key, 500000);
-    mk_kv_u32(&m, "tokenizer.ggml.eos_token_id", 2);
-    mk_kv_u32(&m, "tokenizer.ggml.bos_token_id", 1);
-    mk_kv_u32(&m, "tokenizer.ggml.eot_token_id", 5);
+    put_id("tokenizer.ggml.eos_token_id", 2);
+    put_id("tokenizer.ggml.bos_token_id", 1);
+    put_id("tokenizer.ggml.eot_token_id", 5);
+    if (id_key)
+        mk_kv_u32(&m, id_key, id_value);
     mk_kv_str(&m, "tokenizer.ggml.pre", "llama-bpe");
     if (extra_key)
         mk_kv_str(&m, extra_key, extra);
@@ -336,6 +346,40 @@ static void gguf(const char *arch, int rope_freqs, const char *extra_key, const 
         if (rope_freqs == 2)
             d[20] *= 1.5f;
         memcpy(m.b + m.n - m.data_n + m.t[1].off, d, sizeof d);
+    }
+}
+
+/* Ids of special tokens: none, or one of the vocabulary of 512. */
+static void gguf_special_ids(const char *path)
+{
+    static const struct {
+        const char *key;
+        uint32_t id;
+        int good;
+    } some[] = {{"bos", 511, 1}, {"bos", UINT32_MAX, 1}, {"bos", 512, 0},     {"bos", 1u << 31, 0},
+                {"eos", 511, 1}, {"eos", UINT32_MAX, 1}, {"eos", 512, 0},     {"eom", 512, 0},
+                {"eom", 511, 1}, {"padding", 511, 1},    {"padding", 512, 1}, {"bos", 70000, 0}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        struct gguf g;
+        struct hparams h;
+        struct err e = {0};
+        char key[60];
+        snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", some[i].key);
+        id_key = key;
+        id_value = some[i].id;
+        gguf("llama", 0, NULL, NULL);
+        id_key = NULL;
+        mk_save(&m, path);
+        if (gguf_open(&g, path, &e) < 0)
+            abort();
+        const int rc = hparams_from_gguf(&h, &g, &e);
+        const int none = some[i].id > 511;
+        ok(some[i].good ? rc == 0 && (some[i].key[0] != 'b' || h.bos == (none ? -1 : 511)) &&
+                              (some[i].key[0] != 'p' || h.pad == (none ? -1 : 511))
+                        : rc == ERR_DATA && strstr(e.msg, key) && strstr(e.msg, path) &&
+                              strstr(e.msg, "outside the vocabulary of 512"),
+           "%s %u: %s", some[i].key, some[i].id, e.msg);
+        gguf_close(&g);
     }
 }
 
@@ -357,6 +401,7 @@ static void ggufs(void)
        "rope_freqs.weight is recognised as llama-3 scaling");
     ok(h.n_stop == 2 && h.stop[0] == 2 && h.stop[1] == 5 && h.bos == 1 && h.add_bos, "ids");
     gguf_close(&g);
+    gguf_special_ids(path);
     gguf("llama", 2, NULL, NULL);
     mk_save(&m, path);
     ok(gguf_open(&g, path, &e) == 0 && hparams_from_gguf(&h, &g, &e) == ERR_DATA &&
