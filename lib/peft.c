@@ -72,19 +72,44 @@ const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char 
     return NULL;
 }
 
+/* Says a key nothing: absent, null, false, an empty list or map? */
+static int is_off(const cJSON *x)
+{
+    return !x || cJSON_IsNull(x) || cJSON_IsFalse(x) ||
+           ((cJSON_IsArray(x) || cJSON_IsObject(x)) && cJSON_GetArraySize(x) == 0);
+}
+
+/* Keys of PEFT's LoraConfig that change what the adapter computes, other than by its tensors. */
 static int refuse(const struct peft *p, const cJSON *v, struct err *e)
 {
-    const cJSON *x;
+    static const char *const off[] = {"rank_pattern",    /* ranks of some modules */
+                                      "alpha_pattern",   /* and their scales */
+                                      "modules_to_save", /* tensors in place of the base's */
+                                      "lora_bias",       /* biases of B */
+                                      "trainable_token_indices", /* rows of the embedding */
+                                      "target_parameters",       /* what is no module's weight */
+                                      "layer_replication",       /* layers, some several times */
+                                      "alora_invocation_tokens", /* it acts from those tokens on */
+                                      "use_qalora",              /* A on pooled inputs */
+                                      "arrow_config"};           /* a router over adapters */
+    /* these take what A and B begin with out of the base's weights when the adapter is loaded */
+    static const char *const residual[] = {"pissa", "olora", "corda", "loftq"};
     if (strcmp(json_get_str(v, "peft_type", "LORA", e), "LORA"))
         return err_set(e, ERR_DATA, "%s: peft_type is not LORA", p->path);
     if (json_get_bool(v, "fan_in_fan_out", 0, e))
         return err_set(e, ERR_DATA, "%s: fan_in_fan_out is not supported", p->path);
     if (strcmp(json_get_str(v, "bias", "none", e), "none"))
         return err_set(e, ERR_DATA, "%s: bias is not \"none\"", p->path);
-    static const char *const empty[] = {"rank_pattern", "alpha_pattern", "modules_to_save"};
-    for (int i = 0; i < 3; i++)
-        if ((x = cJSON_GetObjectItemCaseSensitive(v, empty[i])) && cJSON_GetArraySize(x) > 0)
-            return err_set(e, ERR_DATA, "%s: %s is not supported", p->path, empty[i]);
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+        if (!is_off(cJSON_GetObjectItemCaseSensitive(v, off[i])))
+            return err_set(e, ERR_DATA, "%s: %s is not supported", p->path, off[i]);
+    const cJSON *init = cJSON_GetObjectItemCaseSensitive(v, "init_lora_weights");
+    for (size_t i = 0; i < sizeof residual / sizeof *residual; i++)
+        if (cJSON_IsString(init) &&
+            strncmp(init->valuestring, residual[i], strlen(residual[i])) == 0)
+            return err_set(e, ERR_DATA,
+                           "%s: init_lora_weights: %.40s changes the base's weights: not supported",
+                           p->path, init->valuestring);
     return e->code;
 }
 

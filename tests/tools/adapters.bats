@@ -208,6 +208,24 @@ PY
     [[ "$stderr" == *"--base"* ]]
 }
 
+@test "keys of an adapter that change results, other than by its tensors, are refused by name" {
+    llama
+    for kv in 'layer_replication=[[0,2],[1,2]]' 'alora_invocation_tokens=[5,6]' 'rank_pattern={"q_proj":4}' 'alpha_pattern={"q_proj":4}' \
+        'modules_to_save=["lm_head"]' lora_bias=true 'trainable_token_indices=[1]' 'target_parameters=["experts.up"]' use_qalora=true \
+        'arrow_config={"top_k":1}' 'init_lora_weights="pissa_niter_4"' 'init_lora_weights="olora"'; do
+        adapter F32 "$kv"
+        for tool in "$out m.apr --adapter p -o a.gguf" "$APR_BIN/apr-fuse m.apr --adapter p -o a.gguf"; do
+            run --separate-stderr -65 $tool
+            [[ "$stderr" == *"p/adapter_config.json: ${kv%%=*}"*"not supported" ]] || { echo "$kv: $stderr"; return 1; }
+            [ ! -e a.gguf ]
+        done
+    done
+    # as PEFT writes what is not used
+    adapter F32 layer_replication=null alora_invocation_tokens=null 'rank_pattern={}' lora_bias=false init_lora_weights=true \
+        trainable_token_indices=null target_parameters=null use_qalora=false arrow_config=null
+    "$out" m.apr --adapter p -o a.gguf
+}
+
 @test "what GGUF has in one tensor with others, or cannot say, is refused; usage" {
     llama
     adapter F32
