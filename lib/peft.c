@@ -120,13 +120,15 @@ static int read_config(struct peft *p, const char *dir, struct err *e)
     cJSON *v = json_load(p->path, e);
     if (!v)
         return e->code;
-    long rank = json_get_int(v, "r", 0, e);
-    double alpha = json_get_num(v, "lora_alpha", 0, e);
+    long rank = json_get_int(v, "r", 8, e); /* PEFT's defaults */
+    double alpha = json_get_num(v, "lora_alpha", 8, e);
     p->dora = json_get_bool(v, "use_dora", 0, e);
     int rslora = json_get_bool(v, "use_rslora", 0, e), rc = e->code ? e->code : refuse(p, v, e);
     cJSON_Delete(v);
-    if (rc == 0 && (rank < 1 || rank > 65536 || !isfinite(alpha)))
+    if (rc == 0 && (rank < 1 || rank > 65536))
         rc = err_set(e, ERR_DATA, "%s: r is %ld, expected 1 to 65536", p->path, rank);
+    if (rc == 0 && !isfinite(alpha))
+        rc = err_set(e, ERR_DATA, "%s: lora_alpha is not finite", p->path);
     p->rank = (int)rank;
     p->alpha = alpha;
     p->rslora = rslora;

@@ -226,6 +226,14 @@ PY
     "$out" m.apr --adapter p -o a.gguf
 }
 
+@test "an adapter that does not say lora_alpha has PEFT's, 8" {
+    llama
+    adapter F32
+    jq 'del(.lora_alpha)' p/adapter_config.json >c && mv c p/adapter_config.json
+    run -0 "$out" m.apr --adapter p -o a.gguf
+    [ "$output" = "a.gguf: 8 modules, rank 2, scale 4" ]
+}
+
 @test "what GGUF has in one tensor with others, or cannot say, is refused; usage" {
     llama
     adapter F32
