@@ -135,7 +135,8 @@ int qa_run(struct qa *q, const char *path, const struct qa_conf *c, const struct
     open_file(&j);
     if (j.broken.code && j.broken.code != ERR_DATA) {
         *e = j.broken;
-        return e->code;
+        rc = e->code;
+        goto done;
     }
     if (o->previous && (rc = read_previous(&j, o->previous, e)) < 0)
         goto done;

@@ -64,6 +64,15 @@ static int entries(struct reader *r, const struct yaml *m, const char *key, cons
     return n;
 }
 
+/* Room for n entries and one more, if nothing is wrong so far. */
+static void *room(const struct reader *r, int n, size_t size)
+{
+    void *p = r->e->code ? NULL : calloc((size_t)n + 1, size);
+    if (!p)
+        err_set(r->e, ERR_NOMEM, "out of memory"); /* the first error stands */
+    return p;
+}
+
 static void read_metadata(struct reader *r, struct qa_conf *c)
 {
     static const char *const keys[] = {"min_ctx",    "max_ctx",     "min_rms_eps", "max_rms_eps",
@@ -76,7 +85,7 @@ static void read_metadata(struct reader *r, struct qa_conf *c)
     c->min_eps = number(r, m, "min_rms_eps", 0, 1);
     c->max_eps = number(r, m, "max_rms_eps", 0, 1);
     c->max_padding = number(r, m, "max_padding", 0, 1);
-    if (r->e->code || !(c->theta = calloc((size_t)n + 1, sizeof *c->theta)))
+    if (!(c->theta = room(r, n, sizeof *c->theta)))
         return;
     const struct yaml *v = yaml_get(m, "rope_theta")->child;
     for (; v && !r->e->code; v = v->next) {
@@ -95,7 +104,7 @@ static void read_golden(struct reader *r, struct qa_conf *c)
     const struct yaml *m = section(r, "golden_output", keys);
     const int n = m ? entries(r, m, "cases", of) : 0;
     c->golden_tokens = (int)number(r, m, "max_tokens", 1, 65536);
-    if (r->e->code || !(c->golden = calloc((size_t)n + 1, sizeof *c->golden)))
+    if (!(c->golden = room(r, n, sizeof *c->golden)))
         return;
     const struct yaml *v = yaml_get(m, "cases")->child;
     for (; v && !r->e->code; v = v->next) {

@@ -106,6 +106,56 @@ static void judge(void (*change)(struct tensor *, int *, struct hparams *), int 
        "%d gates run, %d failed", q.executed, q.failed);
 }
 
+/* ---- no memory ---- */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define REPLACED 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define REPLACED 0
+#endif
+#endif
+#ifndef REPLACED
+#define REPLACED 1
+#endif
+
+#if REPLACED
+static _Atomic long until = -1; /* calls of calloc before the one that fails; -1: none does */
+void *__libc_calloc(size_t n, size_t size);
+void *calloc(size_t n, size_t size)
+{
+    return until >= 0 && until-- == 0 ? NULL : __libc_calloc(n, size);
+}
+
+static void test_no_memory(void)
+{
+    int failed = 0, wrong = 0;
+    for (long k = 0;; k++) {
+        struct qa_conf c;
+        struct err e = {0};
+        until = k;
+        const int rc = qa_conf_load(&c, TOP "/configs/qa.yaml", &e);
+        if (until >= 0) { /* more than there are */
+            until = -1;
+            qa_conf_free(&c);
+            break;
+        }
+        failed++;
+        if (rc == 0) {
+            printf("# call %ld: taken for success\n", k);
+            wrong++;
+            qa_conf_free(&c);
+        }
+    }
+    ok(failed > 2 && !wrong, "thresholds: each of %d callocs may fail", failed);
+}
+#else
+static void test_no_memory(void)
+{
+    skip("ASan has calloc");
+}
+#endif
+
 int main(void)
 {
     struct err e = {0};
@@ -114,6 +164,7 @@ int main(void)
         ok(0, "%s", e.msg);
         return done_testing();
     }
+    test_no_memory();
     struct qa_opts file = {0}, plain = {0}, wanted = {.classifier = 1},
                    second = {.gpu = "cpu:generic"}, all = {0};
     for (int i = 0; i < QA_N; i++) {
