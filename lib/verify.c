@@ -61,6 +61,13 @@ static int same_bytes(const struct view *from, int i, const struct tensor *b, st
     return rc;
 }
 
+/* What a copy need not have: the tokenizer, whose texts are compared, and a head that is the embedding once more. */
+static int is_spare(const struct view *v, const struct tensor *t)
+{
+    return strcmp(t->name, APR_TOKENIZER) == 0 ||
+           (v->h.tied && strcmp(t->name, "lm_head.weight") == 0);
+}
+
 /* What is promised, and the bytes of what keeps its type. */
 static int compare_tensors(struct found *f, const struct view *from, const struct view *to,
                            struct err *e)
@@ -68,6 +75,8 @@ static int compare_tensors(struct found *f, const struct view *from, const struc
     int rounded = 0;
     for (int i = 0; i < from->n; i++) {
         const struct tensor *a = &from->t[i], *b = same_name(to, a);
+        if (!b && !is_spare(from, a))
+            return err_set(e, ERR_DATA, "tensor %s, which %s has, is missing", a->name, from->name);
         if (!b || !tensor_is_weight(a->type))
             continue;
         f->tensors++;

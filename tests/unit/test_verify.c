@@ -135,6 +135,40 @@ static void test_views(void)
     ok(strcmp(copy, again.text) == 0, "the same numbers again");
 }
 
+/* The source has a tensor more than the copy: one that no logit tells of. */
+static void test_lost(void)
+{
+    static const float bias[EMBD];
+    struct apr a;
+    struct view from, to;
+    e = (struct err){0};
+    if (apr_open(&a, good, &e) < 0 || view_apr(&from, &a, &e) < 0 || view_apr(&to, &a, &e) < 0)
+        abort();
+    struct tensor *t = malloc(((size_t)from.n + 1) * sizeof *t);
+    struct verify v = {.from = &from, .threads = 1};
+    memcpy(t, from.t, (size_t)from.n * sizeof *t);
+    struct tensor *x = &t[from.n++];
+    *x = (struct tensor){.type = KN_F32, .ndim = 1, .dim = {EMBD}, .data = bias};
+    x->bytes = sizeof bias;
+    snprintf(x->name, sizeof x->name, "model.layers.0.self_attn.q_proj.bias");
+    qsort(t, (size_t)from.n, sizeof *t, tensor_by_name);
+    from.t = t;
+    ok(verify_views(&v, &to, 0, &e) == ERR_DATA &&
+           strstr(e.msg, "tensor model.layers.0.self_attn.q_proj.bias, which"),
+       "a tensor is lost: %s", e.msg);
+    for (int i = 0; i < from.n; i++)
+        if (strcmp(t[i].name, "model.layers.0.self_attn.q_proj.bias") == 0)
+            snprintf(t[i].name, sizeof t[i].name, "lm_head.weight");
+    qsort(t, (size_t)from.n, sizeof *t, tensor_by_name);
+    e = (struct err){0};
+    ok(verify_views(&v, &to, 0, &e) == 0, "a head that is the embedding once more may go %s",
+       e.msg);
+    free(t);
+    view_apr_free(&to);
+    view_apr_free(&from);
+    apr_close(&a);
+}
+
 /* ---- conversations ---- */
 
 /* verify_chat's answer for two metadata of the same model, or an error. */
@@ -275,6 +309,7 @@ int main(void)
         close(fd[i]);
     ok(tiny_model(good, NULL, &e) == 0, "a model %s", e.msg);
     test_views();
+    test_lost();
     test_chats();
     test_writer();
     unlink(good);
