@@ -64,18 +64,34 @@ static void forget(void *arg, const struct tensor *t)
         w->v->forget(w->v->arg, t);
 }
 
-/* What is prepared at once: the ends and the largest layer, or everything. */
+/* The layer that a tensor is of, -1: none. */
+static int layer_of(const struct tensor *t, int n_layer)
+{
+    int l;
+    return sscanf(t->name, "model.layers.%d.", &l) == 1 && l >= 0 && l < n_layer ? l : -1;
+}
+
+/* What is prepared at once: the ends and the largest layer (mixes of types have layers of several sizes), or
+ * everything.  SIZE_MAX: it fits no size, or there is no memory to count in. */
 static size_t bytes_needed(const struct walk *w)
 {
-    const size_t all = model_bytes(&w->m, KN_W_INFER);
-    size_t ends = 0, sum = 0;
+    const int n_layer = w->m.h.n_layer;
+    size_t ends = 0, largest = 0;
     if (w->keep)
-        return all;
-    for (int i = 0; i < w->v->n; i++) {
-        const size_t n = w->v->t[i].data ? w->v->t[i].bytes : 2 * w->v->t[i].bytes;
-        *(is_of(&w->v->t[i], -1) ? &ends : &sum) += n;
+        return model_bytes(&w->m, KN_W_INFER);
+    size_t *layer = calloc((size_t)n_layer, sizeof *layer);
+    for (int i = 0; layer && i < w->v->n; i++) {
+        const struct tensor *t = &w->v->t[i];
+        const int l = layer_of(t, n_layer);
+        size_t *to = l < 0 ? &ends : &layer[l], n;
+        if (!size_mul(t->bytes, t->data ? 1 : 2, &n) || !size_add(*to, n, to))
+            *to = SIZE_MAX;
+        if (l >= 0 && *to > largest)
+            largest = *to;
     }
-    return ends + sum / (size_t)w->m.h.n_layer;
+    const size_t all = layer ? ends + largest : SIZE_MAX;
+    free(layer);
+    return all < largest ? SIZE_MAX : all;
 }
 
 int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,

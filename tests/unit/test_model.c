@@ -5,7 +5,7 @@
 #include "model.h"
 #include "tap.h"
 #include "tiny_model.h"
-#include "view.h"
+#include "walk.h"
 #include <math.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -139,6 +139,43 @@ static void test_vocabulary(void)
     refused(pad_outside, "pad_token_id 8192 is outside the vocabulary of 8192");
 }
 
+/* Layers of two sizes, as mixes of types have: room is asked for the larger, not for their mean. */
+static void test_walk(void)
+{
+    struct walk w;
+    struct view v;
+    struct apr a;
+    struct rlimit was, now;
+    struct err e = {0};
+    size_t ends = 0, layer[LAYERS] = {0};
+    char want[60];
+    if (tiny_model(path, NULL, &e) < 0 || apr_open(&a, path, &e) < 0 || view_apr(&v, &a, &e) < 0)
+        abort();
+    for (int i = 0; i < v.n; i++) {
+        struct tensor *t = &v.t[i];
+        int l = -1;
+        if (strstr(t->name, "layers.1.mlp.") && t->ndim == 2) {
+            t->dim[0] <<= 14; /* only counted: 300 MB */
+            t->bytes <<= 14;
+        }
+        if (sscanf(t->name, "model.layers.%d.", &l) == 1)
+            layer[l] += t->bytes;
+        else
+            ends += t->bytes;
+    }
+    snprintf(want, sizeof want, ": needs %zu bytes, 0 available", ends + layer[1]);
+    getrlimit(RLIMIT_AS, &was);
+    now = was;
+    now.rlim_cur = 1 << 20;
+    setrlimit(RLIMIT_AS, &now);
+    const int rc = walk_open(&w, &v, dev, 8, 8, 1, 1, 1, KN_F32, &e);
+    setrlimit(RLIMIT_AS, &was);
+    ok(rc == ERR_NOMEM && layer[1] > (size_t)WALK_KEEP && strstr(e.msg, want),
+       "the ends and the largest layer: %s", e.msg);
+    view_apr_free(&v);
+    apr_close(&a);
+}
+
 static void test_rows(void)
 {
     struct model m;
@@ -210,6 +247,7 @@ int main(void)
 
     test_vocabulary();
     test_rows();
+    test_walk();
 
     getrlimit(RLIMIT_AS, &was);
     now = was;
