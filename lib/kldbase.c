@@ -5,6 +5,7 @@
 
 enum { HEAD = 20, MOST_VOCAB = 1 << 24, MOST_CTX = 1 << 24 };
 static const char magic[] = "_logits_";
+static const double MOST_LN_P = 0.01; /* 0, and what scale and low may be off as f32 */
 
 int kldbase_rows(int n_ctx)
 {
@@ -85,6 +86,10 @@ int kldbase_compare(const struct kldbase *b, int chunk, int row, const float *q,
             sum += exp(ln_p) * (ln_p - ((double)q[i] - log_sum));
         top = code[i] > code[top] ? i : top;
     }
+    const double highest = (double)how[0] * code[top] + (double)how[1];
+    if (highest > MOST_LN_P)
+        return err_set(e, ERR_DATA, "%s: chunk %d, position %d: ln P of id %d is %g, at most 0",
+                       b->map.path, chunk, row, top, highest);
     *r = (struct kld_row){.nll = log_sum - (double)q[next],
                           .nll_base = -((double)how[0] * code[next] + (double)how[1]),
                           .kl = sum,

@@ -23,7 +23,7 @@ size_t kldbase_bytes(int n_vocab); /* of a position */
 int kldbase_open(struct kldbase *b, const char *path, struct err *e);
 void kldbase_close(struct kldbase *b);
 /* KL divergence of softmax(q) from position `row` of chunk `chunk`, as kld_logits has it, over the ids whose ln P is
- * above -16. ERR_DATA if scale or low cannot be. */
+ * above -16. ERR_DATA if scale or low cannot be, or a probability is above 1. */
 int kldbase_compare(const struct kldbase *b, int chunk, int row, const float *q, int32_t next,
                     struct kld_row *r, struct err *e);
 

@@ -165,7 +165,7 @@ static void test_damage(void)
                {16, 3},          {16, INT32_MAX},
                {20, -1},         {64, 7},
                {68, 0x7fc00000}, {68, (int32_t)0xbf800000},
-               {72, 0x7f800000}};
+               {72, 0x7f800000}, {72, 0x3f800000}}; /* the last: a probability of e */
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (!refused(bad[i].at, bad[i].v, 0)) {
             printf("# byte %zu: %d\n", bad[i].at, bad[i].v);
