@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_STAGES = 200 };
+enum { MAX_STAGES = 200, MAX_KEPT = 256 << 20 };
 
 /* Golden order: a later phase undoes or wastes what an earlier one should have done before it. */
 // clang-format off
@@ -39,11 +39,12 @@ struct kept {
 
 void *recipe_bytes(struct recipe *r, size_t n)
 {
-    struct kept *k = calloc(1, sizeof *k + n);
+    struct kept *k = n < MAX_KEPT - r->kept_bytes ? calloc(1, sizeof *k + n) : NULL;
     if (!k) {
         r->nomem = 1;
         return NULL;
     }
+    r->kept_bytes += n;
     k->next = r->kept;
     r->kept = k;
     return k->data;
@@ -98,6 +99,12 @@ const char *recipe_near(struct recipe *r, const char *word, const char *const *w
 {
     const char *near = words ? yaml_near(word, words) : NULL;
     return near ? recipe_keep(r, ", did you mean '%s'?", near) : "";
+}
+
+int recipe_full(const struct recipe *r, struct err *e)
+{
+    return err_set(e, ERR_NOMEM, "%s: takes more than %d MiB, or than there are", r->ask.path,
+                   MAX_KEPT >> 20);
 }
 
 /* ---- names and lists ---- */
@@ -299,13 +306,11 @@ static int visit(struct recipe *r, int i, int *n, const char *path, struct err *
 {
     struct recipe_stage *s = &r->stage[i];
     int rc;
-    if (s->mark == 2)
-        return 0;
     s->mark = 1;
     path = recipe_keep(r, "%s%s", path, s->name);
     for (int k = 0; k < s->n_ref; k++) {
         const struct recipe_ref *ref = &s->ref[k];
-        if (ref->kind != REF_STAGE)
+        if (ref->kind != REF_STAGE || r->stage[ref->stage].mark == 2)
             continue;
         if (r->stage[ref->stage].mark == 1)
             return yaml_err(&r->doc, ref->at, e, "a cycle: %s needs %s", path,
@@ -333,15 +338,12 @@ static void check_order(struct recipe *r, const struct recipe_stage *first,
             continue; /* no weights in it */
         for (size_t i = 0; i < sizeof bad_order / sizeof *bad_order; i++)
             if (from->kind->phase == bad_order[i].first &&
-                first->kind->phase == bad_order[i].then) {
-                const char *w = recipe_keep(r, "%s:%d:%d: stage %s comes after %s: %s", r->doc.path,
-                                            first->node->key_line, first->node->key_col,
-                                            first->name, from->name, bad_order[i].why);
-                int known = 0;
-                for (int j = 0; j < r->warn.n; j++)
-                    known |= strcmp(r->warn.v[j], w) == 0;
-                if (!known)
-                    recipe_push(r, &r->warn, w);
+                first->kind->phase == bad_order[i].then && from->warned != mark) {
+                from->warned = mark;
+                recipe_push(r, &r->warn,
+                            recipe_keep(r, "%s:%d:%d: stage %s comes after %s: %s", r->doc.path,
+                                        first->node->key_line, first->node->key_col, first->name,
+                                        from->name, bad_order[i].why));
             }
         check_order(r, first, from, mark);
     }
@@ -420,7 +422,7 @@ static int load_monitoring(struct recipe *r, struct err *e)
     return 0;
 }
 
-int recipe_load(struct recipe *r, const struct recipe_ask *ask, struct err *e)
+static int load(struct recipe *r, const struct recipe_ask *ask, struct err *e)
 {
     static const char *const top[] = {"schema",     "doc",    "model", "bench",
                                       "monitoring", "stages", NULL};
@@ -461,7 +463,7 @@ int recipe_load(struct recipe *r, const struct recipe_ask *ask, struct err *e)
     r->order = recipe_bytes(r, (size_t)n * sizeof *r->order);
     r->tab = recipe_bytes(r, (size_t)n * sizeof *r->tab);
     if (!r->stage || !r->order || !r->tab)
-        return err_set(e, ERR_NOMEM, "out of memory");
+        return ERR_NOMEM;
     for (const struct yaml *m = stages->child; m; m = m->next) {
         struct yaml key = {.line = m->key_line, .col = m->key_col};
         if (!recipe_name_ok(m->key, "-_") || strcmp(m->key, "model") == 0 ||
@@ -479,9 +481,15 @@ int recipe_load(struct recipe *r, const struct recipe_ask *ask, struct err *e)
     if ((rc = check_refs(r, e)) < 0 || (rc = load_monitoring(r, e)) < 0)
         return rc;
     for (int i = 0; i < r->n_stage; i++)
-        if ((rc = visit(r, i, &n, "", e)) < 0)
+        if (r->stage[i].mark != 2 && (rc = visit(r, i, &n, "", e)) < 0)
             return rc;
     for (int i = 0; i < r->n_stage; i++)
         check_order(r, &r->stage[i], &r->stage[i], 3 + i);
-    return r->nomem ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    return 0;
+}
+
+int recipe_load(struct recipe *r, const struct recipe_ask *ask, struct err *e)
+{
+    int rc = load(r, ask, e);
+    return r->nomem ? recipe_full(r, e) : rc;
 }

@@ -63,7 +63,9 @@ struct recipe_stage {
     int n_out;
     int show;   /* print the output when it is done */
     int mark;   /* of the search for cycles */
+    int warned; /* of the search for bad orders */
     int suffix; /* depends on the whole list of benchmarks, which is not the recipe's own */
+    int first_job, n_job;
 };
 
 struct recipe_model { /* configs/models/NAME.yaml */
@@ -100,7 +102,8 @@ struct recipe {
     struct recipe_list warn; /* bad orders with their reasons */
     struct sums sums;        /* digests of files outside */
     void *kept;
-    int nomem;
+    size_t kept_bytes;
+    int nomem; /* no memory, or more than a recipe may take */
 };
 int recipe_load(struct recipe *r, const struct recipe_ask *ask, struct err *e);
 /* Paths, commands and argument files. Reads every outside file whose digest is not remembered in

@@ -7,6 +7,7 @@
 enum { NONE, DISTILL, FINETUNE, MERGE, PRUNE, QUANTIZE, COMPILE };
 
 void *recipe_bytes(struct recipe *r, size_t n); /* zeroed; NULL and r->nomem if memory ran out */
+int recipe_full(const struct recipe *r, struct err *e); /* ERR_NOMEM with its message */
 const char *recipe_near(struct recipe *r, const char *word,
                         const char *const *words); /* ", did you mean ..." or "" */
 /* May the text be part of a file name, or a path, in a Make rule? */

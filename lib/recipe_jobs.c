@@ -4,6 +4,7 @@
 #include "json.h"
 #include "paths.h"
 #include "recipe.h"
+#include "recipe_impl.h"
 #include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -22,11 +23,25 @@ static const struct {
 /* $var becomes the value; the loader has checked that no other variable is there. */
 static const char *fill(struct recipe *r, const struct recipe_job *j, const char *text)
 {
-    size_t k;
-    const char *p = recipe_var(text, &k);
-    if (!p || !j->value)
+    const size_t len = j->value ? strlen(j->value) : 0;
+    size_t k, n = strlen(text) + 1;
+    const char *p = text;
+    char *out, *w;
+    if (!j->value || !recipe_var(text, &k))
         return text;
-    return fill(r, j, recipe_keep(r, "%.*s%s%s", (int)(p - text), text, j->value, p + k));
+    for (; (p = recipe_var(p, &k)); p += k)
+        n += len;
+    if (!(out = w = recipe_bytes(r, n)))
+        return "";
+    while ((p = recipe_var(text, &k))) {
+        memcpy(w, text, (size_t)(p - text));
+        w += p - text;
+        memcpy(w, j->value, len);
+        w += len;
+        text = p + k;
+    }
+    memcpy(w, text, strlen(text) + 1);
+    return out;
 }
 
 /* Absolute paths under the current directory are shown relative to it. */
@@ -101,11 +116,9 @@ static int find_model(struct recipe *r, struct err *e)
 
 /* ---- which jobs feed a job ---- */
 
-static int feeds(const struct recipe_job *from, const struct recipe_job *to,
-                 const struct recipe_ref *ref, const struct recipe *r)
+/* Of the jobs of a stage that another names. */
+static int feeds(const struct recipe_job *from, const struct recipe_job *to)
 {
-    if (ref->kind != REF_STAGE || from->stage != &r->stage[ref->stage])
-        return 0;
     return !to->value || !from->value || strcmp(to->stage->var, from->stage->var) ||
            strcmp(to->value, from->value) == 0;
 }
@@ -141,12 +154,32 @@ static const char *quoted(struct recipe *r, const char *s)
     return s;
 }
 
-static const char *with_option(struct recipe *r, const char *cmd, const char *opt,
-                               const char *value)
+static void add_option(struct recipe *r, struct recipe_list *words, const char *opt,
+                       const char *value)
 {
-    if (value[0] == '-' || !value[0])
-        return recipe_keep(r, "%s --%s=%s", cmd, opt, quoted(r, value));
-    return recipe_keep(r, "%s --%s %s", cmd, opt, quoted(r, value));
+    const char *between = value[0] == '-' || !value[0] ? "=" : " ";
+    recipe_push(r, words, recipe_keep(r, "--%s%s%s", opt, between, quoted(r, value)));
+}
+
+/* The tool's name, then words with a space before each. */
+static const char *command(struct recipe *r, const char *tool, const struct recipe_list *operands,
+                           const struct recipe_list *options)
+{
+    const struct recipe_list *const part[] = {operands, options};
+    size_t n = strlen(tool) + 1;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < part[k]->n; i++)
+            n += 1 + strlen(part[k]->v[i]);
+    char *s = recipe_bytes(r, n), *w = s;
+    if (!s)
+        return "";
+    w = stpcpy(w, tool);
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < part[k]->n; i++) {
+            *w++ = ' ';
+            w = stpcpy(w, part[k]->v[i]);
+        }
+    return s;
 }
 
 /* ---- canonical arguments ---- */
@@ -309,9 +342,9 @@ static int input_paths(struct recipe *r, struct recipe_job *j, const struct reci
         recipe_push(r, out, path);
         break;
     case REF_STAGE:
-        for (int i = 0; i < r->n_job; i++) {
-            const struct recipe_job *from = &r->job[i];
-            if (from == j || !feeds(from, j, ref, r))
+        for (int i = 0; i < r->stage[ref->stage].n_job && !r->nomem; i++) {
+            const struct recipe_job *from = &r->job[r->stage[ref->stage].first_job + i];
+            if (!feeds(from, j))
                 continue;
             for (k = 0;
                  ref->side && k < from->stage->n_out && strcmp(from->stage->out[k].opt, ref->side);
@@ -333,7 +366,8 @@ static int build_job(struct recipe *r, struct recipe_job *j, struct err *e)
     struct json_out o = {0};
     struct files f = {0};
     struct err why = {0};
-    const char *hex, *operands = "", *options = "";
+    struct recipe_list operands = {0}, options = {0};
+    const char *hex;
     int rc = 0;
     json_begin(&o, '{');
     json_kv_str(&o, "schema", "args/1");
@@ -349,22 +383,24 @@ static int build_job(struct recipe *r, struct recipe_job *j, struct err *e)
         for (int k = 0; k < l.n; k++) {
             json_str(&o, s->ref[i].opt ? recipe_keep(r, "%s=%s", s->ref[i].opt, l.v[k]) : l.v[k]);
             if (s->ref[i].opt)
-                options = with_option(r, options, s->ref[i].opt, l.v[k]);
+                add_option(r, &options, s->ref[i].opt, l.v[k]);
             else
-                operands = recipe_keep(r, "%s %s", operands, l.v[k]);
+                recipe_push(r, &operands, l.v[k]);
         }
     }
     json_end(&o, ']');
     for (int i = 0; i < s->n_out; i++)
-        options = with_option(r, options, s->out[i].opt, j->side[i]);
+        add_option(r, &options, s->out[i].opt, j->side[i]);
     for (int i = 0; i < s->n_set && rc == 0; i++)
         for (int k = 0; k < s->set[i].n && rc == 0; k++) {
             const char *v = fill(r, j, s->set[i].v[k]), *name = s->set[i].opt->name;
             if ((rc = toolopt_check(s->set[i].opt, v, &why)) < 0)
                 yaml_err(&r->doc, s->node, e, "%s", why.msg);
-            options = strcmp(s->set[i].opt->type, "flag") ? with_option(r, options, name, v)
-                      : strcmp(v, "true") == 0            ? recipe_keep(r, "%s --%s", options, name)
-                                               : recipe_keep(r, "%s --%s=false", options, name);
+            if (strcmp(s->set[i].opt->type, "flag"))
+                add_option(r, &options, name, v);
+            else
+                recipe_push(r, &options,
+                            recipe_keep(r, "--%s%s", name, strcmp(v, "true") ? "=false" : ""));
         }
     if (rc == 0 && (rc = write_options(r, j, &o, &f, &why)) < 0)
         rc = rc == ERR_NOINPUT ? yaml_err(&r->doc, s->node, e, "missing input: %s", why.msg)
@@ -375,8 +411,9 @@ static int build_job(struct recipe *r, struct recipe_job *j, struct err *e)
     j->args = recipe_keep(r, "%s\n", text ? text : "");
     r->nomem |= !text;
     free(text);
-    j->command = recipe_keep(r, "%s%s%s%s%s", s->tool->name, operands, options, j->to ? "" : " -o ",
-                             j->to ? "" : j->path);
+    if (!j->to)
+        recipe_push(r, &options, recipe_keep(r, "-o %s", j->path));
+    j->command = command(r, s->tool->name, &operands, &options);
     return rc;
 }
 
@@ -434,14 +471,16 @@ int recipe_jobs(struct recipe *r, struct err *e)
     for (int i = 0; i < r->n_stage; i++) {
         struct recipe_stage *s = &r->stage[r->order[i]];
         mark_suffix(r, s);
+        s->first_job = r->n_job;
         for (int k = 0; k < (s->var ? s->each.n : 1); k++) {
             struct recipe_job *j = &r->job[r->n_job++];
             j->stage = s;
             j->value = s->var ? s->each.v[k] : NULL;
             name_job(r, j, suffix);
-            if ((rc = build_job(r, j, e)) < 0)
-                return rc;
+            if ((rc = build_job(r, j, e)) < 0 || r->nomem)
+                return r->nomem ? recipe_full(r, e) : rc;
         }
+        s->n_job = r->n_job - s->first_job;
     }
-    return r->nomem ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    return r->nomem ? recipe_full(r, e) : 0;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_EACH = 100 };
+enum { MAX_EACH = 100, MAX_INPUTS = 1000 };
 
 // clang-format off
 static const struct recipe_kind kinds[] = {
@@ -194,8 +194,9 @@ static int load_ref(struct recipe *r, struct recipe_stage *s, const struct yaml 
         ref->kind = REF_MODEL;
         return 0;
     }
-    if (strncmp(t, "catalog:", 8) == 0 || strchr(t, '/')) {
-        ref->kind = t[0] == 'c' && t[7] == ':' ? REF_CATALOG : REF_FILE;
+    const int from_catalog = strncmp(t, "catalog:", 8) == 0;
+    if (from_catalog || strchr(t, '/')) {
+        ref->kind = from_catalog ? REF_CATALOG : REF_FILE;
         ref->text = ref->kind == REF_CATALOG ? t + 8 : t;
         char plain[300];
         snprintf(plain, sizeof plain, "%s", ref->text);
@@ -237,6 +238,8 @@ static int load_refs(struct recipe *r, struct recipe_stage *s, struct err *e)
         for (const struct yaml *k = m->child; k; k = k->next)
             n++;
     }
+    if (n > MAX_INPUTS)
+        return yaml_err(&r->doc, s->node, e, "stage %s: more than %d inputs", s->name, MAX_INPUTS);
     s->ref = recipe_bytes(r, ((size_t)n + 1) * sizeof *s->ref);
     if (!s->ref)
         return ERR_NOMEM;

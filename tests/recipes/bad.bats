@@ -55,6 +55,7 @@ edit() { sed "$1" recipes/t.yaml >b.yaml; }
     edit 's/data: data.train.jsonl/data: data\/trian.jsonl/'; bad 19:13 "missing input: data/trian.jsonl: no such file"
     edit 's/data: data.train.jsonl/dta: data\/train.jsonl/'; bad 19:7 "inputs: apr-lora has no option --dta that takes a file, did you mean 'data'?"
     edit 's/data: data.train.jsonl/data: "data\/a b;rm.jsonl"/'; bad 19:13 "'data/a b;rm.jsonl': a path of letters"
+    edit 's/in: samples/in: c\/x/'; bad 39:9 "missing input: c/x: no such file" # shorter than "catalog:"
     edit 's/- finetune.metrics/- finetune.losses/'; bad 46:9 "missing input 'finetune.losses': stage finetune has no 'losses' under outputs:"
     edit 's/rank: 8/metrics: fuse/'; bad 22:14 "metrics: fuse is a stage: write it under inputs:"
     rm data/tiny.gguf; cp recipes/t.yaml b.yaml
@@ -117,4 +118,14 @@ END
     run --separate-stderr -78 bin/recipe-check b.yaml --bench '$(x)'
     printf 'schema: model/1\nsource: data/tiny.gguf\nformat: gguf\n' >configs/models/tiny.yaml
     run --separate-stderr -64 bin/recipe2mk recipes/t.yaml 'a b'
+}
+# small files that would be large work: refused, and soon
+@test "sizes" {
+    { sed '/^  report:/,$d' recipes/t.yaml; printf '  report:\n    run: apr-report\n    in:\n'; yes '      - c/x' | head -1001; } >b.yaml
+    run --separate-stderr -78 timeout 20 bin/recipe-check b.yaml
+    [[ $stderr == *": stage report: more than 1000 inputs" ]]
+    { sed '/^  report:/,$d' recipes/t.yaml; printf '  report:\n    run: apr-report\n    foreach:\n      x:\n'; printf "        - v%099d\n" {1..100}
+      printf '    title: %s\n' "$(yes '$x' | head -200000 | tr '\n' .)"; } >b.yaml
+    run --separate-stderr -71 timeout 20 bin/recipe-check b.yaml
+    [ "$stderr" = "recipe-check: b.yaml: takes more than 256 MiB, or than there are" ]
 }

@@ -13,6 +13,11 @@ setup() { project; }
     grep -q '^runs/t@tiny/fuse.apr: runs/t@tiny/fuse.args' $R/recipe.mk
     grep -q 'for \$\$5, 100%' $R/recipe.mk
 }
+@test "the variable of a foreach, wherever it stands in a value" {
+    { sed '/^    title:/d; s/^    run: apr-report/&\n    foreach:\n      x:\n        - y\n    title: $x of $$x, $5 a $x$/' recipes/t.yaml; } >x.yaml
+    run --separate-stderr -0 bin/recipe2mk x.yaml d
+    [ "$(jq -r .options.title d/report.y.args)" = 'y of $y, $5 a y$' ]
+}
 @test "equal content keeps its time" {
     bin/recipe2mk recipes/t.yaml $R
     touch -d '1 hour ago' $R/*
