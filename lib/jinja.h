@@ -53,6 +53,7 @@ int jinja_render(const struct jinja *t, struct jinja_vars *v, struct jinja_text 
 /* Limits against templates that are hostile, or wrong: real ones stay far below all of them. */
 enum jinja_limit {
     JINJA_SOURCE = 1 << 20, /* bytes of a template; the largest in use have 40 kB */
+    JINJA_NAMES = 4096,     /* different names in a template; they have tens */
     JINJA_NESTING = 120,    /* blocks and brackets within each other when parsing */
     JINJA_DEPTH = 800, /* of evaluation: macros that call themselves; Python ends at 1000 frames */
     JINJA_STEPS =

@@ -171,7 +171,8 @@ struct jv jattr_path(struct jx *x, struct jv v, struct jv path)
             digits = s->s[i + k] >= '0' && s->s[i + k] <= '9';
             number = number * 10 + (s->s[i + k] - '0');
         }
-        v = jget_item(x, v, digits ? j_int(number) : j_sub(x, s, i, n));
+        if (!jx_spend(x, 0))
+            v = jget_item(x, v, digits ? j_int(number) : j_sub(x, s, i, n));
         i += n + 1;
     }
     return v;

@@ -263,8 +263,11 @@ struct jv jfilter_apply(struct jx *x, const struct jfilter *f, struct jv v,
                         const struct jargs *args)
 {
     struct jv arg[J_PARAMS];
-    if (f->raw)
-        return f->raw(x, v, args);
+    if (f->raw) { /* map applies others, which may be map */
+        v = jx_enter(x) ? j_undef(NULL) : f->raw(x, v, args);
+        jx_leave(x);
+        return v;
+    }
     if (jbind(x, f->name, f->params, f->needs, args, arg))
         return j_undef(NULL);
     return f->f(x, v, arg);

@@ -142,7 +142,8 @@ struct jname {
 enum { J_NAMES = 256 };
 struct jinja {
     struct jarena a;
-    struct jname *name[J_NAMES];                  /* by the sum of their characters */
+    struct jname *name[J_NAMES]; /* by the sum of their characters */
+    int n_name;
     const char *loop, *caller, *varargs, *kwargs; /* interned */
     struct jnode *body;
     char where[200];
@@ -323,7 +324,8 @@ struct jv jcall_macro(struct jx *x, const struct jmacro *m, const struct jargs *
 struct jv jeval(struct jx *x, const struct jnode *n);
 struct jv jeval_bin(struct jx *x, int op, struct jv a, struct jv b);
 void jrun(struct jx *x, const struct jnode *list);
-struct jvar *jframe_var(struct jx *x, struct jframe *f, const char *name); /* made if need be */
+/* Made if need be; NULL and failed. The search takes steps. */
+struct jvar *jframe_var(struct jx *x, struct jframe *f, const char *name);
 struct jframe *jframe_new(struct jx *x, struct jframe *up);
 int jeval_args(struct jx *x, const struct jnode *call, struct jargs *args);
 struct jv jloop_attr(struct jx *x, struct jloop *l, const char *name);

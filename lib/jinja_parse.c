@@ -51,8 +51,13 @@ struct jname *jparse_intern(struct jparser *p, const char *s, size_t n)
     for (k = *list; k; k = k->next)
         if (strncmp(k->s, s, n) == 0 && !k->s[n])
             return k;
+    if (p->t->n_name == JINJA_NAMES) {
+        jparse_fail(p, "more than %d different names", JINJA_NAMES);
+        return NULL;
+    }
     if (!(k = take_memory(p, sizeof *k + n + 1)))
         return NULL;
+    p->t->n_name++;
     memcpy(k->s, s, n);
     k->next = *list;
     return *list = k;

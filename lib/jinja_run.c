@@ -15,6 +15,8 @@ struct jframe *jframe_new(struct jx *x, struct jframe *up)
 
 struct jvar *jframe_var(struct jx *x, struct jframe *f, const char *name)
 {
+    if (jx_spend(x, 4 * f->n))
+        return NULL;
     for (size_t i = 0; i < f->n; i++)
         if (f->v[i].name == name)
             return &f->v[i];
@@ -97,6 +99,8 @@ static size_t bind_params(struct jx *x, const struct jnode *m, const struct jarg
     for (const struct jnode *p = m->alt; p && !x->failed; p = p->next, at++) {
         struct jv v = j_undef(p->name);
         int given = at < args->n;
+        if (jx_spend(x, 8 * args->n_kw))
+            break;
         if (given)
             v = args->v[at];
         for (size_t k = 0; k < args->n_kw; k++)

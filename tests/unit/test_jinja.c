@@ -355,6 +355,25 @@ static void limits(void)
     s = repeated("", "0123456789abcdef", 70000, "");
     marked("a large template", s, "{}", "chat.jinja: the template has 1120000 bytes");
     free(s);
+    s = repeated("{{ 'a' | map('map'", ", 'map'", 20000, ") | list }}");
+    marked("a map of maps", s, "{}", "chat.jinja:1: more than 800 evaluations within each other");
+    free(s);
+    /* what was short in steps and long in time */
+    s = repeated("{% set ns = namespace(l=1) %}{% for i in range(9000) %}{% set ns.l = [ns.l] %}"
+                 "{% endfor %}{% for i in range(99999) %}{{ [ns.l] | map(attribute='0",
+                 ".0", 8000, "') | list | length }}{% endfor %}");
+    marked("a long path of attributes", s, "{}", "chat.jinja:1: the template takes more than");
+    free(s);
+    char *sets = malloc(4300 * 20), *w = sets;
+    for (int i = 0; i < 4000; i++)
+        w += sprintf(w, "{%% set a%d = 1 %%}", i);
+    s = repeated("{% for i in range(99999) %}", sets, 1, "{% endfor %}");
+    marked("many variables", s, "{}", "chat.jinja:1: the template takes more than");
+    free(s);
+    for (int i = 0; i < 300; i++)
+        w += sprintf(w, "{{ b%d }}", i);
+    marked("more names", sets, "{}", "chat.jinja:1: more than 4096 different names");
+    free(sets);
     s = repeated("{\"a\": ", "[", 5000, "");
     marked("deep variables", "", s, "more than 800 evaluations within each other");
     free(s);
