@@ -12,28 +12,51 @@ int utf8_valid(const char *s, size_t n)
     return unicode_bad_utf8(s, n) == n;
 }
 
-/* Objects of up to a few dozen keys: a quadratic check is the cheap one. Large maps (a vocabulary)
- * are read by their own parsers. */
-static const char *duplicate_key(const cJSON *v)
+static int by_name(const void *a, const void *b)
 {
-    for (const cJSON *a = v->child; a; a = a->next) {
-        const char *d;
-        if (cJSON_IsObject(v)) {
-            int seen = 0;
-            for (const cJSON *b = a->next; b && seen < 256; b = b->next, seen++)
-                if (strcmp(a->string, b->string) == 0)
-                    return a->string;
-        }
-        if ((cJSON_IsObject(a) || cJSON_IsArray(a)) && (d = duplicate_key(a)))
-            return d;
-    }
-    return NULL;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* 1 and *key if two members of the object have one name, 0, or -1 without memory. */
+static int same_names(const cJSON *o, const char **key)
+{
+    enum { FEW = 32 }; /* are compared each with each */
+    const cJSON *a, *b;
+    const char **v;
+    size_t n = 0, i = 1;
+    for (a = o->child; a; a = a->next, n++)
+        for (b = a->next; b && n < FEW; b = b->next)
+            if (strcmp(*key = a->string, b->string) == 0)
+                return 1;
+    if (n <= FEW)
+        return 0;
+    if (!(v = malloc(n * sizeof *v)))
+        return -1;
+    for (a = o->child, n = 0; a; a = a->next)
+        v[n++] = a->string;
+    qsort(v, n, sizeof *v, by_name);
+    while (i < n && strcmp(v[i], v[i - 1]))
+        i++;
+    *key = i < n ? v[i] : NULL;
+    free(v);
+    return i < n;
+}
+
+/* The same in all objects of a value; the depth is the reader's. */
+static int duplicate_key(const cJSON *v, const char **key)
+{
+    int rc = cJSON_IsObject(v) ? same_names(v, key) : 0;
+    for (const cJSON *a = v->child; a && rc == 0; a = a->next)
+        if (a->child)
+            rc = duplicate_key(a, key);
+    return rc;
 }
 
 cJSON *json_parse(const char *s, size_t n, const char *where, struct err *e)
 {
     const char *end = NULL, *dup;
     cJSON *v;
+    int rc;
     if (!utf8_valid(s, n)) {
         err_set(e, ERR_DATA, "%s: invalid UTF-8", where);
         return NULL;
@@ -51,8 +74,10 @@ cJSON *json_parse(const char *s, size_t n, const char *where, struct err *e)
         end++;
     if (end < s + n)
         err_set(e, ERR_DATA, "%s: text after the JSON value at byte %zu", where, (size_t)(end - s));
-    else if ((dup = duplicate_key(v)))
+    else if ((rc = duplicate_key(v, &dup)) > 0)
         err_set(e, ERR_DATA, "%s: duplicate key \"%.100s\"", where, dup);
+    else if (rc < 0)
+        err_set(e, ERR_NOMEM, "%s: out of memory", where);
     else
         return v;
     cJSON_Delete(v);

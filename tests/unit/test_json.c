@@ -12,6 +12,21 @@ static int parses(const char *s)
     return v != NULL;
 }
 
+/* Of n members inside a list the last is called as number k: refused, and taken without that. */
+static int far_duplicate(int n, int k)
+{
+    char *s = malloc((size_t)n * 20 + 40), *w = s;
+    w += sprintf(w, "[{\"a\":1}, {");
+    for (int i = 0; i < n; i++)
+        w += sprintf(w, "\"m%x\":0,", i * 7919 % n);
+    sprintf(w, "\"m%x\":0}]", k);
+    int bad = parses(s);
+    sprintf(w, "\"n\":0}]");
+    int good = parses(s);
+    free(s);
+    return !bad && good;
+}
+
 int main(void)
 {
     struct err e = {0};
@@ -20,6 +35,8 @@ int main(void)
     char path[] = "/tmp/test_json.XXXXXX";
     ok(parses("{\"a\":[1,2]}"), "an object");
     ok(!parses("{\"a\":1,\"a\":2}"), "duplicate key refused");
+    ok(far_duplicate(30, 20) && far_duplicate(5000, 20) && far_duplicate(20000, 2),
+       "duplicate key refused, however many are between");
     ok(!parses("{\"a\":1} x"), "text after the value refused");
     ok(!parses("{\"a\":\"\xff\"}"), "invalid UTF-8 refused");
     ok(!parses("{\"a\":"), "truncated");
