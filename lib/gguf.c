@@ -12,7 +12,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 /* smallest possible encodings: a count is compared with the bytes left before anything is allocated
  */
-enum { MIN_KV = 8 + 1 + 4 + 1, MIN_INFO = 8 + 1 + 4 + 8 + 4 + 8, MAX_SHARDS = 1024 };
+enum {
+    MIN_KV = 8 + 1 + 4 + 1,
+    MIN_INFO = 8 + 1 + 4 + 8 + 4 + 8,
+    MAX_SHARDS = 1024,
+    MAX_TENSORS = 1 << 20
+};
 
 static const uint8_t width[] = {1, 1, 2, 2, 4, 4, 4,
                                 1, 0, 0, 8, 8, 8}; /* of a gguf_vtype; 0: no fixed one */
@@ -315,6 +320,8 @@ static int read_file(struct gguf *g, struct mapfile *m, struct gguf_kv **kv_out,
         return err_set(e, ERR_DATA,
                        "%s: %" PRIu64 " keys and %" PRIu64 " tensors do not fit in %zu bytes",
                        c.path, n_kv, n_tensor, left);
+    if (n_tensor > (uint64_t)(MAX_TENSORS - g->n_tensor))
+        return err_set(e, ERR_DATA, "%s: more than %d tensors", c.path, MAX_TENSORS);
     struct tensor *grown = realloc(g->tensor, ((size_t)g->n_tensor + n_tensor + 1) * sizeof *grown);
     if (grown) {
         g->tensor = grown;
@@ -346,10 +353,6 @@ static int read_file(struct gguf *g, struct mapfile *m, struct gguf_kv **kv_out,
             goto fail;
     if ((rc = place(&c, t, off, n_tensor, (uint64_t)align, e)) < 0)
         goto fail;
-    if (n_tensor > (uint64_t)(INT32_MAX / 2 - g->n_tensor)) {
-        rc = err_set(e, ERR_DATA, "%s: %" PRIu64 " tensors", c.path, n_tensor);
-        goto fail;
-    }
     g->n_tensor += (int)n_tensor;
     *kv_out = kv;
     *n_kv_out = n_kv;

@@ -9,11 +9,16 @@
 
 static const char head[] = "base_model.model.";
 
+/* What follows a module's name in that of its A or B, and of DoRA's magnitudes as PEFT saves them. */
+static const char *const tails[] = {".lora_%c.weight", ".lora_%c.default.weight"};
+static const char *const magnitude_tails[] = {".lora_magnitude_vector",
+                                              ".lora_magnitude_vector.weight",
+                                              ".lora_magnitude_vector.default.weight"};
+
 /* "...lora_A.weight" or "...lora_A.default.weight": length of the module's name, 0 if it is
  * neither. */
 static size_t module_of(const char *name, char ab)
 {
-    static const char *const tails[] = {".lora_%c.weight", ".lora_%c.default.weight"};
     size_t n = strlen(name);
     if (strncmp(name, head, sizeof head - 1))
         return 0;
@@ -26,50 +31,57 @@ static size_t module_of(const char *name, char ab)
     return 0;
 }
 
-/* "...lora_magnitude_vector", as PEFT saves DoRA's, or with ".weight" or ".default.weight" behind it:
- * length of the module's name, else 0. */
+/* The same of "...lora_magnitude_vector" and its other spellings. */
 static size_t magnitude_of(const char *name)
 {
-    static const char *const tails[] = {"", ".weight", ".default.weight"};
     size_t n = strlen(name);
     for (int i = 0; i < 3 && strncmp(name, head, sizeof head - 1) == 0; i++) {
-        char tail[60];
-        size_t k = (size_t)snprintf(tail, sizeof tail, ".lora_magnitude_vector%s", tails[i]);
-        if (n > k + sizeof head - 1 && strcmp(name + n - k, tail) == 0)
+        size_t k = strlen(magnitude_tails[i]);
+        if (n > k + sizeof head - 1 && strcmp(name + n - k, magnitude_tails[i]) == 0)
             return n - k - (sizeof head - 1);
     }
     return 0;
+}
+
+/* The tensor of a module of so long a name with that tail, or NULL. */
+static const struct tensor *named(const struct peft *p, const char *module, size_t n,
+                                  const char *tail)
+{
+    char name[TENSOR_NAME + 1];
+    if ((size_t)snprintf(name, sizeof name, "%s%.*s%s", head, (int)n, module, tail) >= sizeof name)
+        return NULL;
+    return safetensors_get(&p->s, name);
 }
 
 /* The magnitudes of tensor "MODULE.weight" with n rows; NULL with *e filled. */
 static const struct tensor *magnitude(const struct peft *p, const char *tensor, int n,
                                       struct err *e)
 {
-    size_t len = strlen(tensor) - 7;
-    for (int i = 0; i < p->s.n_tensor; i++) {
-        const struct tensor *t = &p->s.tensor[i];
-        if (magnitude_of(t->name) == len && memcmp(t->name + sizeof head - 1, tensor, len) == 0) {
-            if (t->dim[0] == (uint64_t)n)
-                return t;
-            err_set(e, ERR_DATA, "%s: tensor %s: %llu values, expected %d", p->path, t->name,
-                    (unsigned long long)t->dim[0], n);
-            return NULL;
-        }
-    }
-    err_set(e, ERR_DATA, "%s: %s has no magnitude vector", p->path, tensor);
+    const struct tensor *t = NULL;
+    for (int i = 0; i < 3 && !t; i++)
+        t = named(p, tensor, strlen(tensor) - 7, magnitude_tails[i]);
+    if (t && t->dim[0] == (uint64_t)n)
+        return t;
+    if (t)
+        err_set(e, ERR_DATA, "%s: tensor %s: %llu values, expected %d", p->path, t->name,
+                (unsigned long long)t->dim[0], n);
+    else
+        err_set(e, ERR_DATA, "%s: %s has no magnitude vector", p->path, tensor);
     return NULL;
 }
 
 const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char ab)
 {
+    const struct tensor *t = NULL;
     size_t n = strlen(tensor);
+    char tail[40];
     if (n < 7 || strcmp(tensor + n - 7, ".weight"))
         return NULL;
-    for (int i = 0; i < p->s.n_tensor; i++)
-        if (module_of(p->s.tensor[i].name, ab) == n - 7 &&
-            memcmp(p->s.tensor[i].name + sizeof head - 1, tensor, n - 7) == 0)
-            return &p->s.tensor[i];
-    return NULL;
+    for (int i = 0; i < 2 && !t; i++) {
+        snprintf(tail, sizeof tail, tails[i], ab);
+        t = named(p, tensor, n - 7, tail);
+    }
+    return t;
 }
 
 /* Says a key nothing: absent, null, false, an empty list or map? */
@@ -156,6 +168,9 @@ static int check_tensors(struct peft *p, struct err *e)
             return err_set(e, ERR_DATA, "%s: tensor %s: not a float matrix of rank %d", p->path,
                            t->name, p->rank);
         snprintf(base, sizeof base, "%.*s.weight", (int)n, t->name + sizeof head - 1);
+        if (peft_tensor(p, base, a ? 'A' : 'B') != t) /* both spellings: which of them counts? */
+            return err_set(e, ERR_DATA, "%s: tensor %s is there in two spellings", p->path,
+                           t->name);
         if (!peft_tensor(p, base, a ? 'B' : 'A'))
             return err_set(e, ERR_DATA, "%s: tensor %s has no lora_%c beside it", p->path, t->name,
                            a ? 'B' : 'A');

@@ -306,6 +306,57 @@ static void adapter(void)
     rmdir(dir);
 }
 
+/* A header that promises millions of tensors, in a file with room for them: nothing is allocated. */
+static void many(void)
+{
+    const uint64_t head[] = {0x0000000346554747, 2000000, 0}; /* "GGUF", version 3 */
+    struct err e = {0};
+    struct gguf g;
+    set(head, sizeof head);
+    if (ftruncate(fd, 80 << 20))
+        perror("ftruncate");
+    ok(gguf_open(&g, path, &e) == ERR_DATA && strstr(e.msg, "more than 1048576 tensors"),
+       "a million tensors: %s", e.msg);
+}
+
+/* A module's A in both of PEFT's spellings: which one counts? */
+static void spellings(void)
+{
+    static const float x[8] = {1, 2};
+    static const char *const part[] = {"lora_A.weight", "lora_A.default.weight", "lora_B.weight"};
+    struct tensor t[3] = {{.name = ""}};
+    char dir[] = "/tmp/test_hostile.XXXXXX", name[100];
+    struct err e = {0};
+    struct peft p;
+    FILE *f;
+    for (int i = 0; i < 3; i++) {
+        t[i] =
+            (struct tensor){.type = KN_F32, .ndim = 2, .dim = {1, 8}, .data = x, .bytes = sizeof x};
+        snprintf(t[i].name, sizeof t[i].name, "base_model.model.m.%s", part[i]);
+    }
+    t[2].dim[0] = 8;
+    t[2].dim[1] = 1;
+    ok(mkdtemp(dir) != NULL, "a folder");
+    snprintf(name, sizeof name, "%s/adapter_config.json", dir);
+    if ((f = fopen(name, "w"))) {
+        fputs("{\"r\":1,\"lora_alpha\":1}", f);
+        fclose(f);
+    }
+    snprintf(name, sizeof name, "%s/adapter_model.safetensors", dir);
+    ok(safetensors_write(name, t + 1, 2, NULL, NULL, &e) == 0 && peft_open(&p, dir, &e) == 0 &&
+           peft_tensor(&p, "m.weight", 'A') && peft_tensor(&p, "m.weight", 'B') &&
+           !peft_tensor(&p, "n.weight", 'A'),
+       "either spelling: %s", e.msg);
+    peft_close(&p);
+    ok(safetensors_write(name, t, 3, NULL, NULL, &e) == 0 && peft_open(&p, dir, &e) == ERR_DATA &&
+           strstr(e.msg, "is there in two spellings"),
+       "both: %s", e.msg);
+    unlink(name);
+    snprintf(name, sizeof name, "%s/adapter_config.json", dir);
+    unlink(name);
+    rmdir(dir);
+}
+
 int main(void)
 {
     fd = memfd_create("hostile", 0);
@@ -315,5 +366,7 @@ int main(void)
     apr();
     importer();
     adapter();
+    many();
+    spellings();
     return done_testing();
 }
