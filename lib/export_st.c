@@ -332,6 +332,12 @@ static void put_token(struct json_out *j, const char *key, const struct bpe *b, 
         json_raw(j, "null");
 }
 
+/* Keys that import_st.c does not carry: a file that has them all the same is none of ours. */
+static int has_own_place(const char *key)
+{
+    return strcmp(key, "chat_template") == 0 || strcmp(key, "added_tokens_decoder") == 0;
+}
+
 static int write_tokenizer(const struct exporter *x, const char *dir, struct err *e)
 {
     const struct hparams *h = &x->h;
@@ -346,10 +352,11 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
         return e->code;
     json_begin(&j, '{');
     if (own) {
-        for (const cJSON *v = own->child; v; v = v->next) {
-            json_key(&j, v->string);
-            json_tree(&j, v);
-        }
+        for (const cJSON *v = own->child; v; v = v->next)
+            if (!has_own_place(v->string)) {
+                json_key(&j, v->string);
+                json_tree(&j, v);
+            }
         if (template)
             json_kv_str(&j, "chat_template", template);
         free(template);

@@ -166,14 +166,14 @@ static void lists_of(struct import *im, const cJSON *t)
     im->merges = cJSON_CreateArray();
     for (v = merges->child; v && good; v = v->next) {
         char pair[1024];
+        size_t k = sizeof pair; /* one that is longer cannot be cut */
         const cJSON *a = cJSON_IsArray(v) ? v->child : NULL;
         if (cJSON_IsString(v))
-            snprintf(pair, sizeof pair, "%s", v->valuestring);
+            k = (size_t)snprintf(pair, sizeof pair, "%s", v->valuestring);
         else if (a && a->next && cJSON_IsString(a) && cJSON_IsString(a->next))
-            snprintf(pair, sizeof pair, "%s %s", a->valuestring, a->next->valuestring);
-        else
-            good = 0;
-        good = good && im->merges && cJSON_AddItemToArray(im->merges, cJSON_CreateString(pair));
+            k = (size_t)snprintf(pair, sizeof pair, "%s %s", a->valuestring, a->next->valuestring);
+        good = k < sizeof pair && im->merges &&
+               cJSON_AddItemToArray(im->merges, cJSON_CreateString(pair));
     }
     if (!good) {
         cJSON_Delete(im->vocabulary);

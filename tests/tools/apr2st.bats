@@ -52,6 +52,20 @@ same_ids() {
     [ "$(jq -c '.eos_token_id, .temperature, .top_k' e/generation_config.json)" = $'[274,272,7]\n0.6\n20' ]
 }
 
+@test "a template that a file hides among the tokenizer's keys is not written beside its own" {
+    cp -r "$TOP/tests/vectors/tiny-hf" hf
+    jq -c '. + {chat_templatX: "evil", keep: 1}' hf/tokenizer_config.json >t && mv t hf/tokenizer_config.json
+    "$APR_BIN/st2apr" -q hf -o m.apr
+    python3 - <<'PY'
+import struct, zlib
+b = open("m.apr", "rb").read()[:-4].replace(b"chat_templatX", b"chat_template")
+open("m.apr", "wb").write(b + struct.pack("<I", zlib.crc32(b)))
+PY
+    "$x" -q m.apr -o out
+    [ "$(grep -o '"chat_template"' out/tokenizer_config.json | wc -l)" = 1 ]
+    [ "$(jq -c '[.keep, (.chat_template | contains("im_start"))]' out/tokenizer_config.json)" = '[1,true]' ]
+}
+
 @test "a folder comes back: its weights byte for byte, its tokenizer, template and configuration" {
     run --separate-stderr -0 "$x" "$f/m.apr" -o d
     [ -z "$output$stderr" ]

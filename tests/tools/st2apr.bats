@@ -18,6 +18,12 @@ edit() { # FILE FILTER
     jq "$2" "tiny-hf/$1" >e.json && mv e.json "tiny-hf/$1"
 }
 
+@test "a merge too long for aprender's list: the list is left out, not cut" {
+    edit tokenizer.json '("a" * 600) as $a | ("b" * 600) as $b | .model.vocab += {($a): 275, ($b): 276, ($a + $b): 277} | .model.merges += [$a + " " + $b]'
+    "$x" -q tiny-hf -o a.apr
+    [ "$(meta a.apr | jq -c '[.["tokenizer.merges"], .["tokenizer.vocabulary"]]')" = '[null,null]' ]
+}
+
 @test "a folder, with or without a slash, or its file" {
     run --separate-stderr -0 "$x" tiny-hf -o a.apr
     [ -z "$output$stderr" ]
