@@ -3,6 +3,7 @@
 #include "chat_model.h"
 #include "hash.h"
 #include "mapfile.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,8 +176,10 @@ static int take_id(struct request *q, const cJSON *v, long line, struct err *e)
     char text[32];
     if (cJSON_IsString(id))
         return copy(&q->task_id, id->valuestring, e);
-    if (id && !cJSON_IsNull(id) && !cJSON_IsNumber(id))
-        return err_set(e, ERR_DATA, "task_id: expected a string");
+    if (id && !cJSON_IsNull(id) &&
+        !(cJSON_IsNumber(id) && floor(id->valuedouble) == id->valuedouble &&
+          fabs(id->valuedouble) <= 9007199254740992.0)) /* 2^53: beyond, two could be one */
+        return err_set(e, ERR_DATA, "task_id: expected a string or a whole number");
     snprintf(text, sizeof text, "%.0f", cJSON_IsNumber(id) ? id->valuedouble : (double)line);
     return copy(&q->task_id, text, e);
 }

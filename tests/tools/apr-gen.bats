@@ -195,6 +195,10 @@ setup() {
     run --separate-stderr -65 "$x" -m "$m" <<<'{"prompt":1}'
     [[ "$stderr" == *"-:1: "* ]]
     run -65 "$x" -m "$m" <<<'{"task_id":"a"}'
+    for id in 1.5 1e300 true; do
+        run --separate-stderr -65 "$x" -m "$m" <<<'{"prompt":"a","task_id":'$id'}'
+        [[ "$stderr" == *"-:1: task_id: expected a string or a whole number" ]]
+    done
     run -65 "$x" -m "$m" <<<'{"schema":"prompt/2","prompt":"a"}'
     printf '{"prompt":"a","task_id":"t"}\n{"prompt":"b","task_id":"t"}\n' >twice
     run --separate-stderr -65 "$x" -m "$m" twice
