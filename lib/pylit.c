@@ -149,7 +149,7 @@ static int read_str(struct pylit *v, const char **p)
         return -1;
     while (**p != quote) {
         uint32_t c;
-        if (!**p || **p == '\n')
+        if (!**p || **p == '\n' || **p == '\r')
             return -1;
         if (**p == '\\') {
             ++*p;
