@@ -61,27 +61,21 @@ check-format:  ## clang-format agrees
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60
-fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/extract*.c lib/jinja*.c lib/py*.c) $(patsubst %,lib/%.c,err json jsonmend outfile hash mapfile cli rng tensor apr apr_meta gguf gguf_write imatrix safetensors arch hparams hparams_config hparams_gguf hparams_meta rope unicode hub hub_list json_pick)
+fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/extract*.c lib/jinja*.c lib/py*.c lib/chat*.c lib/hparams*.c lib/recipe*.c) \
+           $(patsubst %,lib/%.c,adapter apr apr_meta arch cache catalog ckpt cli err export gguf gguf_write hash hub hub_list imatrix import import_fill \
+             import_names json json_pick jsonmend kld kldbase lora mapfile outdir outfile packed paths peft quant quant_mix request rng rope safetensors sums \
+             tensor unicode view yaml)
+fuzzobj := $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o
 FUZZ  := $(patsubst tests/hostile/%.c,build/fuzz/%,$(wildcard tests/hostile/fuzz_*.c))
-fuzzc := clang $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Ilib -Ikernels -DAPR_VERSION='"$(VERSION)"'
-$(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o: build/fuzz/%.o: %.c
+fuzzc := clang $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -iquote lib -iquote kernels -DAPR_VERSION='"$(VERSION)"'
+$(fuzzobj): build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	$Q$(fuzzc) -MMD -MP -c -o $@ $<
-build/fuzz/lib.a: $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o
+build/fuzz/lib.a: $(fuzzobj)
 	$Q$(AR) rcs $@ $^
-$(FUZZ): build/fuzz/%: tests/hostile/%.c build/fuzz/lib.a $O/libkernels.a
-	$Q$(fuzzc) -fsanitize=fuzzer -o $@ $^ $(LIBS)
-fuzz: $(FUZZ) $O/bin/gguf2apr  ## let libFuzzer at each reader (FUZZ_SECONDS=60)
-	@mkdir -p build/fuzz/seed.{gguf,apr,safetensors,extract,config,hub,imatrix,jinja,tokenizer}
-	@for c in tests/vectors/arch/*/; do cp $${c}config.json build/fuzz/seed.config/$$(basename $$c).json; done
-	@cp tests/vectors/tokenizer/*.json build/fuzz/seed.tokenizer
-	@cp tests/vectors/imatrix/* build/fuzz/seed.imatrix
-	@cp tests/vectors/tiny.gguf build/fuzz/seed.gguf; cp tests/vectors/tiny-hf/model.safetensors build/fuzz/seed.safetensors
-	@$O/bin/gguf2apr tests/vectors/tiny.gguf -o build/fuzz/seed.apr/tiny.apr
-	@echo '{"sha":"0123456789abcdef0123456789abcdef01234567","siblings":[{"rfilename":"a/b","size":3,"blobId":"45b983be36b73c0788dc9cbcb76cbb80fc7bb057"}]}' >build/fuzz/seed.hub/one
-	@awk '/^%% answer/ {f = "build/fuzz/seed.extract/" ++n; next} /^%%/ {f = ""} f {print >f}' tests/vectors/extract/*.txt
-	@cp tests/vectors/chat/templates/*.jinja build/fuzz/seed.jinja; tests/hostile/seed_jinja.sh build/fuzz/seed.jinja
-	@bad=; for k in $(FUZZ:build/fuzz/fuzz_%=%); do echo "fuzz_$$k"; \
-	  (cd build/fuzz && nice ./fuzz_$$k -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 seed.$$k >$$k.log 2>&1) || bad="$$bad $$k"; \
-	  grep -vE "Uses|dictionary" build/fuzz/$$k.log || true; done; [ -z "$$bad" ] || { echo "fuzz: findings:$$bad" >&2; exit 1; }
+$(FUZZ): build/fuzz/%: tests/hostile/%.c tests/hostile/fuzz.h build/fuzz/lib.a $O/libkernels.a
+	$Q$(fuzzc) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(LIBS)
+-include $(fuzzobj:.o=.d)
+fuzz: $(FUZZ) all  ## let libFuzzer at each reader (FUZZ_SECONDS=60)
+	@tests/hostile/fuzz.sh $B build/fuzz $(FUZZ_SECONDS) $(FUZZ:build/fuzz/fuzz_%=%)
 .PHONY: fuzz

@@ -1,29 +1,13 @@
 /* fuzz_imatrix - libFuzzer entry: whatever the bytes, the importance matrix reader answers, and what it read
  * can be written and read again (make fuzz) */
+#include "fuzz.h"
 #include "imatrix.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static int file(char path[40])
-{
-    int fd = memfd_create("fuzz", 0);
-    snprintf(path, 40, "/proc/self/fd/%d", fd);
-    return fd;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    static int fd = -1;
-    static char path[40];
     struct err e = {0};
     struct imatrix m, sum = {0};
-    if (fd < 0)
-        fd = file(path);
-    if (ftruncate(fd, 0) || pwrite(fd, p, n, 0) != (ssize_t)n || imatrix_read(&m, path, &e) < 0)
+    if (imatrix_read(&m, fuzz_file(0, p, n), &e) < 0)
         return 0;
     for (size_t i = 0; i < m.n; i++) {
         volatile float last;

@@ -1,13 +1,7 @@
 /* fuzz_tokenizer - libFuzzer entry: whatever the bytes of a tokenizer.json, it is read or refused; what is read encodes
  * and decodes (make fuzz) */
 #include "bpe.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+#include "fuzz.h"
 
 static void use(const struct bpe *b)
 {
@@ -37,17 +31,9 @@ static void use(const struct bpe *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    static int fd = -1;
-    static char path[40];
     struct err e = {0};
     struct bpe *b;
-    if (fd < 0) {
-        fd = memfd_create("fuzz", 0);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    }
-    if (ftruncate(fd, 0) || pwrite(fd, p, n, 0) != (ssize_t)n)
-        return 0;
-    if (bpe_load_json(&b, path, &e) == 0) {
+    if (bpe_load_json(&b, fuzz_file(0, p, n), &e) == 0) {
         use(b);
         bpe_free(b);
     }
