@@ -1,7 +1,7 @@
 /* compose - the fused calls from small ones, argmax on the host, collectives of a group of one
  *
  * A backend that fuses a call must give the same bits as its composition here. */
-#include "kernels.h"
+#include "adapt.h"
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -72,7 +72,10 @@ static int compose_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct 
     if ((err = norm_of(d, h, x, a->norm, a->norm_bias, a->eps, m, a->n_embd)) ||
         (err = kn_matmul(d, q, h, a->q, a->bq, m, 0)) ||
         (err = kn_matmul(d, k, h, a->k, a->bk, m, 0)) ||
-        (err = kn_matmul(d, v, h, a->v, a->bv, m, 0)))
+        (err = kn_matmul(d, v, h, a->v, a->bv, m, 0)) ||
+        (err = kn_adapt(d, q, h, a->q, a->lora_q, b)) ||
+        (err = kn_adapt(d, k, h, a->k, a->lora_k, b)) ||
+        (err = kn_adapt(d, v, h, a->v, a->lora_v, b)))
         return err;
     if (a->q_norm.buf &&
         (err = kn_rms_norm(d, q, q, a->q_norm, a->eps, m * a->n_head, a->head_dim)))
@@ -93,8 +96,9 @@ int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
     assert(a->q->k == a->n_embd && a->k->k == a->n_embd && a->v->k == a->n_embd);
     assert(kv->n_head_kv == a->n_head_kv && kv->head_dim == a->head_dim);
     assert(tmp.buf && tmp.buf->bytes - tmp.off >= kn_tmp_bytes(a, NULL, b->n_tok));
-    const int err =
-        d->ops->qkv && !a->norm_bias.buf ? d->ops->qkv(d, q, x, tmp, kv, layer, a, b) : KN_EUNSUP;
+    const struct kn_lora *const lora[] = {a->lora_q, a->lora_k, a->lora_v};
+    const int fused = d->ops->qkv && !a->norm_bias.buf && !kn_adapts(b, lora, 3);
+    const int err = fused ? d->ops->qkv(d, q, x, tmp, kv, layer, a, b) : KN_EUNSUP;
     return err == KN_EUNSUP ? compose_qkv(d, q, x, tmp, kv, layer, a, b) : err;
 }
 
@@ -102,22 +106,27 @@ int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at
                 const struct kn_attn *a, const struct kn_batch *b)
 {
     int m = b->n_tok, err;
-    if (!a->post.buf && a->residual == 0)
-        return kn_matmul(d, x, att, a->o, a->bo, m, KN_ADD);
+    if (!a->post.buf && a->residual == 0) {
+        err = kn_matmul(d, x, att, a->o, a->bo, m, KN_ADD);
+        return err ? err : kn_adapt(d, x, att, a->o, a->lora_o, b);
+    }
     struct kn_at y = take(&tmp, (size_t)m, (size_t)a->n_embd);
-    if ((err = kn_matmul(d, y, att, a->o, a->bo, m, 0)))
+    if ((err = kn_matmul(d, y, att, a->o, a->bo, m, 0)) ||
+        (err = kn_adapt(d, y, att, a->o, a->lora_o, b)))
         return err;
     return add_to(d, x, y, a->post, a->eps, a->residual, m, a->n_embd);
 }
 
-/* y = down(act(gate(h)) * up(h)), or down(act(up(h))), with room for gate and up */
+/* y = down(act(gate(h)) * up(h)), or down(act(up(h))), with room for gate and up; b is looked at for adapters alone */
 static int dense(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_at room[2],
-                 const struct kn_ffn *f, int m, int flags)
+                 const struct kn_ffn *f, int m, int flags, const struct kn_batch *b)
 {
     int err;
     struct kn_at none = {0};
     if ((err = kn_matmul(d, room[1], h, f->up, f->bup, m, 0)) ||
-        (f->gate && (err = kn_matmul(d, room[0], h, f->gate, f->bgate, m, 0))))
+        (err = kn_adapt(d, room[1], h, f->up, f->lora_up, b)) ||
+        (f->gate && (err = kn_matmul(d, room[0], h, f->gate, f->bgate, m, 0))) ||
+        (f->gate && (err = kn_adapt(d, room[0], h, f->gate, f->lora_gate, b))))
         return err;
     if (f->gate && f->act == KN_SILU)
         err = kn_swiglu(d, room[0], room[0], room[1], m, f->n_ff);
@@ -125,7 +134,9 @@ static int dense(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_at 
         err = kn_glu(d, room[0], room[0], room[1], f->act, m, f->n_ff);
     else
         err = kn_glu(d, room[0], room[1], none, f->act, m, f->n_ff);
-    return err ? err : kn_matmul(d, y, room[0], f->down, f->bdown, m, flags);
+    if (err || (err = kn_matmul(d, y, room[0], f->down, f->bdown, m, flags)))
+        return err;
+    return kn_adapt(d, y, room[0], f->down, f->lora_down, b);
 }
 
 /* The rows that chose expert e, and their weights. */
@@ -143,7 +154,7 @@ static int chosen_by(const int32_t *ids, const float *p, int m, int top_k, int e
 
 /* y = the sum of the chosen experts of h, and the shared one */
 static int mixture(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_at tmp,
-                   const struct kn_ffn *f, int m)
+                   const struct kn_ffn *f, int m, const struct kn_batch *b)
 {
     const struct kn_moe *e = f->moe;
     const size_t rows = (size_t)m, n = (size_t)f->n_embd;
@@ -164,7 +175,7 @@ static int mixture(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_a
         int count = chosen_by(kn_host(d, ids), kn_host(d, p), m, e->top_k, i, kn_host(d, row),
                               kn_host(d, weight));
         if (count && ((err = kn_take_rows(d, in, h, row, count, f->n_embd)) ||
-                      (err = dense(d, out, in, room, &one, count, 0)) ||
+                      (err = dense(d, out, in, room, &one, count, 0, b)) ||
                       (err = kn_add_rows(d, y, out, row, weight, 0, count, f->n_embd)) ||
                       (err = kn_sync(d)))) /* the next expert's rows go where these are */
             return err;
@@ -173,7 +184,7 @@ static int mixture(struct kn_dev *d, struct kn_at y, struct kn_at h, struct kn_a
         return KN_OK;
     struct kn_ffn shared = {.n_embd = f->n_embd, .n_ff = e->n_ff_shared, .act = f->act};
     shared.gate = e->shared[0], shared.up = e->shared[1], shared.down = e->shared[2];
-    if ((err = dense(d, out, h, room, &shared, m, 0)) ||
+    if ((err = dense(d, out, h, room, &shared, m, 0, b)) ||
         (err = kn_matmul(d, weight, h, e->shared_gate, none, m, 0)) ||
         (err = kn_map(d, weight, KN_SIGMOID, 0, m, 1)))
         return err;
@@ -197,11 +208,11 @@ static int compose_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const
         return err;
     struct kn_at y = direct ? x : take(&tmp, rows, (size_t)f->n_embd);
     if (f->moe) {
-        err = mixture(d, y, h, tmp, f, m);
+        err = mixture(d, y, h, tmp, f, m, b);
     } else {
         struct kn_at gate = take(&tmp, rows, (size_t)f->n_ff);
         struct kn_at room[2] = {gate, take(&tmp, rows, (size_t)f->n_ff)};
-        err = dense(d, y, h, room, f, m, direct ? KN_ADD : 0);
+        err = dense(d, y, h, room, f, m, direct ? KN_ADD : 0, b);
     }
     return err || direct ? err : add_to(d, x, y, f->post, f->eps, f->residual, m, f->n_embd);
 }
@@ -217,7 +228,9 @@ int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
         snprintf(d->why, sizeof d->why, "no mixtures of experts");
         return KN_EUNSUP;
     }
-    const int err = d->ops->ffn && plain(f) ? d->ops->ffn(d, x, tmp, f, b) : KN_EUNSUP;
+    const struct kn_lora *const lora[] = {f->lora_gate, f->lora_up, f->lora_down};
+    const int fused = d->ops->ffn && plain(f) && !kn_adapts(b, lora, 3);
+    const int err = fused ? d->ops->ffn(d, x, tmp, f, b) : KN_EUNSUP;
     return err == KN_EUNSUP ? compose_ffn(d, x, tmp, f, b) : err;
 }
 

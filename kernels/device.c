@@ -2,7 +2,7 @@
  *
  * A wrong shape is a caller's bug, so the checks are asserts; they look at a few integers and never
  * at device memory.  Calls whose substitute is more than a line are in compose.c. */
-#include "kernels.h"
+#include "adapt.h"
 #include "plugin.h"
 #include <assert.h>
 #include <sched.h>
@@ -277,6 +277,7 @@ static void check_rows(const struct kn_batch *b, const struct kn_rows *r)
         assert(r->seq[i] >= 0 && r->seq[i] < r->n_seq && r->tok[i] >= 0);
         assert(r->pos[i] >= 0 && r->pos[i] / KN_TILE < b->max_blocks);
         assert(i == 0 || r->seq[i] != r->seq[i - 1] || r->pos[i] > r->pos[i - 1]);
+        assert(!r->adapter || (r->adapter[i] >= -1 && r->adapter[i] < b->n_adapter));
     }
     for (int i = 0; i < r->n_out; i++)
         assert(r->out[i] < r->n_tok && r->out[i] > (i ? r->out[i - 1] : -1));
@@ -291,13 +292,15 @@ int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r)
     b->n_tok = r->n_tok;
     b->n_seq = r->n_seq;
     b->n_out = r->n_out;
-    return KN_OK;
+    return kn_adapt_set(d, b, r);
 }
 
 void kn_batch_free(struct kn_dev *d, struct kn_batch *b)
 {
-    if (b)
-        d->ops->batch_free(d, b);
+    if (!b)
+        return;
+    kn_adapt_free(d, b);
+    d->ops->batch_free(d, b);
 }
 
 int kn_kv_new(struct kn_dev *d, int n_layer, int n_block, int n_head_kv, int head_dim, int type,

@@ -55,7 +55,7 @@
 #define KN_KERNELS_H
 #include "blocks.h"
 
-#define KN_VERSION 4  /* of struct kn_ops; a backend of another version is refused */
+#define KN_VERSION 5  /* of struct kn_ops; a backend of another version is refused */
 #define KN_TILE    32 /* positions of a KV block and of an attention tile (R4) */
 
 struct kn_dev;
@@ -99,7 +99,20 @@ struct kn_rows {
     const int32_t *rope;    /* (n_tok) a row's line of the RoPE table; NULL = its position */
 };
 
-/* Weights of one attention and one feed-forward part.  A bias or norm with buf NULL is absent. */
+/* What an adapter adds to a linear layer's y(m, n) = x(m, k) w^T + bias, in f32:
+ *     y += scale * ((x a^T) b^T)       both products R2, the sum over r too; then scale * it rounded, then added
+ * With column factors (DoRA: magnitude / norm of the adapted weight's row) y = f * (x w^T + scale * ((x a^T) b^T)) + bias, as
+ *     u = x w^T;  t = (u + scale * ((x a^T) b^T)) * f;  y = (y - u) + t
+ * on devices whose memory the host reads, else KN_EUNSUP. */
+struct kn_lora {
+    struct kn_weight *a,
+        *b; /* (r, k), (n, r), KN_F32 with KN_W_INFER; NULL: it leaves the layer alone */
+    struct kn_at column; /* (n) factors of the outputs, or absent */
+    float scale;
+};
+
+/* Weights of one attention and one feed-forward part.  A bias or norm with buf NULL is absent.  lora: of each linear layer the
+ * adapters by number, an array as long as kn_batch_adapters was told, or NULL: none changes it. */
 struct kn_attn {
     int n_embd, n_head, n_head_kv, head_dim;
     int rope_dim;                /* rotated dims of a head, usually head_dim; 0 = no RoPE */
@@ -117,6 +130,7 @@ struct kn_attn {
     float cap;              /* scores become cap * tanh(score / cap); 0 = not */
     struct kn_at post;      /* (n_embd) RMSNorm of what is added to x */
     float residual;         /* ... and its factor; 0 = 1 */
+    const struct kn_lora *lora_q, *lora_k, *lora_v, *lora_o;
 };
 /* activation of a feed-forward part: SiLU; GELU in its tanh form */
 enum kn_act { KN_SILU = 0, KN_GELU = 1 };
@@ -140,7 +154,8 @@ struct kn_ffn {
     float residual;
     enum kn_act act; /* gate NULL: down(act(up)) */
     struct kn_at bgate, bup, bdown;
-    const struct kn_moe *moe; /* in place of gate, up, down */
+    const struct kn_moe *moe;                              /* in place of gate, up, down */
+    const struct kn_lora *lora_gate, *lora_up, *lora_down; /* not with moe */
 };
 
 /* kn_map: x * s; s * tanh(x / s); 1 / (1 + exp(-x)); 0 whatever x was */
@@ -255,9 +270,20 @@ struct kn_weight {
     int type, n, k, flags; /* (n, k): n rows (outputs) of k */
     void *widened;         /* f32 rows of a KN_NF4 weight, which is a KN_F32 one to the backend */
 };
+/* Rows of a step that have one adapter: order[first] to order[first + n - 1], ascending. */
+struct kn_adapted {
+    int adapter, first, n;
+};
 struct kn_batch {
     int n_tok, n_seq, n_out; /* host copies: the launch shape */
     int max_tok, max_seq, max_blocks;
+    /* kn_batch_adapters; all 0: no row has an adapter */
+    int n_adapter, n_group;   /* that there are; that this step's rows have */
+    struct kn_adapted *group; /* (n_adapter) by ascending adapter */
+    int32_t *order;           /* (max_tok) rows, group by group */
+    struct kn_at rows;        /* (max_tok) the same on the device */
+    struct kn_at in, z, out,
+        plain; /* (max_tok, k), (max_tok, r), (max_tok, n) twice: what adapters' products need */
 };
 struct kn_kv {
     int n_layer, n_block, n_head_kv, head_dim, type;
@@ -312,6 +338,16 @@ int kn_weight_take(struct kn_dev *d, int type, int n, int k, const void *rows, i
 int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, struct kn_batch **b);
 int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r);
 void kn_batch_free(struct kn_dev *d, struct kn_batch *b);
+/* Rows of later steps may have adapters 0 to n - 1 of kn_rows; width: of a layer's input and output, and the rank, at most.
+ * kn_qkv, kn_attn_out and kn_ffn then add what the layers' kn_lora say.  A row's result depends on its own adapter, not
+ * on which others are in the step.  Once a batch.  kn_adapter_bytes: what it takes on the device. */
+struct kn_adapter_width {
+    int in, rank, out;
+    int columns; /* some have column factors */
+};
+int kn_batch_adapters(struct kn_dev *d, struct kn_batch *b, int n,
+                      const struct kn_adapter_width *w);
+size_t kn_adapter_bytes(int max_tok, const struct kn_adapter_width *w);
 
 /* Paged KV cache: n_block blocks of KN_TILE positions for every layer; type KN_F32, KN_F16 or
  * KN_Q8_0, the last for a head_dim that is a multiple of 32, else KN_EUNSUP.  How k and v lie is the

@@ -169,7 +169,6 @@ static void ref_batch_free(struct kn_dev *d, struct kn_batch *batch)
     free(b->seq);
     free(b->rope);
     free(b->out);
-    free(b->adapter);
     free(b->blocks);
     free(b);
 }
@@ -187,9 +186,8 @@ static int ref_batch_new(struct kn_dev *dev, int max_tok, int max_seq, int max_b
     b->seq = calloc(n, sizeof *b->seq);
     b->rope = calloc(n, sizeof *b->rope);
     b->out = calloc(n, sizeof *b->out);
-    b->adapter = calloc(n, sizeof *b->adapter);
     b->blocks = calloc((size_t)max_seq * (size_t)max_blocks, sizeof *b->blocks);
-    if (!b->tok || !b->pos || !b->seq || !b->rope || !b->out || !b->adapter || !b->blocks ||
+    if (!b->tok || !b->pos || !b->seq || !b->rope || !b->out || !b->blocks ||
         (max_blocks > d->max_pos / KN_TILE && grow(&d->score, n_pos, sizeof *d->score))) {
         ref_batch_free(dev, &b->b);
         return KN_ENOMEM;
@@ -210,10 +208,6 @@ static int ref_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct 
         memcpy(b->pos, r->pos, n);
         memcpy(b->seq, r->seq, n);
         memcpy(b->rope, r->rope ? r->rope : r->pos, n);
-        if (r->adapter)
-            memcpy(b->adapter, r->adapter, n);
-        else
-            memset(b->adapter, 0xff, n); /* -1: none */
         memcpy(b->blocks, r->blocks,
                (size_t)r->n_seq * (size_t)batch->max_blocks * sizeof(int32_t));
     }

@@ -30,8 +30,8 @@ struct ref_weight {
 };
 struct ref_batch {
     struct kn_batch b;
-    int32_t *tok, *pos, *seq, *rope, *out, *adapter; /* (max_tok) */
-    int32_t *blocks;                                 /* (max_seq, max_blocks) */
+    int32_t *tok, *pos, *seq, *rope, *out; /* (max_tok) */
+    int32_t *blocks;                       /* (max_seq, max_blocks) */
 };
 struct ref_kv {
     struct kn_kv kv;

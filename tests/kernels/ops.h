@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_DEV = 24, MAX_OUT = 1 << 16, MAX_HELD = 128 };
+enum { MAX_DEV = 24, MAX_OUT = 1 << 16, MAX_HELD = 512 };
 
 static struct device {
     char name[48];
