@@ -2,6 +2,7 @@
 #include "peft.h"
 #include "blocks.h"
 #include "outfile.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,9 +54,7 @@ static const struct tensor *named(const struct peft *p, const char *module, size
     return safetensors_get(&p->s, name);
 }
 
-/* The magnitudes of tensor "MODULE.weight" with n rows; NULL with *e filled. */
-static const struct tensor *magnitude(const struct peft *p, const char *tensor, int n,
-                                      struct err *e)
+const struct tensor *peft_magnitude(const struct peft *p, const char *tensor, int n, struct err *e)
 {
     const struct tensor *t = NULL;
     for (int i = 0; i < 3 && !t; i++)
@@ -216,7 +215,7 @@ int peft_has(const struct peft *p, const char *tensor, int n, int k, struct err 
     return 1;
 }
 
-static float *widen(const struct peft *p, const struct tensor *t, struct err *e)
+float *peft_values(const struct peft *p, const struct tensor *t, struct err *e)
 {
     size_t n = (size_t)(t->dim[0] * (t->ndim == 2 ? t->dim[1] : 1));
     float *x = malloc((n + 1) * sizeof *x);
@@ -240,12 +239,12 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
     int rc = peft_has(p, tensor, n, k, e);
     if (rc <= 0)
         return rc;
-    float *a = widen(p, peft_tensor(p, tensor, 'A'), e),
-          *b = a ? widen(p, peft_tensor(p, tensor, 'B'), e) : NULL;
+    float *a = peft_values(p, peft_tensor(p, tensor, 'A'), e),
+          *b = a ? peft_values(p, peft_tensor(p, tensor, 'B'), e) : NULL;
     float *row = malloc((size_t)k * sizeof *row), top = 0, *mag = NULL;
-    const struct tensor *magnitudes = b && p->dora ? magnitude(p, tensor, n, e) : NULL;
+    const struct tensor *magnitudes = b && p->dora ? peft_magnitude(p, tensor, n, e) : NULL;
     if (magnitudes)
-        mag = widen(p, magnitudes, e);
+        mag = peft_values(p, magnitudes, e);
     if (a && b && row && (mag || !p->dora))
         for (int i = 0; i < n; i++) {
             memset(row, 0, (size_t)k * sizeof *row);
@@ -295,6 +294,17 @@ int peft_check_names(const struct peft *p, const struct tensor *base, int n, str
                            name + sizeof head - 1);
     }
     return 0;
+}
+
+int peft_check_base(const struct peft *p, const char *dir, uint64_t id, const char *path,
+                    const char *other, struct err *e)
+{
+    char have[sizeof p->base_id];
+    snprintf(have, sizeof have, "%016" PRIx64, id);
+    if (!id || !p->base_id[0] || strcmp(have, p->base_id) == 0)
+        return 0;
+    return err_set(e, ERR_DATA, "%s: trained on weights %s, those of %s are %s; %s", dir,
+                   p->base_id, path, have, other);
 }
 
 int peft_save_config(const char *dir, const struct peft_config *c, struct err *e)

@@ -31,6 +31,14 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
 int peft_check_names(const struct peft *p, const struct tensor *base, int n, struct err *e);
 /* Tensor A (or B) of the adapter of a base's tensor; NULL if it has none. */
 const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char ab);
+/* With DoRA: the magnitudes of tensor "MODULE.weight" with n rows; NULL with *e filled. */
+const struct tensor *peft_magnitude(const struct peft *p, const char *tensor, int n, struct err *e);
+/* An adapter's tensor in f32, malloc'ed, all finite; NULL with *e filled. */
+float *peft_values(const struct peft *p, const struct tensor *t, struct err *e);
+/* An adapter that tells which weights it was trained on fits no others: ERR_DATA if they are not `id`
+ * (apr_weights_id; 0: not known) of the base at `path`.  other: what to do all the same, for the message. */
+int peft_check_base(const struct peft *p, const char *dir, uint64_t id, const char *path,
+                    const char *other, struct err *e);
 
 /* adapter_config.json into an existing folder. */
 struct peft_config {

@@ -6,7 +6,6 @@
 #include "peft.h"
 #include "quant.h"
 #include "verify.h"
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,20 +117,6 @@ static int show_source(struct fuse *f, struct verify *check, struct apr_receipt 
     return e->code;
 }
 
-/* An adapter that tells which weights it was trained on (apr-lora's do) fits no others. */
-static int check_base(const struct fuse *f, const char *path, struct err *e)
-{
-    const uint64_t id = apr_weights_id(&f->base);
-    char have[17];
-    snprintf(have, sizeof have, "%016" PRIx64, id);
-    if (o.other_base || !id || !f->peft.base_id[0] || strcmp(have, f->peft.base_id) == 0)
-        return 0;
-    return err_set(
-        e, ERR_DATA,
-        "%s: trained on weights %s, those of %s are %s; --other-base merges all the same",
-        o.adapter, f->peft.base_id, path, have);
-}
-
 /* What each tensor becomes: copied where neither type nor adapter changes it. */
 static int plan(struct fuse *f, struct err *e)
 {
@@ -199,7 +184,9 @@ int main(int argc, char **argv)
                   : !o.out  ? "-o OUT.apr is needed"
                             : "--adapter DIR is needed");
     if (apr_open(&f.base, argv[0], &e) < 0 || peft_open(&f.peft, o.adapter, &e) < 0 ||
-        check_base(&f, argv[0], &e) < 0 || plan(&f, &e) < 0)
+        (!o.other_base && peft_check_base(&f.peft, o.adapter, apr_weights_id(&f.base), argv[0],
+                                          "--other-base merges all the same", &e) < 0) ||
+        plan(&f, &e) < 0)
         cli_die(&e);
     cJSON *meta = apr_derive_meta(f.base.meta, &e);
     check.off = o.no_verify;
