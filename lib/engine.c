@@ -42,10 +42,11 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
     g->pos = calloc(rows, sizeof *g->pos);
     g->seq = calloc(rows, sizeof *g->seq);
     g->rope = calloc(rows, sizeof *g->rope);
+    g->adapter = calloc(rows, sizeof *g->adapter);
     g->out = calloc(batch, sizeof *g->out);
     g->blocks = calloc(batch * (size_t)g->max_blocks, sizeof *g->blocks);
     int ok = kvcache_init(&g->kv, g->o.n_block) == 0 && g->scratch && g->active && g->table &&
-             g->tok && g->pos && g->seq && g->rope && g->out && g->blocks;
+             g->tok && g->pos && g->seq && g->rope && g->adapter && g->out && g->blocks;
     for (size_t i = 0; ok && i < batch; i++)
         ok = (g->table[i] = calloc((size_t)g->max_blocks, sizeof **g->table)) != NULL;
     if (ok && !kn_host(m->dev, g->f.logits))
@@ -87,6 +88,7 @@ void engine_free(struct engine *g)
     free(g->pos);
     free(g->seq);
     free(g->rope);
+    free(g->adapter);
     free(g->out);
     free(g->blocks);
     free(g->logits);
@@ -175,6 +177,7 @@ static void add_rows(struct engine *g, struct kn_rows *r, struct seq *s, int n)
         g->tok[r->n_tok] = s->ids[s->n_done + i];
         g->pos[r->n_tok] = s->n_done + i;
         g->rope[r->n_tok] = s->n_done + i + s->rope;
+        g->adapter[r->n_tok] = s->req.adapter - 1;
         g->seq[r->n_tok++] = r->n_seq;
     }
     r->n_seq++;
@@ -192,6 +195,7 @@ static int plan(struct engine *g, struct kn_rows *r, struct err *e)
     *r = (struct kn_rows){
         .tok = g->tok, .pos = g->pos, .seq = g->seq, .out = g->out, .blocks = g->blocks};
     r->rope = g->rope;
+    r->adapter = g->m->lora ? g->adapter : NULL;
     for (int i = 0; i < g->n_active; i++) {
         struct seq *s = g->active[i];
         s->rows = 0;

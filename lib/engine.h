@@ -50,7 +50,8 @@ struct engine_request {
     const int32_t *ids; /* (n_ids) prompt, prefill included */
     int n_ids, max_tokens;
     struct sampler sampler;
-    uint64_t key;            /* rng_key(seed, task_id, sample) */
+    uint64_t key; /* rng_key(seed, task_id, sample) */
+    int adapter;  /* from 1: number of the model's adapter and one (model_lora.h); 0: none */
     const char *const *stop; /* (n_stop) stop strings */
     int n_stop;
     const char *prefill; /* text of the ids that begin the answer, or NULL */

@@ -5,10 +5,10 @@
  * costs the copy, one that is promised a step's wait too. */
 enum { WORTH_COPY = 4, WORTH_WAIT = 8 };
 
-/* Where a sequence's chain begins: the same tokens under another RoPE table are another prefix. */
+/* Where a sequence's chain begins: the same tokens under another RoPE table or adapter are another prefix. */
 static uint64_t root(const struct seq *s)
 {
-    return s->rope ? 1 : 0;
+    return 2 * (uint64_t)s->req.adapter + (s->rope ? 1 : 0);
 }
 
 /* Take what the cache knows of the prompt's beginning, all but its last token: whole blocks to

@@ -45,8 +45,8 @@ struct engine {
     struct seq *queue, *queue_end; /* waiting */
     struct seq *order, *order_end; /* all that have no result taken, in order of the requests */
     struct seq *fin, *fin_end;     /* finished, unordered */
-    int32_t *tok, *pos, *seq, *rope, *out, *blocks; /* the step's batch */
-    float *logits;                                  /* where the device's memory is not ours */
+    int32_t *tok, *pos, *seq, *rope, *adapter, *out, *blocks; /* the step's batch */
+    float *logits; /* where the device's memory is not ours */
     struct engine_stats stats;
 };
 

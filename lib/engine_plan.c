@@ -1,6 +1,7 @@
 /* engine_plan - how many sequences and KV blocks fit the memory, before anything is allocated */
 #include "engine_impl.h"
 #include "mapfile.h"
+#include "model_lora.h"
 #include <stdlib.h>
 
 /* Of the room so much is left alone: what else grows meanwhile. */
@@ -74,7 +75,8 @@ int engine_plan(struct engine_opts *o, const struct model *m, struct engine_need
         o->chunk = chunk;
         set_chunk(o);
         fixed = engine_fixed_bytes(o, &m->h, m->dev, &weights.count);
-        fits = size_add(fixed, least, &all) && all <= need->room;
+        fits = size_add(fixed, model_lora_bytes(m, o->chunk), &fixed) &&
+               size_add(fixed, least, &all) && all <= need->room;
         if (fits || !automatic || o->batch == 1)
             break;
     }

@@ -1,6 +1,7 @@
 /* forward - the model in reading order, one definition for every device */
 #include "forward.h"
 #include "dev.h"
+#include "model_lora.h"
 #include <string.h>
 
 /* A model's layers as one layer's shapes. */
@@ -79,9 +80,10 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
         return err_set(e, ERR_UNAVAILABLE,
                        "KV cache in %s: expected a head_dim that is a multiple of %d, found %d",
                        kn_type_info(kv_type)->name, kn_type_info(kv_type)->block_len, h->head_dim);
-    int rc =
-        model_room("activations and KV cache",
-                   forward_bytes(h, max_tok, max_seq, max_out, max_blocks, n_block, kv_type), e);
+    size_t bytes = forward_bytes(h, max_tok, max_seq, max_out, max_blocks, n_block, kv_type);
+    if (!size_add(bytes, model_lora_bytes(m, max_tok), &bytes))
+        bytes = SIZE_MAX;
+    int rc = model_room("activations and KV cache", bytes, e);
     if (rc < 0)
         return rc;
     memset(f, 0, sizeof *f);
@@ -93,6 +95,7 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
     f->max_blocks = max_blocks;
     f->n_block = n_block;
     if ((rc = kn_batch_new(f->d, max_tok, max_seq, max_blocks, &f->batch)) < 0 ||
+        (m->lora && (rc = kn_batch_adapters(f->d, f->batch, m->lora->n, &m->lora->width)) < 0) ||
         (rc = kn_kv_new(f->d, h->n_layer, n_block, h->n_head_kv, h->head_dim, kv_type, &f->kv)) <
             0 ||
         (rc = kn_alloc(f->d, t * (size_t)h->n_embd * sizeof(float), &f->x)) < 0 ||
@@ -214,8 +217,10 @@ static int replay(struct forward *f, struct kn_graph **g)
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
 {
     int rc = forward_batch(f, r, e);
+    /* where adapters are chosen the calls change with the rows that chose them */
     const int decodes = r->n_tok == r->n_seq && r->n_out == r->n_tok && r->n_tok > 0 &&
-                        r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs;
+                        r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs &&
+                        !f->batch->n_group;
     if (rc < 0)
         return rc;
     rc = decodes ? replay(f, &f->graph[r->n_tok - 1]) : calls(f);

@@ -27,7 +27,7 @@ struct forward {
 int forward_new(struct forward *f, const struct model *m, int max_tok, int max_seq, int max_out,
                 int max_blocks, int n_block, int kv_type, struct err *e);
 void forward_free(struct forward *f);
-/* One step; logits of the rows r->out[] are at f->logits afterwards. */
+/* One step; logits of the rows r->out[] are at f->logits afterwards.  r->adapter: numbers of m->lora. */
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
 /* Its parts: the batch, x from the tokens, through layer l, logits from x.  An id of r->tok that is no row of the
  * embedding is ERR_DATA: here, for every way that ids come. */

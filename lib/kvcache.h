@@ -40,7 +40,8 @@ int kvcache_take(struct kvcache *c);       /* a block held once; -1 = none left 
 void kvcache_hold(struct kvcache *c, int b);
 void kvcache_drop(struct kvcache *c, int b);
 
-/* The chain's hash with n_tok more tokens; a chain begins with 0. */
+/* The chain's hash with n_tok more tokens; a chain begins with a small number, one for each kind of prefix that shares with
+ * no other. */
 uint64_t kvcache_chain(uint64_t parent, const int32_t *tok, int n_tok);
 /* The block whose contents are tok[0..n_tok-1] after `parent`; -1 if unknown. Not held by the call.
  */

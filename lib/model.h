@@ -9,6 +9,7 @@
 #include "kernels.h"
 #include "packed.h"
 
+struct model_lora;
 struct model_layer {
     struct kn_attn
         attn; /* norm, q (n_head*head_dim, n_embd), k, v (n_head_kv*head_dim, n_embd), o ... */
@@ -31,8 +32,9 @@ struct model {
     int n_short;    /* lines behind the n_ctx of rope: longrope's short table; 0: none */
     int n_ctx;      /* positions of the table: the longest sequence */
     int n_rope;     /* of them filled in: all, or see MODEL_LATER */
-    struct packed *packed;   /* forms of weights from M.apr.packed, or NULL */
-    char packed_why[200];    /* why a file of that name was passed over; "" */
+    const struct model_lora *lora; /* adapters beside the weights (model_lora.h), or NULL */
+    struct packed *packed;         /* forms of weights from M.apr.packed, or NULL */
+    char packed_why[200];          /* why a file of that name was passed over; "" */
     int n_real;              /* ids >= n_real are padding rows of the embedding: never chosen */
     struct kn_at small;      /* the allocation behind norms and biases */
     const char *chat_format; /* "chatml" or NULL; inside file.meta */

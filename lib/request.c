@@ -3,6 +3,7 @@
 #include "chat_model.h"
 #include "hash.h"
 #include "mapfile.h"
+#include "model_lora.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,26 @@ static int take_id(struct request *q, const cJSON *v, long line, struct err *e)
     return copy(&q->task_id, text, e);
 }
 
+/* adapter: a name of those that were loaded; null and "" are the base. */
+static int take_adapter(struct request *q, const cJSON *v, const struct model *m,
+                        const struct request_defaults *d, struct err *e)
+{
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(v, "adapter");
+    const char *name = x ? NULL : d->adapter;
+    char known[200];
+    if (x && !cJSON_IsNull(x) && !cJSON_IsString(x))
+        return err_set(e, ERR_DATA, "adapter: expected a string");
+    if (cJSON_IsString(x))
+        name = x->valuestring;
+    if (!name || !*name)
+        return 0;
+    q->adapter = m->lora ? 1 + model_lora_find(m->lora, name) : 0;
+    if (q->adapter > 0)
+        return 0;
+    model_lora_names(m->lora, known, sizeof known);
+    return err_set(e, ERR_DATA, "adapter '%.80s' is not loaded; loaded: %s", name, known);
+}
+
 static int take_record(struct requests *p, const cJSON *v, long line, const struct model *m,
                        const struct request_defaults *d, struct err *e)
 {
@@ -211,6 +232,7 @@ static int take_record(struct requests *p, const cJSON *v, long line, const stru
     if ((rc = take_id(q, v, line, e)) < 0 || (rc = copy(&q->bench, bench, e)) < 0 ||
         (rc = copy(&q->prefill, prefill && *prefill ? prefill : NULL, e)) < 0 ||
         (rc = take_stops(q, cJSON_GetObjectItemCaseSensitive(v, "stop"), d, e)) < 0 ||
+        (rc = take_adapter(q, v, m, d, e)) < 0 ||
         (rc = encode(p, q, v, text, d->raw || strcmp(template, "raw") == 0, m, d, e)) < 0)
         return rc;
     return fits(p, q, d->n_ctx, e);

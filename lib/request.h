@@ -15,6 +15,7 @@ struct request {
     char **stop;           /* (n_stop) the record's, then the defaults' */
     int n_stop, n_ids, max_tokens;
     long sample, line;
+    int adapter;  /* from 1: number of the model's adapter and one; 0: none */
     int32_t *ids; /* (n_ids) */
 };
 struct requests {
@@ -28,6 +29,7 @@ struct requests {
 enum request_thinking { REQUEST_THINK_AUTO, REQUEST_THINK_ON, REQUEST_THINK_OFF };
 struct request_defaults {
     const char *prefill;     /* where a record has none; NULL */
+    const char *adapter;     /* the same; NULL: the base */
     const char *const *stop; /* (n_stop) added to every record's */
     int n_stop, raw;         /* raw: every prompt is raw text */
     int max_tokens, n_ctx;
@@ -35,7 +37,7 @@ struct request_defaults {
 };
 /* Read all records of path ("-" is stdin). A chat prompt is rendered by the model's chat template; a
  * raw one is encoded as it stands, special tokens in it included. Errors name path:line: a model
- * without chat format, a prompt that leaves no room in n_ctx, (task_id, sample) twice, thinking asked
+ * without chat format, a prompt that leaves no room in n_ctx, an adapter that m does not have, (task_id, sample) twice, thinking asked
  * of a model that has no such tokens. */
 int requests_read(struct requests *p, const char *path, const struct model *m,
                   const struct request_defaults *d, struct err *e);

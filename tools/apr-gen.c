@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "engine.h"
 #include "hash.h"
+#include "model_lora.h"
 #include "outfile.h"
 #include "request.h"
 #include "rng.h"
@@ -12,11 +13,12 @@
 #include <sys/stat.h>
 
 static struct {
-    const char *model, *prompts, *prompt, *out, *prefill, *device, *kv_type, *thinking;
+    const char *model, *prompts, *prompt, *out, *prefill, *device, *kv_type, *thinking,
+        *default_adapter;
     long max_tokens, top_k, samples, seed, batch, ctx, think_budget, threads, chunk, repeat_last;
     double temperature, top_p, min_p, repeat_penalty;
-    int raw, logprobs, ids, timings, unordered, text, no_share;
-    struct cli_list stop;
+    int raw, logprobs, ids, timings, unordered, text, no_share, other_base;
+    struct cli_list stop, adapter;
 } o = {.out = "-",
        .max_tokens = 2048,
        .samples = 1,
@@ -32,6 +34,9 @@ static struct {
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_STR('m', "model", &o.model, "M.apr", "the model"),
+    CLI_LIST('a', "adapter", &o.adapter, "[NAME=]DIR", "a LoRA adapter beside the model, for records that name it (repeatable)"),
+    CLI_STR(0, "default-adapter", &o.default_adapter, "NAME", "adapter of records that name none"),
+    CLI_FLAG(0, "other-base", &o.other_base, "take adapters that were trained on other weights"),
     CLI_STR(0, "prompts", &o.prompts, "FILE", "prompt records (also the operand; - is stdin)"),
     CLI_STR('p', "prompt", &o.prompt, "TEXT", "one prompt instead of a file"),
     CLI_STR('o', "output", &o.out, "FILE", "samples; resumed if a run was interrupted"),
@@ -80,6 +85,7 @@ struct job {
 };
 struct run {
     struct model m;
+    struct model_lora lora;
     struct kn_dev *dev;
     struct requests prompts;
     struct job *job;
@@ -121,6 +127,14 @@ static char *part_key(struct run *r)
         const char *v = cli_value(names[i], value, sizeof value);
         hash_sha256_add(&sha, v, strlen(v) + 1);
     }
+    for (int i = 0; i < r->lora.n; i++) {
+        const struct model_adapter *a = &r->lora.v[i];
+        hash_sha256_add(&sha, a->name, strlen(a->name) + 1);
+        hash_sha256_add(&sha, a->sha256, sizeof a->sha256);
+        hash_sha256_add(&sha, &a->scale, sizeof a->scale);
+    }
+    if (o.default_adapter)
+        hash_sha256_add(&sha, o.default_adapter, strlen(o.default_adapter) + 1);
     for (int i = 0; i < o.stop.n; i++) /* one by one: a joined list may read like another */
         hash_sha256_add(&sha, o.stop.v[i], strlen(o.stop.v[i]) + 1);
     hash_sha256_hex(&sha, hex);
@@ -145,9 +159,10 @@ static int seen(void *arg, const char *line, size_t n, struct err *e)
     return 0;
 }
 
-static void record(struct json_out *j, const struct job *job, const struct engine_result *s,
-                   int exact)
+static void record(const struct run *r, struct json_out *j, const struct job *job,
+                   const struct engine_result *s)
 {
+    const struct model_adapter *a = job->p->adapter ? &r->lora.v[job->p->adapter - 1] : NULL;
     double sum = 0;
     json_begin(j, '{');
     json_kv_str(j, "schema", "sample/1");
@@ -155,6 +170,10 @@ static void record(struct json_out *j, const struct job *job, const struct engin
     json_kv_int(j, "sample", sample_of(job));
     if (job->p->bench)
         json_kv_str(j, "bench", job->p->bench);
+    if (a) {
+        json_kv_str(j, "adapter", a->name);
+        json_kv_str(j, "adapter_sha256", a->sha256);
+    }
     json_key(j, "text");
     json_strn(j, s->text, s->n_text);
     if (s->thinking) {
@@ -166,7 +185,7 @@ static void record(struct json_out *j, const struct job *job, const struct engin
     json_kv_int(j, "tokens_generated", s->n_ids);
     json_kv_int(j, "prompt_tokens", s->prompt_tokens);
     json_kv_str(j, "finish", engine_finish_name(s->finish));
-    json_kv_bool(j, "exact", exact);
+    json_kv_bool(j, "exact", r->dev->exact);
     if (s->logprob) {
         for (int i = 0; i < s->n_ids; i++)
             sum += s->logprob[i];
@@ -202,7 +221,7 @@ static void write_result(struct run *r, const struct engine_result *s)
             cli_die(&(struct err){ERR_IO, "standard output: write error"});
         return;
     }
-    record(&r->j, s->tag, s, r->dev->exact);
+    record(r, &r->j, s->tag, s);
     if (r->part.f) {
         rc = r->j.failed ? err_set(&r->e, ERR_NOMEM, "out of memory")
                          : partfile_line(&r->part, r->j.buf, r->j.len, &r->e);
@@ -264,6 +283,7 @@ static void generate(struct run *r)
                 .ids = p->ids,
                 .n_ids = p->n_ids,
                 .max_tokens = p->max_tokens,
+                .adapter = p->adapter,
                 .sampler = {o.temperature, o.top_p, o.min_p, o.repeat_penalty, (int)o.top_k,
                             (int)o.repeat_last},
                 .key = rng_key((uint64_t)o.seed, p->task_id, (uint64_t)sample_of(job)),
@@ -304,14 +324,23 @@ static void generate(struct run *r)
 /* The finished file under its name, with its sidecar. */
 static void commit(struct run *r, double seconds)
 {
-    const char *inputs[] = {o.model, o.prompt ? "-" : r->prompts.path, NULL};
+    const char **inputs = cli_malloc(((size_t)r->lora.n * 2 + 3) * sizeof *inputs);
+    int n = 0;
     char hex[65];
     struct stat st;
+    inputs[n++] = o.model;
+    inputs[n++] = o.prompt ? "-" : r->prompts.path;
+    for (int i = 0; i < r->lora.n; i++) {
+        inputs[n++] = r->lora.v[i].config;
+        inputs[n++] = r->lora.v[i].weights;
+    }
+    inputs[n] = NULL;
     if (partfile_commit(&r->part, &r->e) < 0 || hash_sha256_file(o.out, hex, &r->e) < 0)
         die(r);
     if (stat(o.out, &st) == 0 && S_ISREG(st.st_mode) &&
         meta_write(o.out, hex, (uint64_t)st.st_size, inputs, r->dev->name, seconds, &r->e) < 0)
         die(r);
+    free(inputs);
 }
 
 static void load(struct run *r, const char *prompts)
@@ -323,7 +352,13 @@ static void load(struct run *r, const char *prompts)
         cli_warn("%s.packed: %s", o.model, r->m.packed ? "its weights are used" : r->m.packed_why);
     if (!r->m.tok)
         cli_die(&(struct err){ERR_DATA, "the model has no tokenizer"});
+    if (o.adapter.n && model_lora_load(&r->lora, &r->m, (const char *const *)o.adapter.v,
+                                       o.adapter.n, o.other_base, &r->e) < 0)
+        cli_die(&r->e);
+    if (o.default_adapter && model_lora_find(&r->lora, o.default_adapter) < 0)
+        cli_usage("--default-adapter %s: no --adapter of that name", o.default_adapter);
     struct request_defaults d = {.prefill = o.prefill,
+                                 .adapter = o.default_adapter,
                                  .stop = o.stop.v,
                                  .n_stop = o.stop.n,
                                  .raw = o.raw,
@@ -380,6 +415,7 @@ int main(int argc, char **argv)
     free(r.j.buf);
     free(r.job);
     requests_free(&r.prompts);
+    model_lora_free(&r.lora);
     model_free(&r.m);
     kn_close(r.dev);
     return cli_exit(0);
