@@ -10,6 +10,7 @@
 #include "forward.h"
 #include "json.h"
 #include "kldbase.h"
+#include "model_lora.h"
 #include "outfile.h"
 #include "sampler.h"
 #include "start.h"
@@ -20,14 +21,16 @@
 
 static struct {
     long ctx, threads, chunks;
-    const char *device, *out, *kv_type, *base;
-    int json, kl;
+    const char *device, *out, *kv_type, *base, *adapter;
+    int json, kl, other_base;
 } o = {.device = "cpu", .out = "-", .kv_type = "f32"};
 
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_INT(0, "ctx", &o.ctx, "N", "tokens of a chunk; 0 = 512, or as the base file has it", 0, 1e9),
     CLI_INT(0, "chunks", &o.chunks, "N", "stop after N chunks; 0 = all", 0, 1e9),
+    CLI_STR('a', "adapter", &o.adapter, "DIR", "a LoRA adapter beside the model's weights"),
+    CLI_FLAG(0, "other-base", &o.other_base, "take an adapter that was trained on other weights"),
     CLI_STR(0, "kl-divergence-base", &o.base, "FILE", "write the distributions there, or compare with those"),
     CLI_FLAG(0, "kl-divergence", &o.kl, "KL divergence from the base file, whose tokens are the text"),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
@@ -123,7 +126,7 @@ static void chunk(struct forward *f, const int32_t *ids, float *logits, struct s
                   struct err *e)
 {
     int ctx = (int)o.ctx, first = ctx / 2;
-    int32_t pos[STEP], seq[STEP] = {0}, out[STEP];
+    int32_t pos[STEP], seq[STEP] = {0}, first_adapter[STEP] = {0}, out[STEP];
     const int n_block = f->max_blocks, V = f->m->h.n_vocab;
     int32_t *table = cli_malloc((size_t)n_block * sizeof *table);
     for (int i = 0; i < n_block; i++)
@@ -142,6 +145,7 @@ static void chunk(struct forward *f, const int32_t *ids, float *logits, struct s
                             .pos = pos,
                             .seq = seq,
                             .out = out,
+                            .adapter = f->m->lora ? first_adapter : NULL,
                             .blocks = table};
         if (forward_step(f, &r, e) < 0)
             fail(e);
@@ -281,6 +285,7 @@ int main(int argc, char **argv)
 {
     struct err e = {0};
     struct model m;
+    struct model_lora lora = {0};
     struct kn_dev *dev;
     struct score s = {0};
     long n_ids;
@@ -293,6 +298,8 @@ int main(int argc, char **argv)
     if (!o.ctx)
         o.ctx = o.kl ? s.base.n_ctx : 512;
     if (start_model(&m, &dev, argv[0], o.device, (int)o.threads, KN_W_INFER, (int)o.ctx, &e) < 0)
+        cli_die(&e);
+    if (o.adapter && model_lora_load(&lora, &m, &o.adapter, 1, o.other_base, &e) < 0)
         cli_die(&e);
     int32_t *ids =
         o.kl ? base_ids(&m, &s.base, &n_ids, &e) : encode(&m, argc > 1 ? argv[1] : "-", &n_ids, &e);
@@ -315,6 +322,7 @@ int main(int argc, char **argv)
     free(ids);
     kld_free(&s.kld);
     kldbase_close(&s.base);
+    model_lora_free(&lora);
     model_free(&m);
     kn_close(dev);
     return cli_exit(0);

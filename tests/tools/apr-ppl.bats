@@ -125,3 +125,17 @@ kv_types() {
     run -73 "$x" "$m" "$t" --ctx 64 --chunks 1 -o no/such/folder
     run -74 bash -c "'$x' '$m' '$t' --ctx 64 --chunks 1 >/dev/full"
 }
+
+@test "an adapter beside the weights: the perplexity of the fused model" {
+    "$APR_BIN/gguf2apr" "$TOP/tests/vectors/tiny.gguf" -o t.apr
+    "$APR_BIN/apr-quant" t.apr --type f32 --requantize -o f32.apr >/dev/null
+    printf '{"instruction":"say %d","response":"yes"}\n' 1 2 3 4 >d.jsonl
+    "$APR_BIN/apr-lora" -q f32.apr --data d.jsonl -o a --rank 4 --lr 0.05 --epochs 4 --dora
+    "$APR_BIN/apr-fuse" --no-verify f32.apr --adapter a -o fused.apr >/dev/null
+    seq 300 >text
+    ppl() { "$APR_BIN/apr-ppl" --json --ctx 64 "$@" text | jq .ppl; }
+    jq -ne --argjson a "$(ppl f32.apr --adapter a)" --argjson f "$(ppl fused.apr)" --argjson b "$(ppl f32.apr)" \
+        '($a / $f - 1 | fabs) < 1e-5 and ($a / $b - 1 | fabs) > 1e-3'
+    run --separate-stderr -65 "$APR_BIN/apr-ppl" --ctx 64 fused.apr --adapter a text
+    [[ "$stderr" == *"a: trained on weights"* ]]
+}
