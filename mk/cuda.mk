@@ -31,7 +31,7 @@ $(CUDASO): $(cuobj)
 
 # tools, libraries and tests for a machine with a card that has neither: gpu-kit/cuda.sh
 kitbin := $(patsubst %,$B/%,apr-random gguf2apr apr-bench apr-gen apr-ppl apr-prompt apr-parity) \
-          $(patsubst %,$O/tests/kernels/%,test_ops test_layer)
+          $(patsubst %,$O/tests/kernels/%,test_ops test_layer test_adapt)
 gpu-kit: $(kitbin) $(CUDASO)  ## build/gpu-kit: tests/gpu/cuda.sh with all that it needs
 	@rm -rf build/gpu-kit && mkdir -p build/gpu-kit/{bin,lib/apr,tests/kernels,data}
 	@cp tests/gpu/cuda.sh build/gpu-kit && cp -L $(filter $B/%,$(kitbin)) build/gpu-kit/bin

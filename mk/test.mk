@@ -35,7 +35,7 @@ check-arm:  ## the aarch64 paths under qemu-user
 	@if echo '#include <stdio.h>' | $(arm_cc) -E - >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null; then \
 	  $(arm_make) -j $(JOBS) arm-programs && $(arm_make) arm-run; \
 	else echo 'check-arm: skipped: no $(arm_cc) (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross) or qemu-aarch64 (qemu-user)'; fi
-arm_tests := $(addprefix $O/tests/kernels/,test_ops test_layer test_train test_group test_path test_blocks test_gemm test_pick)
+arm_tests := $(addprefix $O/tests/kernels/,test_ops test_layer test_adapt test_train test_group test_path test_blocks test_gemm test_pick)
 arm-programs: $(arm_tests)
 arm-run: $(arm_tests)
 	$(testenv) $(call arm_run,max,$^) :: quick

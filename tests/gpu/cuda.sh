@@ -4,7 +4,7 @@
 #     tests/gpu/cuda.sh [PART...]          parts: ops, model, sanitize, speed (default: all but sanitize)
 #
 # From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
-#     ops       test_ops and test_layer: each op, type and shape against ref, and the bits of ref:q
+#     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref, and the bits of ref:q
 #     model     greedy completions of the built-in model and of random models of each type, and perplexity, against
 #               the CPU's, in batches of 1, 7 and 64, with each type of KV cache: equal files
 #     sanitize  compute-sanitizer's memcheck and racecheck over the ops
@@ -30,7 +30,7 @@ bad() {
 }
 
 ops() {
-    for t in test_ops test_layer; do
+    for t in test_ops test_layer test_adapt; do
         "$tests/$t" cuda >"$tmp/$t.log" || bad "$t"
         grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
         echo "$t: $(grep -c '^ok' "$tmp/$t.log") ok, $(grep -c '^not ok' "$tmp/$t.log") not"
@@ -39,7 +39,7 @@ ops() {
 
 sanitize() {
     for tool in memcheck racecheck; do
-        for t in test_ops test_layer; do
+        for t in test_ops test_layer test_adapt; do
             compute-sanitizer --tool $tool --error-exitcode 9 "$tests/$t" cuda >"$tmp/$t.$tool" 2>&1 || bad "$t under $tool"
             grep -E '=========' "$tmp/$t.$tool" | tail -n 3
         done

@@ -7,11 +7,11 @@
 #include "kernels/ops.h"
 
 enum { N_LORA = 4, PARTS = 7, N_SEQ = 3 };
-enum { WITH_BIAS = 1, WITH_POST = 2, MERGED = 4, NO_LORA = 8, ALONE = 16 };
+enum { WITH_BIAS = 1, WITH_POST = 2, MERGED = 4, NO_LORA = 8, ALONE = 16, PLAIN = 32 };
 static const int ranks[N_LORA] = {5, 1, 16, 32};
 static const float scales[N_LORA] = {2, 0.5f, 1.25f, 0.75f};
 
-/* Adapter 1 changes q and down alone, 2 has magnitudes, no row chooses 3. */
+/* Adapter 1 changes q and down alone, 2 has magnitudes (but for PLAIN), no row chooses 3. */
 static int has(int adapter, int part)
 {
     return adapter != 1 || part == 0 || part == 6;
@@ -90,7 +90,7 @@ static struct kn_weight *linear(struct kn_dev *d, const int *p, int part, int n,
         l->scale = scales[c];
         l->a = made(d, ranks[c], k, factor(c, part, 0, ranks[c], k));
         l->b = made(d, n, ranks[c], factor(c, part, 1, n, ranks[c]));
-        if (c != 2)
+        if (c != 2 || p[6] & PLAIN)
             continue;
         merged(p[0], weight_rows(p[0], n, k, seed), n, k, c, part, norm);
         const float *mag = magnitude(part, n);
@@ -209,6 +209,9 @@ static const int cases[][8] = {
     {KN_Q8_0, 96, 3, 3, 32, 0, WITH_POST | WITH_BIAS, -1},
     {KN_F32, 40, 4, 2, 10, 0, 0, 0},
     {KN_Q8_0, 64, 2, 1, 32, 0, 0, 2},
+    {KN_Q8_0, 96, 3, 1, 32, 0, PLAIN | WITH_BIAS, -1},
+    {KN_Q4_K, 256, 4, 1, 64, 0, PLAIN, -1},
+    {KN_F32, 40, 4, 2, 10, 0, PLAIN | WITH_POST, -1},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
