@@ -11,7 +11,9 @@
 #define MEMPLAN_H
 #include "backward.h"
 #include "engine.h"
+#include "json.h"
 #include "quant.h"
+#include <stdio.h>
 
 /* The model: hyper-parameters and the tensors as a .apr made of it has them. */
 struct memplan_model {
@@ -58,4 +60,15 @@ struct memplan {
 /* dev: opened for its arithmetic and threads; nothing is allocated on it. */
 int memplan_make(struct memplan *p, const struct memplan_model *m, const struct memplan_conf *c,
                  const struct kn_dev *dev, struct err *e);
+/* Shown: the members of a plan/1 record, without its braces; lines for people. */
+struct memplan_shown {
+    const struct memplan *p;
+    const struct memplan_model *m;
+    const struct memplan_conf *c;
+    const char *path;
+    const struct kn_dev *dev;
+    size_t room;
+};
+void memplan_json(struct json_out *j, const struct memplan_shown *x);
+void memplan_text(FILE *f, const struct memplan_shown *x);
 #endif

@@ -112,66 +112,16 @@ static int choose(struct plan *x, const char *path, const struct kn_dev *dev, si
     return 0;
 }
 
-static void print_json(const struct plan *x, const char *path, const struct kn_dev *dev,
-                       size_t room)
+static void print_json(const struct memplan_shown *shown)
 {
-    const struct memplan *p = &x->p;
-    const struct memplan_conf *c = &x->c;
     struct json_out j = {0};
     struct err e = {0};
     json_begin(&j, '{');
-    json_kv_str(&j, "schema", "plan/1");
-    json_kv_str(&j, "model", path);
-    json_kv_str(&j, "format", x->m.format);
-    json_kv_str(&j, "method", methods[c->method]);
-    json_kv_str(&j, "device", dev->name);
-    json_kv_int(&j, "threads", dev->n_threads);
-    json_kv_int(&j, "ctx", c->n_ctx);
-    json_kv_int(&j, "batch", c->batch);
-    json_kv_int(&j, "param_count", (long long)x->m.params);
-    json_kv_int(&j, "tensor_bytes", (long long)x->m.bytes);
-    json_kv_int(&j, "weights_bytes", (long long)p->weights);
-    json_kv_int(&j, "kv_bytes", (long long)p->kv);
-    json_kv_int(&j, "activation_bytes", (long long)p->activations);
-    json_kv_int(&j, "optimizer_bytes", (long long)p->optimizer);
-    json_kv_int(&j, "other_bytes", (long long)p->other);
-    json_kv_int(&j, "total_bytes", (long long)p->total);
-    json_kv_int(&j, "available_bytes", room > INT64_MAX ? INT64_MAX : (long long)room);
-    json_kv_bool(&j, "fits", p->total <= room);
-    json_kv_bool(&j, "measured", p->measured);
-    json_key(&j, "lines");
-    json_begin(&j, '[');
-    for (int i = 0; i < p->n_line; i++) {
-        json_begin(&j, '{');
-        json_kv_str(&j, "part", p->line[i].part);
-        json_kv_str(&j, "what", p->line[i].what);
-        json_kv_int(&j, "bytes", (long long)p->line[i].bytes);
-        json_kv_bool(&j, "estimate", p->line[i].guessed);
-        json_end(&j, '}');
-    }
-    json_end(&j, ']');
+    memplan_json(&j, shown);
     json_end(&j, '}');
     if (json_line(&j, stdout, &e) < 0)
         cli_die(&e);
     free(j.buf);
-}
-
-static void print_text(const struct plan *x, const char *path, const struct kn_dev *dev,
-                       size_t room)
-{
-    const struct memplan *p = &x->p;
-    const int training = x->c.method != MEMPLAN_INFERENCE;
-    printf("%s: %s, %s on %s, %d %s of %d positions\n", path, x->m.format, methods[x->c.method],
-           dev->name, x->c.batch, training ? "samples" : "sequences", x->c.n_ctx);
-    printf("file         %15zu  all tensors\n", (size_t)x->m.bytes);
-    for (int i = 0; i < p->n_line; i++)
-        printf("%-12s %15zu  %s%s\n", p->line[i].part, p->line[i].bytes, p->line[i].what,
-               p->line[i].guessed ? " (estimate)" : "");
-    printf("total        %15zu  %.2f GiB, %s the %.2f GiB available\n", p->total,
-           (double)p->total / (1 << 30), p->total <= room ? "within" : "more than",
-           (double)room / (1 << 30));
-    if (!p->measured)
-        printf("no tool of this version trains all weights: sizes alone, no measured peak\n");
 }
 
 int main(int argc, char **argv)
@@ -194,7 +144,11 @@ int main(int argc, char **argv)
                      : make(&x, argv[0], (enum memplan_method)method, dev, &e);
     if (rc < 0)
         cli_die(&e);
-    (o.json ? print_json : print_text)(&x, argv[0], dev, room);
+    const struct memplan_shown shown = {&x.p, &x.m, &x.c, argv[0], dev, room};
+    if (o.json)
+        print_json(&shown);
+    else
+        memplan_text(stdout, &shown);
     memplan_close(&x.m);
     kn_close(dev);
     return cli_exit(x.p.total <= room ? 0 : 1);
