@@ -151,8 +151,7 @@ static int open_weights(struct model *m, const char *path, int flags, struct err
     return apr_verify_tensors(&m->file, m->packed ? is_packed : NULL, m->packed, e);
 }
 
-int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
-               struct err *e)
+int model_open(struct model *m, const char *path, struct kn_dev *dev, int n_ctx, struct err *e)
 {
     int rc;
     memset(m, 0, sizeof *m);
@@ -172,13 +171,23 @@ int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags,
     m->n_ctx = n_ctx > 0 ? n_ctx : m->h.n_ctx;
     m->chat_format = json_get_str(m->file.meta, "chat_format", NULL, e);
     m->chat_system = json_get_str(m->file.meta, "chat_system", NULL, e);
-    if ((rc = e->code) < 0 || (rc = load_tokenizer(m, e)) < 0 ||
-        (rc = model_room(path, model_bytes(m, flags & ~MODEL_LATER), e)) < 0 ||
-        (rc = open_weights(m, path, flags, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
+    if ((rc = e->code) < 0 || (rc = load_tokenizer(m, e)) < 0)
         goto fail;
     return 0;
 fail:
     model_free(m);
+    return rc;
+}
+
+int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
+               struct err *e)
+{
+    int rc = model_open(m, path, dev, n_ctx, e);
+    if (rc < 0)
+        return rc;
+    if ((rc = model_room(path, model_bytes(m, flags & ~MODEL_LATER), e)) < 0 ||
+        (rc = open_weights(m, path, flags, e)) < 0 || (rc = load_weights(m, flags, e)) < 0)
+        model_free(m);
     return rc;
 }
 

@@ -53,6 +53,8 @@ enum {
 }; /* a flag: fill the RoPE table only when model_positions asks for it */
 int model_load(struct model *m, const char *path, struct kn_dev *dev, int flags, int n_ctx,
                struct err *e);
+/* The first half of it: hyper-parameters, tokenizer and chat format, no weights; dev may be NULL. model_free ends it. */
+int model_open(struct model *m, const char *path, struct kn_dev *dev, int n_ctx, struct err *e);
 /* What a row's position is moved by to find its line of the RoPE table: longrope has other factors for a sequence
  * that stays within the model's first context than for a longer one.  positions: all that it may come to have. */
 int model_rope_shift(const struct model *m, int positions);

@@ -7,8 +7,11 @@
 #include "cli.h"
 #include "dev.h"
 #include "hash.h"
+#include "memplan.h"
 #include "outdir.h"
 #include "outfile.h"
+#include "room.h"
+#include "timeplan.h"
 #include "trainer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +24,7 @@ static struct {
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
         eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, dora, recompute, show_batch;
+    int rslora, dora, recompute, show_batch, plan, json;
 } o = {.targets = "all",
        .schedule = "cosine",
        .device = "cpu",
@@ -50,6 +53,8 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "patience", &o.patience, "N", "stop after N scores without a new lowest loss; 0 = never", 0, 1e9),
     CLI_CHOICE(0, "keep", &o.keep, "last|best", "weights to write: the last, or those of the lowest validation loss"),
     CLI_FLAG(0, "show-batch", &o.show_batch, "print the first step's tokens with their mask, and end"),
+    CLI_FLAG(0, "plan", &o.plan, "print memory and time that it would take, and end"),
+    CLI_FLAG(0, "json", &o.json, "the plan as one JSON object"),
     CLI_STR('o', "output", &o.out, "DIR", "write the adapter here (PEFT's folder); required"),
     CLI_INT('r', "rank", &o.rank, "N", "rank of A and B", 1, 4096),
     CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
@@ -338,6 +343,19 @@ static int show_batch(struct run *r, struct err *e)
     return 0;
 }
 
+static int load_data(struct run *r, struct err *e)
+{
+    const struct model *m = &r->model;
+    const int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
+    if (dataset_load(&r->data, o.data, m, len, e) < 0 ||
+        (o.val && dataset_load(&r->val, o.val, m, len, e) < 0))
+        return e->code;
+    if (r->data.truncated || r->data.left_out)
+        cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
+                 r->data.truncated, len, r->data.left_out);
+    return 0;
+}
+
 static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
 {
     struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
@@ -359,14 +377,7 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
         (rc = model_load(&r->model, base, dev, flags, 0, e)))
         return rc;
     const struct model *m = &r->model;
-    int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
-    if ((rc = dataset_load(&r->data, o.data, m, len, e)) ||
-        (o.val && (rc = dataset_load(&r->val, o.val, m, len, e))))
-        return rc;
-    if (r->data.truncated || r->data.left_out)
-        cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
-                 r->data.truncated, len, r->data.left_out);
-    if ((rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)))
+    if ((rc = load_data(r, e)) || (rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)))
         return rc;
     size_t bytes = backward_bytes(&m->h, &r->lora, (int)rows, o.recompute, mixed);
     if ((rc = model_room("activations", bytes, e)))
@@ -378,6 +389,114 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     if (o.max_steps && o.max_steps < r->trainer.total)
         r->trainer.total = r->trainer.optim.total = o.max_steps;
     return run_key(r, base, e);
+}
+
+/* ---- --plan: memory from shapes alone, time from one layer of them and the data ---- */
+
+/* What there is to do. */
+struct work {
+    long steps, evals;
+    double tokens, labels; /* rows trained on; of them with a loss */
+    double eval_tokens, eval_labels;
+};
+
+static struct work work_of(const struct run *r)
+{
+    const long window = o.batch * o.accum, per = (r->data.n + window - 1) / window,
+               all = per * o.epochs, gap = o.eval_every ? o.eval_every : per;
+    struct work w = {.steps = o.max_steps && o.max_steps < all ? o.max_steps : all};
+    const double share = (double)w.steps / (double)all * (double)o.epochs;
+    w.evals = r->val.n ? 1 + (w.steps + gap - 1) / gap : 0;
+    w.tokens = share * (double)(r->data.n_ids - (size_t)r->data.n);
+    w.labels = share * (double)r->data.n_loss;
+    w.eval_tokens = (double)w.evals * (double)(r->val.n_ids - (size_t)r->val.n);
+    w.eval_labels = (double)w.evals * (double)r->val.n_loss;
+    return w;
+}
+
+/* Seconds; negative: *e says why it cannot be told. */
+static double time_of(const struct run *r, const struct work *w, const struct memplan_model *m,
+                      const struct memplan_conf *c, struct kn_dev *dev, struct err *e)
+{
+    const double mean = (double)r->data.n_ids / r->data.n - 1;
+    struct timeplan_conf t = {.lora = c->lora, .document = mean > 1 ? (int)mean : 1};
+    struct timeplan s;
+    t.rows = c->pack < c->batch * t.document ? c->pack : c->batch * t.document;
+    t.labels = w->labels / w->tokens;
+    t.recompute = c->recompute;
+    t.mixed = c->mixed;
+    if (timeplan_measure(&s, &m->h, m->tensor, m->n_tensor, &t, dev, e) < 0)
+        return -1;
+    return w->tokens * s.row + w->labels * s.label + (double)w->steps * s.step +
+           w->eval_tokens * s.row_eval + w->eval_labels * s.label_eval;
+}
+
+static void print_plan(const struct run *r, const struct work *w, double seconds,
+                       const struct memplan_shown *shown)
+{
+    struct json_out j = {0};
+    struct err e = {0};
+    if (!o.json) {
+        memplan_text(stdout, shown);
+        printf("data         %15d  samples, %.0f tokens of them an epoch, %ld with a loss\n",
+               r->data.n, (double)(r->data.n_ids - (size_t)r->data.n), r->data.n_loss);
+        printf("steps        %15ld  %ld validations\n", w->steps, w->evals);
+        if (seconds >= 0)
+            printf("time         %15.0f  seconds, %.0f tokens/s, from one layer of these shapes\n",
+                   seconds, w->tokens / seconds);
+        return;
+    }
+    json_begin(&j, '{');
+    memplan_json(&j, shown);
+    json_kv_int(&j, "samples", r->data.n);
+    json_kv_num(&j, "tokens", w->tokens);
+    json_kv_num(&j, "loss_tokens", w->labels);
+    json_kv_int(&j, "steps", w->steps);
+    json_kv_int(&j, "validations", w->evals);
+    json_key(&j, "seconds");
+    if (seconds >= 0)
+        json_num(&j, seconds);
+    else
+        json_raw(&j, "null");
+    json_end(&j, '}');
+    if (json_line(&j, stdout, &e) < 0)
+        cli_die(&e);
+    free(j.buf);
+}
+
+/* 0, or 1 if it does not fit. */
+static int plan(struct run *r, const char *base, struct kn_dev *dev)
+{
+    struct err e = {0};
+    struct memplan_model m;
+    struct memplan p;
+    struct memplan_conf c = {
+        .method = MEMPLAN_LORA,
+        .batch = (int)o.batch,
+        .lora = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout, .dora = o.dora},
+        .pack = (int)o.pack,
+        .recompute = o.recompute,
+        .mixed = strcmp(o.precision, "bf16") == 0};
+    if (lora_select(o.targets, &c.lora, &e) < 0 || model_open(&r->model, base, dev, 0, &e) < 0 ||
+        load_data(r, &e) < 0 || memplan_open(&m, base, NULL, &e) < 0)
+        cli_die(&e);
+    for (int i = 0; i < m.n_tensor; i++)
+        if (m.tensor[i].ndim == 2 && kn_type_info(m.tensor[i].type)->block_len > 1)
+            c.method = MEMPLAN_QLORA;
+    c.n_ctx = r->data.longest > r->val.longest ? r->data.longest : r->val.longest;
+    if (memplan_make(&p, &m, &c, dev, &e) < 0) {
+        err_prefix(&e, "%s", base);
+        cli_die(&e);
+    }
+    const size_t room = room_available("");
+    const struct memplan_shown shown = {&p, &m, &c, base, dev, room};
+    const struct work w = work_of(r);
+    const double seconds = time_of(r, &w, &m, &c, dev, &e);
+    if (seconds < 0)
+        cli_warn("no time: %s", e.msg);
+    print_plan(r, &w, seconds, &shown);
+    memplan_close(&m);
+    return p.total <= room ? 0 : 1;
 }
 
 static const char *const lora_files[] = {"adapter_config.json", "adapter_model.safetensors", NULL};
@@ -410,14 +529,18 @@ int main(int argc, char **argv)
     static struct run r;
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
-    if (argc != 1 || !o.data || (!o.out && !o.show_batch))
+    if (argc != 1 || !o.data || (!o.out && !o.show_batch && !o.plan))
         cli_usage(argc != 1 ? "one M.apr is needed"
                   : o.data  ? "-o DIR is needed"
                             : "--data FILE is needed");
+    if (o.json && !o.plan)
+        cli_usage("--json goes with --plan");
     if (!o.val && (o.patience || strcmp(o.keep, "last")))
         cli_usage("--patience and --keep best need --val");
     if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
+    if (o.plan)
+        return cli_exit(plan(&r, argv[0], dev));
     if (o.show_batch) {
         if (load(&r, argv[0], dev, &e) || show_batch(&r, &e))
             cli_die(&e);

@@ -257,3 +257,22 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     head -c 3000 m.apr >t.apr
     run --separate-stderr -65 "$x" t.apr --data d.jsonl -o a
 }
+
+@test "--plan: memory, steps and time, and nothing else happens; the steps are those of the run" {
+    opts=(m.apr --data d.jsonl --val v.jsonl --batch 4 --epochs 2 --rank 4)
+    run --separate-stderr -0 "$x" "${opts[@]}" --plan --json -o a
+    jq -e '.schema == "plan/1" and (.method | IN("lora", "qlora")) and .fits and .optimizer_bytes > 0 and .activation_bytes > 0 and .seconds > 0' <<<"$output"
+    [ ! -e a ] && [ ! -e a.ckpt ]
+    planned=$(jq -c '[.steps, .tokens, .loss_tokens, .validations]' <<<"$output")
+    "$x" -q "${opts[@]}" -o a --metrics log.jsonl
+    [ "$planned" = "$(jq -sc '[(map(select(.event == "step")) | length, (map(.tokens) | add), (map(.loss_tokens) | add)), (map(select(.event == "epoch")) | length)]' log.jsonl)" ]
+    bytes() { "$x" -q "${opts[@]}" --plan --json "$@" | jq .total_bytes; }
+    [ "$(bytes --rank 8)" -gt "$(bytes)" ] && [ "$(bytes --recompute)" -lt "$(bytes)" ]
+    # the memory is apr-plan's for samples of that length
+    plan=$("$x" -q "${opts[@]}" --plan --json) ctx=$(jq .ctx <<<"$plan")
+    [ "$(bytes)" = "$("$APR_BIN/apr-plan" m.apr --method "$(jq -r .method <<<"$plan")" --rank 4 --batch 4 --ctx "$ctx" --json | jq .total_bytes)" ]
+    run --separate-stderr -0 "$x" "${opts[@]}" --plan --targets '.*\.1\..*q_proj' --dora
+    [[ "$output" == *"seconds, "*" tokens/s"* ]]
+    run --separate-stderr -65 "$x" m.apr --data /dev/null --plan
+    run --separate-stderr -64 "$x" m.apr --data d.jsonl -o a --json
+}
