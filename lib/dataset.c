@@ -22,86 +22,259 @@ static int put(struct dataset *d, const int32_t *ids, size_t n, struct err *e)
     return 0;
 }
 
-static int put_sample(struct dataset *d, const struct chat *chat, const cJSON *v, int max_len,
-                      struct err *e)
+/* ---- records: each task puts a record's ids behind those there and says how many are the prompt's ---- */
+
+static int put_text(struct dataset *d, const struct bpe *b, const char *text, int flags,
+                    struct err *e)
 {
-    const char *system = json_get_str(v, "system", NULL, e);
-    const char *instruction = json_get_str(v, "instruction", NULL, e);
-    const char *response = json_get_str(v, "response", NULL, e);
-    struct chat_msg msg[2] = {{"system", system}, {"user", instruction}};
-    int32_t *ids = NULL;
-    struct dataset_sample s = {.at = d->n_ids};
-    long n_prompt;
-    int rc;
+    int32_t *ids;
+    long n = bpe_encode(b, text, strlen(text), flags, &ids, e);
+    int rc = n < 0 ? (int)n : put(d, ids, (size_t)n, e);
+    free(ids);
+    return rc;
+}
+
+/* The token that ends a text, if there is one. */
+static int put_end(struct dataset *d, const struct model *m, struct err *e)
+{
+    const int32_t eos = bpe_eos(m->tok), *end = eos >= 0 ? &eos : m->h.stop;
+    return eos >= 0 || m->h.n_stop ? put(d, end, 1, e) : 0;
+}
+
+static int two_texts(const cJSON *v, const char *key, const char **first, const char **response,
+                     struct err *e)
+{
+    *first = json_get_str(v, key, NULL, e);
+    *response = json_get_str(v, "response", NULL, e);
     if (e->code)
         return e->code;
-    if (!instruction || !response)
-        return err_set(e, ERR_DATA, "no \"%s\", expected {\"instruction\", \"response\"}",
-                       instruction ? "response" : "instruction");
-    if (!*response)
+    if (!*first || !*response)
+        return err_set(e, ERR_DATA, "no \"%s\", expected {\"%s\", \"response\"}",
+                       *first ? "response" : key, key);
+    if (!**response)
         return err_set(e, ERR_DATA, "the response is empty: nothing to learn from");
-    long n = chat_train(chat, system ? msg : msg + 1, system ? 2 : 1, response, &ids, &n_prompt, e);
-    if (n < 0)
-        return (int)n;
-    rc = put(d, ids, (size_t)n, e);
+    return 0;
+}
+
+static int instruct(struct dataset *d, const struct chat *chat, const cJSON *v, size_t *n_prompt,
+                    struct err *e)
+{
+    const char *system = json_get_str(v, "system", NULL, e), *instruction, *response;
+    int32_t *ids = NULL;
+    long k;
+    if (e->code || two_texts(v, "instruction", &instruction, &response, e))
+        return e->code;
+    struct chat_msg msg[2] = {{"system", system}, {"user", instruction}};
+    long n = chat_train(chat, system ? msg : msg + 1, system ? 2 : 1, response, &ids, &k, e);
+    int rc = n < 0 ? (int)n : put(d, ids, (size_t)n, e);
     free(ids);
-    if (rc)
-        return rc;
-    if (d->n_ids - s.at > INT_MAX / 2)
-        return err_set(e, ERR_DATA, "a sample of %zu tokens", d->n_ids - s.at);
-    s.n = (int)(d->n_ids - s.at);
-    s.n_prompt = (int)n_prompt;
-    if (s.n > max_len) {
-        d->n_ids = s.at + (size_t)max_len;
-        s.n = max_len;
-        if (s.n_prompt >= max_len) {
-            d->n_ids = s.at;
-            d->left_out++;
-            return 0;
-        }
-        d->truncated++;
+    *n_prompt = n < 0 ? 0 : (size_t)k;
+    return rc;
+}
+
+/* Both texts as one, of which the prompt is what begins as it does alone. */
+static int completion_whole(struct dataset *d, const struct model *m, const char *prompt,
+                            const char *response, size_t *n_prompt, struct err *e)
+{
+    const size_t at = d->n_ids, a = strlen(prompt), b = strlen(response);
+    char *all = malloc(a + b + 1);
+    int32_t *ids = NULL;
+    int rc = all ? 0 : err_set(e, ERR_NOMEM, "a sample of %zu bytes", a + b);
+    if (rc == 0) {
+        memcpy(all, prompt, a);
+        memcpy(all + a, response, b + 1);
+        rc = put_text(d, m->tok, all, BPE_SPECIAL | BPE_BOS, e);
     }
+    long n = rc ? rc : bpe_encode(m->tok, prompt, a, BPE_SPECIAL | BPE_BOS, &ids, e);
+    *n_prompt = 0;
+    while (n >= 0 && *n_prompt < (size_t)n && at + *n_prompt < d->n_ids &&
+           ids[*n_prompt] == d->ids[at + *n_prompt])
+        ++*n_prompt;
+    free(ids);
+    free(all);
+    return n < 0 ? (int)n : put_end(d, m, e);
+}
+
+/* The parts are encoded apart, as they will be when an answer is asked for. */
+static int completion(struct dataset *d, const struct model *m, const cJSON *v, size_t *n_prompt,
+                      struct err *e)
+{
+    const size_t at = d->n_ids;
+    const char *prompt, *response;
+    if (two_texts(v, "prompt", &prompt, &response, e))
+        return e->code;
+    if (bpe_wants_whole(m->tok))
+        return completion_whole(d, m, prompt, response, n_prompt, e);
+    if (put_text(d, m->tok, prompt, BPE_SPECIAL | BPE_BOS, e))
+        return e->code;
+    *n_prompt = d->n_ids - at;
+    return put_text(d, m->tok, response, 0, e) ? e->code : put_end(d, m, e);
+}
+
+static int put_document(struct dataset *d, const struct model *m, const cJSON *v, struct err *e)
+{
+    const char *text = json_get_str(v, "text", NULL, e);
+    const size_t at = d->n_ids;
+    if (e->code)
+        return e->code;
+    if (!text)
+        return err_set(e, ERR_DATA, "no \"text\", expected {\"text\"}");
+    if (!*text)
+        return err_set(e, ERR_DATA, "the text is empty: nothing to learn from");
+    if (d->n_record == d->cap_record) {
+        size_t cap = d->cap_record ? 2 * d->cap_record : 256, *p;
+        if (cap > UINT32_MAX / 2 || !(p = realloc(d->record, cap * sizeof *p)))
+            return err_set(e, ERR_NOMEM, "dataset: %zu documents", cap);
+        d->record = p;
+        d->cap_record = cap;
+    }
+    d->record[d->n_record++] = at;
+    return put_text(d, m->tok, text, BPE_BOS, e) ? e->code : put_end(d, m, e);
+}
+
+/* ---- samples ---- */
+
+static int add_sample(struct dataset *d, const struct dataset_sample *s, struct err *e)
+{
     if (d->n == d->cap) {
         int cap = d->cap ? 2 * d->cap : 256;
-        struct dataset_sample *p = realloc(d->s, (size_t)cap * sizeof *p);
+        struct dataset_sample *p =
+            d->cap > INT_MAX / 2 ? NULL : realloc(d->s, (size_t)cap * sizeof *p);
         if (!p)
             return err_set(e, ERR_NOMEM, "dataset: %d samples", cap);
         d->s = p;
         d->cap = cap;
     }
-    d->s[d->n++] = s;
-    d->n_loss += s.n - s.n_prompt;
-    d->longest = s.n > d->longest ? s.n : d->longest;
+    d->s[d->n++] = *s;
+    d->n_loss += s->n_loss;
+    d->longest = s->n > d->longest ? s->n : d->longest;
     return 0;
 }
 
-int dataset_load(struct dataset *d, const char *path, const struct model *m, int max_len,
-                 struct err *e)
+static int put_sample(struct dataset *d, const struct model *m, const struct chat *chat,
+                      const cJSON *v, const struct dataset_conf *c, struct err *e)
+{
+    const size_t at = d->n_ids, max = (size_t)c->max_len;
+    size_t n_prompt = 0;
+    int rc = chat ? instruct(d, chat, v, &n_prompt, e) : completion(d, m, v, &n_prompt, e);
+    if (rc)
+        return rc;
+    if (n_prompt == 0 || c->prompt_loss) /* before the first token there is nothing to predict it */
+        n_prompt = 1;
+    if (d->n_ids - at > max) {
+        d->n_ids = at + max;
+        d->truncated += n_prompt < max;
+    }
+    const size_t n = d->n_ids - at;
+    if (n_prompt >= n) {
+        d->n_ids = at;
+        d->left_out++;
+        return 0;
+    }
+    const struct dataset_sample s = {
+        .at = at, .n = (int)n, .n_prompt = (int)n_prompt, .n_loss = (int)(n - n_prompt)};
+    return add_sample(d, &s, e);
+}
+
+const size_t *dataset_next(const struct dataset *d, size_t at)
+{
+    size_t from = 0, to = d->n_record;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        if (d->record[mid] > at)
+            to = mid;
+        else
+            from = mid + 1;
+    }
+    return d->record ? d->record + from : NULL;
+}
+
+/* The documents in an order of the seed. */
+static int shuffle(struct dataset *d, uint64_t seed, struct err *e)
+{
+    const size_t n = d->n_record;
+    uint32_t *order = malloc((n + 1) * sizeof *order);
+    size_t *record = malloc((n + 1) * sizeof *record), used = 0;
+    int32_t *ids = malloc((d->n_ids + 1) * sizeof *ids);
+    struct rng r = {rng_key(seed, "documents", 0), 0};
+    if (!order || !record || !ids) {
+        free(order);
+        free(record);
+        free(ids);
+        return err_set(e, ERR_NOMEM, "dataset: %zu ids", d->n_ids);
+    }
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    rng_shuffle(&r, order, n);
+    for (size_t i = 0; i < n; i++) {
+        const size_t from = d->record[order[i]],
+                     to = order[i] + 1 < n ? d->record[order[i] + 1] : d->n_ids;
+        memcpy(ids + used, d->ids + from, (to - from) * sizeof *ids);
+        record[i] = used;
+        used += to - from;
+    }
+    free(order);
+    free(d->record);
+    free(d->ids);
+    d->record = record;
+    d->cap_record = n;
+    d->ids = ids;
+    d->cap_ids = d->n_ids;
+    return 0;
+}
+
+/* Windows of `rows` rows: the last id of one is the first of the next. */
+static int cut(struct dataset *d, size_t rows, struct err *e)
+{
+    for (size_t at = 0; at + 1 < d->n_ids; at += rows) {
+        const size_t n = d->n_ids - at < rows + 1 ? d->n_ids - at : rows + 1;
+        const long first = dataset_next(d, at + n - 1) - dataset_next(d, at);
+        const struct dataset_sample s = {
+            .at = at, .n = (int)n, .n_prompt = 1, .n_loss = (int)((long)n - 1 - first)};
+        if (s.n_loss > 0 && add_sample(d, &s, e))
+            return e->code;
+    }
+    return 0;
+}
+
+static int load_records(struct dataset *d, const char *path, const struct model *m,
+                        const struct chat *chat, const struct dataset_conf *c, struct err *e)
 {
     struct jsonl r;
-    struct chat *chat;
-    int rc;
-    memset(d, 0, sizeof *d);
-    if (!m->tok || !model_has_chat(m))
-        return err_set(e, ERR_DATA, "%s: training data needs a tokenizer and a chat template",
-                       m->file.path ? m->file.path : "model");
-    if ((rc = model_chat(&chat, m, e)) < 0)
+    int rc = jsonl_open(&r, path, e);
+    if (rc < 0)
         return rc;
-    if ((rc = jsonl_open(&r, path, e)) < 0) {
-        chat_free(chat);
-        return rc;
-    }
     while ((rc = jsonl_next(&r, e)) > 0)
-        if ((rc = put_sample(d, chat, r.v, max_len, e)) < 0) {
+        if ((rc = c->task == DATASET_PRETRAIN ? put_document(d, m, r.v, e)
+                                              : put_sample(d, m, chat, r.v, c, e)) < 0) {
             err_prefix(e, "%s:%ld", path, r.lineno);
             break;
         }
     jsonl_close(&r);
+    return rc;
+}
+
+int dataset_load(struct dataset *d, const char *path, const struct model *m,
+                 const struct dataset_conf *c, struct err *e)
+{
+    const char *where = m->file.path ? m->file.path : "model";
+    const int chats = c->task == DATASET_INSTRUCT;
+    struct chat *chat = NULL;
+    int rc;
+    memset(d, 0, sizeof *d);
+    if (!m->tok || (chats && !model_has_chat(m)))
+        return err_set(e, ERR_DATA, "%s: training data needs a tokenizer%s", where,
+                       chats ? " and a chat template" : "");
+    if (chats && (rc = model_chat(&chat, m, e)) < 0)
+        return rc;
+    rc = load_records(d, path, m, chat, c, e);
     chat_free(chat);
     for (size_t i = 0; rc == 0 && i < d->n_ids; i++)
         if (d->ids[i] < 0 || d->ids[i] >= m->h.n_vocab)
             rc = err_set(e, ERR_DATA, "%s: token %d is beyond the model's %d", path, d->ids[i],
                          m->h.n_vocab);
+    if (rc == 0 && c->task == DATASET_PRETRAIN && (rc = shuffle(d, c->seed, e)) == 0)
+        rc = cut(d, (size_t)c->max_len, e);
     if (rc == 0 && d->n == 0)
         rc = err_set(e, ERR_DATA, "%s: no sample to learn from (%ld left out)", path, d->left_out);
     if (rc)
@@ -113,6 +286,7 @@ void dataset_free(struct dataset *d)
 {
     free(d->ids);
     free(d->s);
+    free(d->record);
     memset(d, 0, sizeof *d);
 }
 
@@ -159,11 +333,16 @@ static void put_rows(struct dataset_packs *p, const struct dataset *d, const str
                      int *row)
 {
     const struct dataset_sample *s = &d->s[it->sample];
+    const size_t *next = dataset_next(d, s->at), *end = next ? d->record + d->n_record : NULL;
     int from = p->start[it->bin], first = *row;
     for (int t = 0; t < it->rows; t++, (*row)++) {
-        p->ids[*row] = d->ids[s->at + (size_t)t];
+        const size_t at = s->at + (size_t)t;
+        if (next < end && *next == at)
+            first = *row, next++;
+        p->ids[*row] = d->ids[at];
         p->doc[*row] = first - from;
-        p->label[*row] = t + 1 >= s->n_prompt ? d->ids[s->at + (size_t)t + 1] : -1;
+        p->label[*row] =
+            t + 1 >= s->n_prompt && !(next < end && *next == at + 1) ? d->ids[at + 1] : -1;
         p->n_loss += p->label[*row] >= 0;
     }
 }

@@ -1,33 +1,53 @@
 /* dataset.h - training samples as token ids, their batches and packs
  *
- * JSONL, one object a line: {"instruction", "response", "system" (optional)}; other members are
- * ignored.  A sample is the model's chat prompt of the instruction, the response, the end token and
- * a newline; loss is taken on the last three alone.  A sample longer than max_len is cut there
- * (counted); one whose prompt alone fills max_len is left out (counted); an empty response is an
- * error with its line. */
+ * JSONL, one object a line; members that a task does not name are ignored.
+ * - instruct: {"instruction", "response", "system" (optional)}.  A sample is the model's chat prompt of the
+ *   instruction, the response, the end token and a newline; loss is taken on the last three alone.
+ * - completion: {"prompt", "response"}.  A sample is the prompt as apr-gen --raw encodes it, the response as text,
+ *   and the end token; loss is taken on the last two.
+ * - pretrain: {"text"}.  A document is its text's ids, before them the token that the model begins texts with, if it
+ *   does, behind them the end token.  The documents, in an order drawn from the seed, are laid end to end and cut
+ *   into windows of max_len rows: these are the samples.  Where a document begins is known from the records, not
+ *   from any token.  Every id but a document's first has a loss, in one window: of two neighbours the last row of
+ *   one predicts the first id of the other.
+ * A sample of the first two longer than max_len is cut there (counted); one whose prompt alone fills max_len is left
+ * out (counted).  An empty response or text is an error with its line. */
 #ifndef DATASET_H
 #define DATASET_H
 #include "model.h"
 
 struct dataset_sample {
     size_t at;       /* first id */
-    int n, n_prompt; /* ids in all; of them the prompt's */
+    int n, n_prompt; /* ids in all; of them the first that have no loss */
+    int n_loss; /* ids with loss: n - n_prompt, but of windows without the first ids of documents */
 };
 struct dataset {
     int32_t *ids;
     size_t n_ids, cap_ids;
     struct dataset_sample *s;
     int n, cap, longest;
+    size_t *record; /* (n_record) of pretraining: ids before each document, ascending */
+    size_t n_record, cap_record;
     long n_loss, truncated, left_out; /* ids with loss, samples cut, samples without room */
 };
-int dataset_load(struct dataset *d, const char *path, const struct model *m, int max_len,
-                 struct err *e);
+enum dataset_task { DATASET_INSTRUCT, DATASET_COMPLETION, DATASET_PRETRAIN };
+struct dataset_conf {
+    enum dataset_task task;
+    int max_len;
+    int prompt_loss; /* on the prompts too, but for their first token */
+    uint64_t seed;   /* of the documents' order */
+};
+int dataset_load(struct dataset *d, const char *path, const struct model *m,
+                 const struct dataset_conf *c, struct err *e);
 void dataset_free(struct dataset *d);
+/* The first document that begins behind id number `at`; d->record + d->n_record if none does; NULL where there are no
+ * documents. */
+const size_t *dataset_next(const struct dataset *d, size_t at);
 /* Order of an epoch: a permutation of 0..n-1 that depends on (seed, epoch, n) alone. */
 void dataset_order(uint32_t *order, int n, uint64_t seed, long epoch);
 
 /* Rows of some samples packed as documents: every id but a sample's last is a row, which predicts
- * the next.  Bins are filled longest sample first, each into the fullest bin with room (best fit).
+ * the next, but for a document's last row in a window, which predicts nothing.  Bins are filled longest sample first, each into the fullest bin with room (best fit).
  */
 struct dataset_packs {
     int n_pack, *start;         /* start (n_pack + 1): rows of pack i */

@@ -62,10 +62,8 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
         dataset_order(t->order, t->data->n, t->c.seed, epoch);
     t->epoch = epoch;
     *out = (struct trainer_step){.step = step, .epoch = epoch + 1};
-    for (long i = from; i < to; i++) {
-        const struct dataset_sample *s = &t->data->s[t->order[i]];
-        loss_tokens += s->n - s->n_prompt;
-    }
+    for (long i = from; i < to; i++)
+        loss_tokens += t->data->s[t->order[i]].n_loss;
     for (long i = from; rc == 0 && i < to; i += t->c.batch) {
         long n = to - i < t->c.batch ? to - i : t->c.batch;
         uint64_t key = rng_key(t->c.seed, "step", (uint64_t)step << 20 | (uint64_t)(i - from));

@@ -1,4 +1,4 @@
-/* apr-lora - train a LoRA adapter on instruction data
+/* apr-lora - train a LoRA adapter on instructions, completions or text
  *
  * The state after every --save-every steps is in OUT.ckpt; the same command with the same inputs
  * goes on from there, to the same bits; the weights with the lowest validation loss are in
@@ -20,12 +20,13 @@
 #include <unistd.h>
 
 static struct {
-    const char *data, *val, *out, *targets, *schedule, *metrics, *device, *precision, *keep;
+    const char *task, *data, *val, *out, *targets, *schedule, *metrics, *device, *precision, *keep;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
         eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, dora, recompute, show_batch, plan, json;
-} o = {.targets = "all",
+    int rslora, dora, recompute, show_batch, plan, json, prompt_loss;
+} o = {.task = "instruct",
+       .targets = "all",
        .schedule = "cosine",
        .device = "cpu",
        .precision = "f32",
@@ -45,9 +46,12 @@ static struct {
        .clip = 1,
        .max_loss = 10};
 
+#define TASKS "instruct|completion|pretrain"
 // clang-format off
 static const struct cli_opt opts[] = {
-    CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL: instruction, response, system); required"),
+    CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL); required"),
+    CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text"),
+    CLI_FLAG(0, "prompt-loss", &o.prompt_loss, "take loss on prompts too"),
     CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
     CLI_INT(0, "eval-every", &o.eval_every, "N", "score them every N steps; 0 = after each epoch", 0, 1e9),
     CLI_INT(0, "patience", &o.patience, "N", "stop after N scores without a new lowest loss; 0 = never", 0, 1e9),
@@ -72,7 +76,7 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "decay", &o.decay, "F", "wsd: it falls for this share of the steps if below 1, else steps", 0, 1e9),
     CLI_FLOAT(0, "weight-decay", &o.weight_decay, "F", "AdamW's decoupled decay", 0, 10),
     CLI_FLOAT(0, "clip", &o.clip, "F", "clip the gradient's global norm; 0 = never", 0, 1e9),
-    CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "cut samples at N tokens", 2, 1 << 20),
+    CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "cut samples at N tokens; rows of a window of text", 2, 1 << 20),
     CLI_INT(0, "seed", &o.seed, "N", "of the first A, the order and dropout", 0, 1e15),
     CLI_STR(0, "metrics", &o.metrics, "FILE", "write metric/1 records here"),
     CLI_INT(0, "save-every", &o.save_every, "N", "steps between checkpoints; 0 = none", 0, 1e9),
@@ -115,6 +119,10 @@ static void add_samples(struct hash_sha256 *h, const struct dataset *d)
         hash_sha256_add(h, shape, sizeof shape);
         hash_sha256_add(h, d->ids + s->at, (size_t)s->n * sizeof *d->ids);
     }
+    for (size_t i = 0; i < d->n_record; i++) {
+        const uint64_t at = d->record[i];
+        hash_sha256_add(h, &at, sizeof at);
+    }
 }
 
 /* Digest of all that the result depends on; threads, paths of outputs and the like are left out.  The first
@@ -131,11 +139,11 @@ static int run_key(struct run *r, const char *base, struct err *e)
     free(meta);
     snprintf(text, sizeof text,
              "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
-             "%s|%.17g %.17g %d|%ld %ld %s",
+             "%s|%.17g %.17g %d|%ld %ld %s|%s %d",
              r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
              r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
              o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision,
-             o.ratio, o.decay, o.dora, o.eval_every, o.patience, o.keep);
+             o.ratio, o.decay, o.dora, o.eval_every, o.patience, o.keep, o.task, o.prompt_loss);
     if (r->lora.c.pattern)
         hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));
@@ -318,7 +326,27 @@ static int resume(struct run *r, struct err *e)
     return 0;
 }
 
-/* A line per token of the first step: sample, position, id, 1 if loss is taken on it, text as JSON. */
+/* The tokens of a sample: its number, position in the document, id, 1 if loss is taken on it, text as JSON. */
+static void show_sample(struct run *r, uint32_t number)
+{
+    const struct dataset *d = &r->data;
+    const struct dataset_sample *s = &d->s[number];
+    const size_t *next = dataset_next(d, s->at), *end = next ? d->record + d->n_record : NULL;
+    for (int t = 0, first = 0; t < s->n; t++) {
+        const int32_t id = d->ids[s->at + (size_t)t];
+        const int begins = next < end && *next == s->at + (size_t)t;
+        size_t len = 0;
+        const char *text = bpe_token(r->model.tok, id, &len);
+        if (begins)
+            first = t, next++;
+        json_reset(&r->line);
+        json_strn(&r->line, text ? text : "", len);
+        printf("%u\t%d\t%d\t%d\t%.*s\n", number, t - first, id, t >= s->n_prompt && !begins,
+               (int)r->line.len, r->line.buf);
+    }
+}
+
+/* A line per token of the first step. */
 static int show_batch(struct run *r, struct err *e)
 {
     const long want = o.batch * o.accum, n = want < r->data.n ? want : r->data.n;
@@ -326,29 +354,27 @@ static int show_batch(struct run *r, struct err *e)
     if (!order)
         return err_set(e, ERR_NOMEM, "an order of %d samples", r->data.n);
     dataset_order(order, r->data.n, (uint64_t)o.seed, 0);
-    for (long i = 0; i < n; i++) {
-        const struct dataset_sample *s = &r->data.s[order[i]];
-        for (int t = 0; t < s->n; t++) {
-            const int32_t id = r->data.ids[s->at + (size_t)t];
-            size_t len = 0;
-            const char *text = bpe_token(r->model.tok, id, &len);
-            json_reset(&r->line);
-            json_strn(&r->line, text ? text : "", len);
-            printf("%u\t%d\t%d\t%d\t%.*s\n", order[i], t, id, t >= s->n_prompt, (int)r->line.len,
-                   r->line.buf);
-        }
-    }
+    for (long i = 0; i < n; i++)
+        show_sample(r, order[i]);
     json_reset(&r->line);
     free(order);
     return 0;
+}
+
+static enum dataset_task task(void)
+{
+    return o.task[0] == 'i'   ? DATASET_INSTRUCT
+           : o.task[0] == 'c' ? DATASET_COMPLETION
+                              : DATASET_PRETRAIN;
 }
 
 static int load_data(struct run *r, struct err *e)
 {
     const struct model *m = &r->model;
     const int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
-    if (dataset_load(&r->data, o.data, m, len, e) < 0 ||
-        (o.val && dataset_load(&r->val, o.val, m, len, e) < 0))
+    const struct dataset_conf data = {task(), len, o.prompt_loss, (uint64_t)o.seed};
+    if (dataset_load(&r->data, o.data, m, &data, e) < 0 ||
+        (o.val && dataset_load(&r->val, o.val, m, &data, e) < 0))
         return e->code;
     if (r->data.truncated || r->data.left_out)
         cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,

@@ -326,6 +326,7 @@ static void builtin(int mixed)
     snprintf(path, sizeof path, "%s/golden/tiny_f32.json", shared());
     cJSON *v = json_load(path, &e), *want = cJSON_GetObjectItem(v, "lora16steps");
     struct lora_conf c = {.rank = 8, .alpha = 16, .targets = 127};
+    const struct dataset_conf data = {.max_len = 512};
     snprintf(path, sizeof path, "%s/golden/tiny_lora_f32.safetensors", shared());
     if (!want || safetensors_open(&s, path, &e) || convert(dir, apr, &e) ||
         kn_open(&dev, "cpu", 2) ||
@@ -337,7 +338,7 @@ static void builtin(int mixed)
     bpe_load_json(&m.tok, path, &e);
     m.chat_format = "chatml";
     snprintf(path, sizeof path, "%s/data/tiny/finetune.jsonl", shared());
-    if (e.code || dataset_load(&d, path, &m, 512, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
+    if (e.code || dataset_load(&d, path, &m, &data, &e) || lora_new(&l, &c, &m.h, dev, 1, &e) ||
         backward_new(&b, &m, &l, 2048, 0, mixed, &e) || set_init(&l, &s)) {
         ok(0, "built-in model: %s", e.msg);
         return;
