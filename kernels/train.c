@@ -88,6 +88,14 @@ static int has_magnitudes(const struct kn_group *g)
     return 0;
 }
 
+static int trains_base(const struct kn_group *g)
+{
+    for (int i = 0; i < g->n_lin; i++)
+        if (g->lin[i].dw.buf || g->lin[i].dbias.buf)
+            return 1;
+    return g->dnorm.buf != NULL;
+}
+
 int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags)
 {
     if (flags & KN_MIXED)
@@ -97,6 +105,16 @@ int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags)
     for (int i = 0; !rc && i < g->n_lin; i++)
         rc = lin_f32(d, g, &g->lin[i], h, m);
     return rc;
+}
+
+/* dw += dy^T h;  dbias += the sum of dy's rows */
+static int base_bwd_f32(struct kn_dev *d, const struct kn_group *g, const struct kn_lin *l,
+                        struct kn_at h, int m)
+{
+    int rc = 0;
+    if (l->dw.buf)
+        rc = kn_gemm(d, l->dw, l->dy, h, 1, l->w->n, g->k, m, KN_TA | KN_ADD);
+    return rc || !l->dbias.buf ? rc : kn_sum_rows(d, l->dbias, l->dy, m, l->w->n);
 }
 
 /* dz = alpha dy b;  db += alpha dy^T z;  da += dz^T h;  dh (= or +=) dy w + dz a */
@@ -137,20 +155,21 @@ static int through_magnitude(struct kn_dev *d, const struct kn_group *g, struct 
 int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags)
 {
     if (flags & KN_MIXED)
-        return has_magnitudes(g) ? KN_EUNSUP : CALL(group_bwd, d, g, dx, m);
+        return has_magnitudes(g) || trains_base(g) ? KN_EUNSUP : CALL(group_bwd, d, g, dx, m);
     int rc = 0, wanted = dx.buf || g->input == KN_IN_SWIGLU;
     struct kn_at h = g->input == KN_IN_PLAIN ? g->x : g->h, none = {0};
     struct kn_at dh = !wanted ? none : g->input == KN_IN_PLAIN ? dx : g->dh;
     for (int i = 0; !rc && i < g->n_lin; i++) {
         struct kn_lin l = g->lin[i];
-        rc = through_magnitude(d, g, &l, h, m);
+        rc = base_bwd_f32(d, g, &l, h, m);
+        rc = rc ? rc : through_magnitude(d, g, &l, h, m);
         rc = rc ? rc : lin_bwd_f32(d, g, &l, h, dh, m, i ? KN_ADD : 0);
     }
     if (rc || !wanted || g->input == KN_IN_PLAIN)
         return rc;
     if (g->input == KN_IN_SWIGLU)
         return kn_swiglu_bwd(d, g->x, g->up, dh, g->x, g->up, (size_t)m * (size_t)g->k);
-    return kn_norm_bwd(d, dx, none, dh, g->x, g->norm, g->rstd, m, g->k, KN_ADD);
+    return kn_norm_bwd(d, dx, g->dnorm, dh, g->x, g->norm, g->rstd, m, g->k, KN_ADD);
 }
 
 int kn_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha, int m,
@@ -262,4 +281,20 @@ int kn_dora_bwd(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_
                 struct kn_at norm, int m, int n)
 {
     return CALL(dora_bwd, d, dmag, dy, x, norm, m, n);
+}
+
+int kn_sum_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, int m, int n)
+{
+    return CALL(sum_rows, d, y, x, m, n);
+}
+
+int kn_embed_bwd(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at ids, int m, int n)
+{
+    return CALL(embed_bwd, d, dw, dy, ids, m, n);
+}
+
+int kn_weight_live(struct kn_dev *d, struct kn_at rows, int n, int k, struct kn_weight **w)
+{
+    const void *p = kn_host(d, rows);
+    return p ? kn_weight_new(d, KN_F32, n, k, p, KN_W_TRAIN, w) : KN_EUNSUP;
 }

@@ -36,8 +36,9 @@ enum {
  * Forward, of each layer: y = h w^T + alpha (h' a^T) b^T + bias + res, z = h' a^T is kept; h' is h, or h
  * with dropout.  With magnitudes (DoRA, Liu et al. 2024, arXiv:2402.09353)
  * y = (mag / norm) (h w^T + alpha (h' a^T) b^T) + bias + res, norm_j = |w_j + alpha b_j a|; norm counts as a constant in
- * the backward, as the paper (4.3) and PEFT have it.  Not with KN_MIXED: KN_EUNSUP.  Backward: da, db are added to;
- * h's gradient goes on to the group's input. */
+ * the backward, as the paper (4.3) and PEFT have it.  Not with KN_MIXED: KN_EUNSUP.  Backward: da, db, dw = dy^T h,
+ * dbias and dnorm are added to; h's gradient goes on to the group's input.  dx may be x in a plain group of one layer.
+ * A norm's gradient needs dx. */
 enum kn_input {
     KN_IN_PLAIN,  /* h = x; the backward writes dx */
     KN_IN_NORM,   /* h = rms_norm(x), rstd kept; the backward adds to dx */
@@ -51,6 +52,7 @@ struct kn_lin {
     struct kn_at da, db;       /* like a, b */
     struct kn_at mag, dmag;    /* (n) DoRA's magnitudes; absent: none */
     struct kn_at norm;         /* (n) norms of the adapted weight's rows, made by the forward */
+    struct kn_at dw, dbias;    /* like w and bias, in f32; absent: these are frozen */
     uint64_t draws;            /* counter of the first draw of its dropout */
 };
 enum { KN_GROUP = 3 }; /* layers of a group at most: q, k, v */
@@ -60,6 +62,7 @@ struct kn_group {
     struct kn_lin lin[KN_GROUP];
     struct kn_at x, up;      /* (m, k) */
     struct kn_at norm, rstd; /* (k), (m) */
+    struct kn_at dnorm;      /* (k); absent: the norm is frozen */
     float eps, alpha, dropout;
     uint64_t seed;           /* of dropout */
     struct kn_at h, dropped; /* (m, k) scratch; h lasts until the backward */
@@ -118,6 +121,9 @@ struct kn_train_ops {
                 struct kn_at norm, struct kn_at bias, int m, int n);
     int (*dora_bwd)(struct kn_dev *d, struct kn_at dmag, struct kn_at dy, struct kn_at x,
                     struct kn_at norm, int m, int n);
+    int (*sum_rows)(struct kn_dev *d, struct kn_at y, struct kn_at x, int m, int n);
+    int (*embed_bwd)(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at ids, int m,
+                     int n);
 };
 
 /* y(m, n) = x(m, k) w(n, k)^T + bias: f32 products with the dequantized weight. */
@@ -177,6 +183,14 @@ int kn_xent(struct kn_dev *d, struct kn_at loss, struct kn_at logits, struct kn_
 /* y(m, k) = rows ids[] (int32) of w. */
 int kn_embed_ids(struct kn_dev *d, struct kn_at y, const struct kn_weight *w, struct kn_at ids,
                  int m);
+/* Row ids[i] of dw(vocabulary, n) += row i of dy(m, n), i ascending. */
+int kn_embed_bwd(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at ids, int m,
+                 int n);
+/* y(n) += the sum of x(m, n)'s rows, ascending: the gradient of a bias. */
+int kn_sum_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, int m, int n);
+/* A weight (n, k) whose rows are f32 in a buffer, for the calls of this header: each reads what is there when it
+ * runs.  KN_EUNSUP where a buffer is not memory of the host. */
+int kn_weight_live(struct kn_dev *d, struct kn_at rows, int n, int k, struct kn_weight **w);
 int kn_fill(struct kn_dev *d, struct kn_at y, float value, size_t n); /* y = value */
 int kn_axpy(struct kn_dev *d, struct kn_at y, struct kn_at x, float alpha,
             size_t n); /* y += alpha x */

@@ -74,6 +74,10 @@ struct train_rows_isa {
     /* h = silu(g) u, silu as in swiglu_bwd */
     void (*swiglu)(float *h, const float *g, const float *u, size_t n);
     void (*adamw)(float *w, const float *g, float *m, float *v, size_t n, const float *c);
+    /* cols columns of matrices whose rows lie ld apart, m rows ascending: dw += dy x r; y += x */
+    void (*norm_dw)(float *dw, const float *dy, const float *x, const float *r, int m, size_t ld,
+                    int cols);
+    void (*sum_rows)(float *y, const float *x, int m, size_t ld, int cols);
 };
 extern const struct train_rows_isa train_rows_generic, train_rows_avx2, train_rows_avx512,
     train_rows_neon;

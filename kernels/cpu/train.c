@@ -98,12 +98,8 @@ static void norm_bwd_rows(const struct train_rows *r, int from, int to)
 /* columns of dw += dy x rstd, rows ascending */
 static void norm_dw_columns(const struct train_rows *r, int from, int to)
 {
-    for (int j = from; j < to; j++) {
-        float s = 0;
-        for (int i = 0; i < r->rope_dim; i++)
-            s = fmaf(r->x[(size_t)i * r->n + j] * r->x2[(size_t)i * r->n + j], r->x4[i], s);
-        r->y2[j] += s;
-    }
+    r->isa->norm_dw(r->y2 + from, r->x + from, r->x2 + from, r->x4, r->rope_dim, (size_t)r->n,
+                    to - from);
 }
 
 static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, struct kn_at dy,
@@ -268,6 +264,37 @@ static int train_embed(struct kn_dev *d, struct kn_at y, const struct kn_weight 
     struct train_rows r = {.fn = embed_rows, .m = m, .n = w->k, .w = w};
     r.y = cpu_f32(y);
     r.id = train_i32(ids);
+    return train_rows_run(d, &r, 16);
+}
+
+/* Of the two below the columns are the job's rows. */
+static void embed_bwd_columns(const struct train_rows *r, int from, int to)
+{
+    for (int i = 0; i < r->rope_dim; i++)
+        r->isa->add(r->y + (size_t)r->id[i] * (size_t)r->n + from, NULL,
+                    r->x + (size_t)i * (size_t)r->n + from, to - from);
+}
+
+static int train_embed_bwd(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at ids,
+                           int m, int n)
+{
+    struct train_rows r = {.fn = embed_bwd_columns, .m = n, .n = n, .rope_dim = m};
+    r.y = cpu_f32(dw);
+    r.x = cpu_f32(dy);
+    r.id = train_i32(ids);
+    return train_rows_run(d, &r, 16);
+}
+
+static void sum_columns(const struct train_rows *r, int from, int to)
+{
+    r->isa->sum_rows(r->y + from, r->x + from, r->rope_dim, (size_t)r->n, to - from);
+}
+
+static int train_sum_rows(struct kn_dev *d, struct kn_at y, struct kn_at x, int m, int n)
+{
+    struct train_rows r = {.fn = sum_columns, .m = n, .n = n, .rope_dim = m};
+    r.y = cpu_f32(y);
+    r.x = cpu_f32(x);
     return train_rows_run(d, &r, 16);
 }
 
@@ -453,4 +480,6 @@ const struct kn_train_ops kn_cpu_train = {
     .row_norm = cpu_train_row_norm,
     .dora = cpu_train_dora,
     .dora_bwd = cpu_train_dora_bwd,
+    .sum_rows = train_sum_rows,
+    .embed_bwd = train_embed_bwd,
 };

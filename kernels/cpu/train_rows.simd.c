@@ -174,5 +174,29 @@ static void swiglu(float *h, const float *g, const float *u, size_t n)
     }
 }
 
-const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent,   axpy,
-                                              rope, add,      scale,      swiglu, adamw};
+static void norm_dw(float *dw, const float *dy, const float *x, const float *r, int m, size_t ld,
+                    int cols)
+{
+    for (int j = 0; j < cols; j += 16) {
+        vf s = vf_zero();
+        for (size_t i = 0; i < (size_t)m; i++) {
+            vf p =
+                vf_mul(vf_load_n(dy + i * ld + j, cols - j), vf_load_n(x + i * ld + j, cols - j));
+            s = vf_fma(p, vf_set1(r[i]), s);
+        }
+        vf_store_n(dw + j, vf_add(vf_load_n(dw + j, cols - j), s), cols - j);
+    }
+}
+
+static void sum_rows(float *y, const float *x, int m, size_t ld, int cols)
+{
+    for (int j = 0; j < cols; j += 16) {
+        vf s = vf_zero();
+        for (size_t i = 0; i < (size_t)m; i++)
+            s = vf_add(s, vf_load_n(x + i * ld + j, cols - j));
+        vf_store_n(y + j, vf_add(vf_load_n(y + j, cols - j), s), cols - j);
+    }
+}
+
+const struct train_rows_isa FN(train_rows) = {norm, norm_bwd, swiglu_bwd, xent,  axpy,    rope,
+                                              add,  scale,    swiglu,     adamw, norm_dw, sum_rows};

@@ -14,6 +14,9 @@ int ref_train_gemm(struct kn_dev *d, struct kn_at c_at, struct kn_at a_at, struc
                    float alpha, int m, int n, int k, int flags);
 int ref_train_embed(struct kn_dev *d, struct kn_at y_at, const struct kn_weight *w,
                     struct kn_at ids_at, int m);
+int ref_train_embed_bwd(struct kn_dev *d, struct kn_at dw_at, struct kn_at dy_at,
+                        struct kn_at ids_at, int m, int n);
+int ref_train_sum_rows(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, int m, int n);
 int ref_train_norm(struct kn_dev *d, struct kn_at y_at, struct kn_at rstd_at, struct kn_at x_at,
                    struct kn_at w_at, float eps, int m, int n);
 int ref_train_norm_bwd(struct kn_dev *d, struct kn_at dx_at, struct kn_at dw_at, struct kn_at dy_at,

@@ -25,4 +25,6 @@ const struct kn_train_ops kn_ref_train = {
     .row_norm = ref_train_row_norm,
     .dora = ref_train_dora,
     .dora_bwd = ref_train_dora_bwd,
+    .sum_rows = ref_train_sum_rows,
+    .embed_bwd = ref_train_embed_bwd,
 };

@@ -1,4 +1,4 @@
-/* train_linear - products of training: y = x W^T + b, dx = dy W, and c = alpha op(a) op(b) */
+/* train_linear - products of training: y = x W^T + b, dx = dy W, and c = alpha op(a) op(b); an embedding and biases */
 #include "ref/ref_train.h"
 #include <stdlib.h>
 
@@ -74,5 +74,39 @@ int ref_train_embed(struct kn_dev *d, struct kn_at y_at, const struct kn_weight 
     const int32_t *ids = ref_i32(d, ids_at);
     for (int i = 0; i < m; i++)
         ref_weight_f32(w, ids[i], y + (size_t)i * w->k);
+    return 0;
+}
+
+/* Each id's rows are summed where it occurs first. */
+int ref_train_embed_bwd(struct kn_dev *d, struct kn_at dw_at, struct kn_at dy_at,
+                        struct kn_at ids_at, int m, int n)
+{
+    float *dw = ref_f32(d, dw_at);
+    const float *dy = ref_f32(d, dy_at);
+    const int32_t *ids = ref_i32(d, ids_at);
+    for (int i = 0; i < m; i++) {
+        int first = 1;
+        for (int q = 0; first && q < i; q++)
+            first = ids[q] != ids[i];
+        for (int j = 0; first && j < n; j++) {
+            double s = 0;
+            for (int q = i; q < m; q++)
+                s += ids[q] == ids[i] ? dy[(size_t)q * n + j] : 0;
+            put(&dw[(size_t)ids[i] * n + j], s, KN_ADD);
+        }
+    }
+    return 0;
+}
+
+int ref_train_sum_rows(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, int m, int n)
+{
+    float *y = ref_f32(d, y_at);
+    const float *x = ref_f32(d, x_at);
+    for (int j = 0; j < n; j++) {
+        double s = 0;
+        for (int i = 0; i < m; i++)
+            s += x[(size_t)i * n + j];
+        put(&y[j], s, KN_ADD);
+    }
     return 0;
 }

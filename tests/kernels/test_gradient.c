@@ -124,6 +124,56 @@ static int both_linear(struct kn_dev *d, const struct test *t, struct kn_at *b, 
 {
     return kn_linear_bwd(d, b[1], b[3], w, t->m, 0);
 }
+/* 0 x, 1 w, 2 bias, 3 norm, 4 y, 5 dy, 6 h, 7 rstd, 8 dh, 9 dx, 10 dw, 11 dbias, 12 dnorm */
+static int base_group(struct kn_dev *d, const struct test *t, struct kn_at *b, int backward)
+{
+    struct kn_weight *w;
+    struct kn_group g = {.input = KN_IN_NORM,
+                         .k = t->k,
+                         .n_lin = 1,
+                         .x = b[0],
+                         .norm = b[3],
+                         .rstd = b[7],
+                         .eps = 1e-6f,
+                         .h = b[6],
+                         .dh = b[8],
+                         .dnorm = b[12]};
+    if (kn_weight_live(d, b[1], t->n, t->k, &w))
+        return -1;
+    g.lin[0] =
+        (struct kn_lin){.w = w, .bias = b[2], .y = b[4], .dy = b[5], .dw = b[10], .dbias = b[11]};
+    int err = kn_group(d, &g, t->m, 0);
+    if (!err && backward)
+        err = kn_group_bwd(d, &g, b[9], t->m, 0);
+    kn_weight_free(d, w);
+    return err;
+}
+static int fd_base(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    (void)w;
+    return base_group(d, t, b, 0);
+}
+static int both_base(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    (void)w;
+    return base_group(d, t, b, 1);
+}
+
+/* 0 w, 1 ids, 2 y, 3 dy, 4 dw */
+static int fd_embed(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    if (kn_weight_live(d, b[0], t->n, t->k, &w))
+        return -1;
+    int err = kn_embed_ids(d, b[2], w, b[1], t->m);
+    kn_weight_free(d, w);
+    return err;
+}
+static int both_embed(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    int err = fd_embed(d, t, b, w);
+    return err ? err : kn_embed_bwd(d, b[4], b[3], b[1], t->m, t->k);
+}
+
 static int both_rope(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
 {
     (void)w; /* the gradient of a rotation is the inverse rotation of dy */
@@ -166,6 +216,26 @@ static void finite_differences(void)
     buf(&l, 3 * 10, 1, 0);
     buf(&l, 3 * 10, 1, 0);
     differences("linear", &l, both_linear, fd_linear, 2, 3, linear_pairs, 1);
+
+    static const int base_pairs[][2] = {{0, 9}, {1, 10}, {2, 11}, {3, 12}};
+    static const size_t base_len[] = {96, 240, 10, 24, 40, 40, 96, 4, 96, 96, 240, 10, 24};
+    struct test g = test("a layer's own weights", 4, 10, 24, 0, 0);
+    for (int i = 0; i < 13; i++) {
+        buf(&g, base_len[i], i == 0 ? 2 : 1, 0);
+        if (i >= 9) /* what gradients are added to */
+            memset(g.in[i], 0, g.len[i] * 4);
+    }
+    differences("a layer's own weights", &g, both_base, fd_base, 4, 5, base_pairs, 4);
+
+    static const int embed_pairs[][2] = {{0, 4}};
+    int32_t id[5] = {3, 0, 3, 6, 3};
+    struct test q = test("embedding", 5, 7, 6, 0, 0);
+    buf(&q, 42, 1, 0);
+    ids(&q, 5, id);
+    buf(&q, 30, 1, 0);
+    buf(&q, 30, 1, 0);
+    buf(&q, 42, 0, 0);
+    differences("embedding", &q, both_embed, fd_embed, 2, 3, embed_pairs, 1);
 
     static const int rope_pairs[][2] = {{0, 3}};
     for (int pairs = 0; pairs < 2; pairs++) {

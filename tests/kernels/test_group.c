@@ -32,7 +32,9 @@ static int run_group(struct kn_dev *d, const struct test *t, struct kn_at *b, st
                          .h = b[G_H],
                          .dropped = b[G_DROPPED],
                          .dh = b[G_DH],
-                         .dz = b[G_DZ]};
+                         .dz = b[G_DZ],
+                         .dnorm =
+                             t->base && t->input == KN_IN_NORM ? b[t->base] : (struct kn_at){0}};
     struct kn_weight *mine[KN_GROUP] = {NULL};
     struct kn_at none = {0}, dx = t->absent ? none : b[G_DX];
     (void)w;
@@ -47,6 +49,10 @@ static int run_group(struct kn_dev *d, const struct test *t, struct kn_at *b, st
         if (lin_adapter(t, i)) {
             g.lin[i].a = l[L_A], g.lin[i].b = l[L_B], g.lin[i].z = l[L_Z];
             g.lin[i].da = l[L_DA], g.lin[i].db = l[L_DB];
+        }
+        if (t->base) { /* the first has a bias, a second no gradient of its weight */
+            g.lin[i].dw = i == 1 ? none : b[t->base + 1 + 2 * i];
+            g.lin[i].dbias = i ? none : b[t->base + 2 + 2 * i];
         }
     }
     int err = kn_group(d, &g, t->m, t->flags);
@@ -109,6 +115,28 @@ static void groups(void)
                 t.absent = i == 6 && drop;
                 compare(&t, run_group, mixed ? 2e-8 : 1e-11);
             }
+}
+
+/* With gradients of norm, weights and biases, beside adapters and without. */
+static void bases(void)
+{
+    static const struct {
+        int m, n, k, r, n_lin, input;
+    } s[] = {{1, 16, 32, 0, 1, KN_IN_PLAIN},   {33, 48, 64, 16, 3, KN_IN_NORM},
+             {70, 37, 50, 0, 2, KN_IN_NORM},   {130, 40, 96, 0, 1, KN_IN_SWIGLU},
+             {600, 20, 33, 0, 3, KN_IN_NORM},  {37, 1500, 32, 3, 1, KN_IN_PLAIN},
+             {259, 530, 544, 0, 3, KN_IN_NORM}};
+    for (size_t i = 0; i < (quick ? 5 : sizeof s / sizeof *s); i++)
+        for (int mixed = 0; mixed < 1; mixed++) {
+            struct test t = group_test(s[i].m, s[i].n, s[i].k, s[i].r, s[i].n_lin, s[i].input,
+                                       KN_F32, mixed ? KN_MIXED : 0);
+            t.base = buf(&t, (size_t)t.k, 1, t.input == KN_IN_NORM);
+            for (int j = 0; j < t.n_lin; j++) {
+                buf(&t, (size_t)lin_n(&t, j) * (size_t)t.k, 1, j != 1);
+                buf(&t, (size_t)lin_n(&t, j), 1, j == 0);
+            }
+            compare(&t, run_group, mixed ? 2e-8 : 1e-11);
+        }
 }
 
 /* T1 written out: the chunks of one product from `sum` on. */
@@ -233,5 +261,6 @@ int main(int argc, char **argv)
     groups();
     order();
     nan_stays();
+    bases();
     return done_testing();
 }

@@ -106,6 +106,31 @@ static void magnitudes(void)
     }
 }
 
+/* 0 y, 1 x, 2 dw, 3 ids */
+static int run_sums(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    (void)w;
+    int err = kn_sum_rows(d, b[0], b[1], t->m, t->n);
+    return err ? err : kn_embed_bwd(d, b[2], b[1], b[3], t->m, t->n);
+}
+
+static void sums(void)
+{
+    static const int s[][2] = {{1, 1}, {40, 512}, {17, 33}, {600, 70}};
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+        const size_t m = (size_t)s[i][0], n = (size_t)s[i][1];
+        struct test t = test("sums of rows, an embedding's gradient", s[i][0], s[i][1], 0, 0, 0);
+        int32_t id[600];
+        for (int j = 0; j < s[i][0]; j++)
+            id[j] = j * j % 11;
+        buf(&t, n, 1, 1);
+        buf(&t, m * n, 1, 0);
+        buf(&t, 11 * n, 1, 1);
+        ids(&t, m, id);
+        compare(&t, run_sums, 1e-11);
+    }
+}
+
 static void rows(void)
 {
     static const int s[][2] = {{1, 1}, {5, 64}, {3, 100}, {40, 512}, {17, 33}};
@@ -181,6 +206,7 @@ int main(int argc, char **argv)
     if (!quick) /* f32 products of many sizes */
         products();
     rows();
+    sums();
     magnitudes();
     attention();
     return done_testing();

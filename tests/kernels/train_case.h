@@ -31,7 +31,7 @@ static inline float *fill(size_t n, float scale)
 }
 
 /* A case: inputs and outputs by number; run() does the call on a device. */
-enum { MAX_BUF = 40 };
+enum { MAX_BUF = 48 };
 struct test {
     const char *name;
     int m, n, k, type, flags, n_buf;
@@ -43,6 +43,7 @@ struct test {
     int doc_of;
     /* a group */
     int r, n_lin, input, absent; /* absent: nobody wants dx */
+    int base; /* the first buffer of gradients of norm, weights and biases; 0: frozen */
     float dropout;
 };
 
