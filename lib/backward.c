@@ -169,7 +169,7 @@ static int magnitudes(const struct model *m, const struct lora *l, struct err *e
     const struct kn_at none = {0};
     int rc = 0;
     for (int i = 0; l && l->c.dora && rc == 0 && i < l->n_mod; i++)
-        rc = kn_row_norm(m->dev, kn_plus(l->w, l->mod[i].mag * sizeof(float)),
+        rc = kn_row_norm(m->dev, kn_plus(l->p.w, l->mod[i].mag * sizeof(float)),
                          weight_of(m, &l->mod[i]), none, none, 0, 0);
     return rc ? err_set(e, ERR_UNAVAILABLE, "DoRA on %s: %s", m->dev->name, kn_strerror(rc)) : 0;
 }
@@ -266,14 +266,14 @@ static struct kn_lin *add(const struct pass *b, struct kn_group *g, int layer, i
     struct kn_lin *lin = &g->lin[g->n_lin++];
     *lin = (struct kn_lin){.w = w};
     if (m) {
-        lin->a = floats(l->w, m->a);
-        lin->b = floats(l->w, m->b);
-        lin->da = floats(l->g, m->a);
-        lin->db = floats(l->g, m->b);
+        lin->a = floats(l->p.w, m->a);
+        lin->b = floats(l->p.w, m->b);
+        lin->da = floats(l->p.g, m->a);
+        lin->db = floats(l->p.g, m->b);
         lin->z = z;
         if (l->c.dora) {
-            lin->mag = floats(l->w, m->mag);
-            lin->dmag = floats(l->g, m->mag);
+            lin->mag = floats(l->p.w, m->mag);
+            lin->dmag = floats(l->p.g, m->mag);
             lin->norm = floats(l->norm, m->out);
         }
         lin->draws = (uint64_t)(m - l->mod) << 40; /* a module's draws: fewer than 2^40 */

@@ -1,7 +1,7 @@
 /* backward.h - the model forward and backward for training adapters, in reading order
  *
  * Rows are packed documents: row t attends to its own document alone, positions begin at 0 in each.
- * The base is frozen; gradients of the adapters are added to lora->g.  The head runs on the rows
+ * The base is frozen; gradients of the adapters are added to lora->p.g.  The head runs on the rows
  * that have a label, a slice at a time, so the logits of a batch never exist at once.  Per layer
  * the activations are kept, or with `recompute` the layer's input alone, and the layer runs again
  * in the backward.  With `mixed`, products have bf16 operands and f32 sums (KN_MIXED of train.h). */
@@ -75,7 +75,7 @@ void backward_free(struct backward *b);
  * use, to the same bits. */
 int backward_weights(const char *path, int mixed);
 /* One pass over n rows: ids, doc (first row of t's document), label (-1 = no loss).  *loss += the
- * sum of -log p(label) in double; with grad, scale * dLoss/dadapter is added to lora->g.  lora may
+ * sum of -log p(label) in double; with grad, scale * dLoss/dadapter is added to lora->p.g.  lora may
  * be NULL: the base alone. */
 int backward_run(struct backward *b, const int32_t *ids, const int32_t *doc, const int32_t *label,
                  int n, float scale, int grad, double *loss, struct err *e);

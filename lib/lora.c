@@ -129,9 +129,9 @@ size_t lora_params(const struct lora_conf *c, const struct hparams *h)
 /* A from its module's own stream, so that a choice of targets changes no other module. */
 static int draw(struct lora *l, uint64_t seed, struct err *e)
 {
-    float *w = calloc(l->n_param ? l->n_param : 1, sizeof *w);
+    float *w = calloc(l->p.n ? l->p.n : 1, sizeof *w);
     if (!w)
-        return err_set(e, ERR_NOMEM, "adapters: %zu parameters", l->n_param);
+        return err_set(e, ERR_NOMEM, "adapters: %zu parameters", l->p.n);
     for (int i = 0; i < l->n_mod; i++) {
         const struct lora_mod *m = &l->mod[i];
         char name[128];
@@ -141,7 +141,7 @@ static int draw(struct lora *l, uint64_t seed, struct err *e)
         for (size_t k = 0; k < (size_t)l->c.rank * (size_t)m->n_in; k++)
             w[m->a + k] = (float)((2 * rng_next(&r) - 1) * bound);
     }
-    int rc = kn_write(l->dev, l->w, w, l->n_param * sizeof *w);
+    int rc = kn_write(l->p.dev, l->p.w, w, l->p.n * sizeof *w);
     free(w);
     return rc ? err_set(e, ERR_NOMEM, "adapters: %s", kn_strerror(rc)) : 0;
 }
@@ -165,10 +165,10 @@ static int modules(struct lora *l, const struct hparams *h, struct err *e)
         if (l->c.rank > (m->n_in < m->n_out ? m->n_in : m->n_out))
             rc = err_set(e, ERR_USAGE, "rank %d is larger than the layer %s (%d, %d)", l->c.rank,
                          name, m->n_out, m->n_in);
-        m->a = l->n_param;
-        m->b = m->a + (size_t)l->c.rank * (size_t)m->n_in;
-        m->mag = m->b + (size_t)l->c.rank * (size_t)m->n_out;
-        l->n_param = m->mag + (l->c.dora ? (size_t)m->n_out : 0);
+        const size_t rank = (size_t)l->c.rank, n_in = (size_t)m->n_in, n_out = (size_t)m->n_out;
+        rc = rc ? rc : params_plan(&l->p, rank * n_in, PARAMS_WEIGHT, &m->a, e);
+        rc = rc ? rc : params_plan(&l->p, rank * n_out, PARAMS_FAST, &m->b, e);
+        rc = rc ? rc : params_plan(&l->p, l->c.dora ? n_out : 0, PARAMS_FAST, &m->mag, e);
         m->out = l->n_mod ? m[-1].out + (size_t)m[-1].n_out : 0;
         l->c.targets |= 1u << m->which;
         l->n_mod++;
@@ -183,21 +183,15 @@ static int modules(struct lora *l, const struct hparams *h, struct err *e)
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e)
 {
-    *l = (struct lora){.c = *c, .scale = lora_scale(c), .n_layer = h->n_layer, .dev = dev};
+    *l = (struct lora){.c = *c, .scale = lora_scale(c), .n_layer = h->n_layer};
     l->mod = calloc((size_t)h->n_layer * LORA_WHICH, sizeof *l->mod);
     if (!l->mod)
         return err_set(e, ERR_NOMEM, "adapters");
     int rc = modules(l, h, e);
-    if (rc) {
+    if (rc || (rc = params_alloc(&l->p, dev, "adapters", e))) {
         lora_free(l);
         return rc;
     }
-    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v};
-    for (int i = 0; i < 4; i++)
-        if (kn_alloc(dev, l->n_param * sizeof(float), at[i])) {
-            lora_free(l);
-            return err_set(e, ERR_NOMEM, "adapters: %zu parameters, four values each", l->n_param);
-        }
     const struct lora_mod *last = &l->mod[l->n_mod - 1];
     if (c->dora && kn_alloc(dev, (last->out + (size_t)last->n_out) * sizeof(float), &l->norm)) {
         lora_free(l);
@@ -211,10 +205,9 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
 
 void lora_free(struct lora *l)
 {
-    struct kn_at *at[] = {&l->w, &l->g, &l->m, &l->v, &l->norm};
-    for (int i = 0; i < 5; i++)
-        if (at[i]->buf)
-            kn_free(l->dev, *at[i]);
+    if (l->norm.buf)
+        kn_free(l->p.dev, l->norm);
+    params_free(&l->p);
     free(l->mod);
     memset(l, 0, sizeof *l);
 }
@@ -248,7 +241,7 @@ int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t 
               char *sha256, struct err *e)
 {
     char path[4096];
-    float *w = malloc((l->n_param ? l->n_param : 1) * sizeof *w);
+    float *w = malloc((l->p.n ? l->p.n : 1) * sizeof *w);
     struct tensor *t = calloc(3 * (size_t)l->n_mod + 1, sizeof *t);
     cJSON *meta = cJSON_CreateObject();
     int rc = 0, n = 2 * l->n_mod;
@@ -257,8 +250,8 @@ int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t 
     else if (base_id && (snprintf(path, sizeof path, "%016" PRIx64, base_id),
                          !cJSON_AddStringToObject(meta, "base_weights", path)))
         rc = err_set(e, ERR_NOMEM, "%s", dir);
-    else if (kn_read(l->dev, w, l->w, l->n_param * sizeof *w))
-        rc = err_set(e, ERR_SOFTWARE, "adapters cannot be read from %s", l->dev->name);
+    else if (kn_read(l->p.dev, w, l->p.w, l->p.n * sizeof *w))
+        rc = err_set(e, ERR_SOFTWARE, "adapters cannot be read from %s", l->p.dev->name);
     for (int i = 0; rc == 0 && i < 2 * l->n_mod; i++) {
         const struct lora_mod *m = &l->mod[i / 2];
         char module[128];

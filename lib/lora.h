@@ -1,6 +1,6 @@
 /* lora.h - LoRA adapters on a device: y = W x + scale * B A x for a chosen set of linear layers
  *
- * All adapters lie in one array (and so do gradients and moments), A before B, modules in the
+ * All adapters lie in one array (and so do gradients and moments, params.h), A before B, modules in the
  * model's order: an optimizer step is one call.  A begins Kaiming-uniform with a = sqrt(5), that is
  * U(-1/sqrt(n_in), 1/sqrt(n_in)), B as zero (Hu et al. 2021, arXiv:2106.09685; PEFT's default).
  * scale = alpha / rank, or alpha / sqrt(rank) with rslora (Kalajdzievski 2023, arXiv:2312.03732).
@@ -9,7 +9,7 @@
 #define LORA_H
 #include "err.h"
 #include "hparams.h"
-#include "kernels.h"
+#include "params.h"
 
 enum lora_which { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_WHICH };
 
@@ -30,10 +30,8 @@ struct lora {
     float scale;
     int n_layer, n_mod;
     struct lora_mod *mod;
-    size_t n_param;
-    struct kn_dev *dev;      /* not owned */
-    struct kn_at w, g, m, v; /* (n_param) weights, gradients, AdamW's moments */
-    struct kn_at norm;       /* of the adapted rows, with dora */
+    struct params p;
+    struct kn_at norm; /* of the adapted rows, with dora */
 };
 
 /* "q_proj,v_proj" or "all"; ERR_USAGE names the unknown one. */

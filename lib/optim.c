@@ -1,4 +1,4 @@
-/* optim - learning rates and one AdamW step over all adapters */
+/* optim - learning rates and one AdamW step over all parameters */
 #include "optim.h"
 #include "train.h"
 #include <math.h>
@@ -38,40 +38,39 @@ double optim_lr(const struct optim *o, long step)
     return o->lr * (o->schedule == OPTIM_LINEAR ? 1 - at : 0.5 * (1 + cos(M_PI * at)));
 }
 
-/* The values from..to-1 of all four arrays. */
-static int update_part(struct lora *l, size_t from, size_t to, const struct kn_adamw *h)
+/* Parts of equal rates and decay at once. */
+static int update(const struct optim *o, struct params *p, const struct kn_adamw *h)
 {
-    const size_t at = from * sizeof(float);
-    return kn_adamw(l->dev, kn_plus(l->w, at), kn_plus(l->g, at), kn_plus(l->m, at),
-                    kn_plus(l->v, at), to - from, h);
-}
-
-/* All at once, or with two rates A and B by turns. */
-static int update(const struct optim *o, struct lora *l, const struct kn_adamw *h)
-{
-    struct kn_adamw fast = *h;
+    size_t from = 0;
     int rc = 0;
-    if (o->ratio == 1)
-        return update_part(l, 0, l->n_param, h);
-    fast.lr = (float)(h->lr * o->ratio);
-    for (int i = 0; rc == 0 && i < l->n_mod; i++) {
-        const size_t a = l->mod[i].a, b = l->mod[i].b;
-        rc = update_part(l, a, b, h);
-        rc = rc ? rc : update_part(l, b, i + 1 < l->n_mod ? l->mod[i + 1].a : l->n_param, &fast);
+    for (int i = 0; rc == 0 && i < p->n_part; i++) {
+        struct kn_adamw own[2] = {*h, *h};
+        for (int k = 0; k < 2 && i + k < p->n_part; k++) {
+            const enum params_kind kind = p->part[i + k].kind;
+            own[k].lr = kind == PARAMS_FAST ? (float)(h->lr * o->ratio) : h->lr;
+            own[k].weight_decay = kind == PARAMS_VECTOR && !o->decay_all ? 0 : h->weight_decay;
+        }
+        if (i + 1 < p->n_part && own[0].lr == own[1].lr &&
+            own[0].weight_decay == own[1].weight_decay)
+            continue;
+        const size_t at = from * sizeof(float);
+        rc = kn_adamw(p->dev, kn_plus(p->w, at), kn_plus(p->g, at), kn_plus(p->m, at),
+                      kn_plus(p->v, at), p->part[i].end - from, &own[0]);
+        from = p->part[i].end;
     }
     return rc;
 }
 
-int optim_step(const struct optim *o, struct lora *l, long step, double *norm, struct err *e)
+int optim_step(const struct optim *o, struct params *p, long step, double *norm, struct err *e)
 {
     struct kn_at sum;
     double sumsq = 0;
-    int rc = kn_alloc(l->dev, sizeof sumsq, &sum);
+    int rc = kn_alloc(p->dev, sizeof sumsq, &sum);
     if (rc)
         return err_set(e, ERR_NOMEM, "optimizer: %s", kn_strerror(rc));
-    if ((rc = kn_sumsq(l->dev, sum, l->g, l->n_param)) == 0)
-        rc = kn_read(l->dev, &sumsq, sum, sizeof sumsq);
-    kn_free(l->dev, sum);
+    if ((rc = kn_sumsq(p->dev, sum, p->g, p->n)) == 0)
+        rc = kn_read(p->dev, &sumsq, sum, sizeof sumsq);
+    kn_free(p->dev, sum);
     if (rc)
         return err_set(e, ERR_UNAVAILABLE, "optimizer: %s", kn_strerror(rc));
     *norm = sqrt(sumsq);
@@ -86,7 +85,7 @@ int optim_step(const struct optim *o, struct lora *l, long step, double *norm, s
                          .t = step};
     if (o->clip > 0 && o->clip < *norm + 1e-6)
         h.grad_scale = (float)(o->clip / (*norm + 1e-6));
-    if ((rc = update(o, l, &h)) == 0)
-        rc = kn_fill(l->dev, l->g, 0, l->n_param);
+    if ((rc = update(o, p, &h)) == 0)
+        rc = kn_fill(p->dev, p->g, 0, p->n);
     return rc ? err_set(e, ERR_UNAVAILABLE, "optimizer: %s", kn_strerror(rc)) : 0;
 }

@@ -6,7 +6,7 @@
  * does; the norm is summed in double in a fixed order. */
 #ifndef OPTIM_H
 #define OPTIM_H
-#include "lora.h"
+#include "params.h"
 
 enum optim_schedule { OPTIM_COSINE, OPTIM_LINEAR, OPTIM_CONSTANT, OPTIM_WSD };
 struct optim {
@@ -15,6 +15,7 @@ struct optim {
     double ratio;              /* B's learning rate is lr * ratio: LoRA+ (arXiv:2402.12354) */
     double weight_decay, clip; /* clip 0 = none */
     double beta1, beta2, eps;
+    int decay_all; /* weight_decay of norms and biases too */
     enum optim_schedule schedule;
     long total; /* steps of the whole run */
 };
@@ -26,7 +27,7 @@ struct optim {
 
 int optim_schedule(const char *name, enum optim_schedule *s); /* -1: unknown */
 double optim_lr(const struct optim *o, long step);
-/* One step on the adapters; gradients are zero afterwards. *norm: before clipping. ERR_DATA if it
+/* One step; norms and biases do not decay unless decay_all; gradients are zero afterwards. *norm: before clipping. ERR_DATA if it
  * is not finite: the weights are untouched then. */
-int optim_step(const struct optim *o, struct lora *l, long step, double *norm, struct err *e);
+int optim_step(const struct optim *o, struct params *p, long step, double *norm, struct err *e);
 #endif

@@ -84,8 +84,8 @@ static int lora_forward(struct bench *b, double *ms, struct err *e)
 {
     struct kn_dev *d = b->m->dev;
     const struct lora_mod *q = lora_find(&b->l, 0, LORA_Q);
-    struct kn_at a = kn_plus(b->l.w, q->a * sizeof(float)),
-                 up = kn_plus(b->l.w, q->b * sizeof(float));
+    struct kn_at a = kn_plus(b->l.p.w, q->a * sizeof(float)),
+                 up = kn_plus(b->l.p.w, q->b * sizeof(float));
     int rc = 0;
     double start = clock_now();
     for (int i = 0; i < FAST && rc == 0; i++)
@@ -115,7 +115,7 @@ static int loss(struct bench *b, double *ms, struct err *e)
 static int optimizer(struct bench *b, double *ms, struct err *e)
 {
     double norm, start = clock_now();
-    int rc = optim_step(&b->o, &b->l, ++b->step, &norm, e);
+    int rc = optim_step(&b->o, &b->l.p, ++b->step, &norm, e);
     if (rc == 0 && (rc = kn_sync(b->m->dev)) < 0)
         rc = kn_failed(b, rc, e);
     *ms = (clock_now() - start) * 1e3;
@@ -127,7 +127,7 @@ static int train_step(struct bench *b, double *ms, struct err *e)
     double sum = 0, norm, start = clock_now();
     int rc =
         backward_run(&b->b, b->ids, b->doc, b->label, b->rows, 1.0f / (float)b->rows, 1, &sum, e);
-    if (rc == 0 && (rc = optim_step(&b->o, &b->l, ++b->step, &norm, e)) == 0 &&
+    if (rc == 0 && (rc = optim_step(&b->o, &b->l.p, ++b->step, &norm, e)) == 0 &&
         (rc = kn_sync(b->m->dev)) < 0)
         rc = kn_failed(b, rc, e);
     *ms = (clock_now() - start) * 1e3;

@@ -118,10 +118,10 @@ static int measure(struct probe *p, struct timeplan *t, const struct hparams *h,
         *(grad ? &t->row : &t->row_eval) = rest / p->rows * layers;
         *(grad ? &t->label : &t->label_eval) = head / p->n_label * vocab;
     }
-    if ((rc = optim_step(&o, &p->l, 1, &norm, e)) < 0)
+    if ((rc = optim_step(&o, &p->l.p, 1, &norm, e)) < 0)
         return rc;
     begin = clock_now();
-    if ((rc = optim_step(&o, &p->l, 2, &norm, e)) == 0 && (rc = kn_sync(p->m.dev)) < 0)
+    if ((rc = optim_step(&o, &p->l.p, 2, &norm, e)) == 0 && (rc = kn_sync(p->m.dev)) < 0)
         rc = dev_failed(p->m.dev, "training", rc, e);
     t->step = (clock_now() - begin) * layers;
     return rc;

@@ -79,7 +79,7 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
     if (t->c.max_loss > 0 && out->loss > t->c.max_loss)
         return err_set(e, ERR_DATA, "step %ld: the loss is %.4g, above %.4g: diverged", step,
                        out->loss, t->c.max_loss);
-    if ((rc = optim_step(&t->optim, t->lora, step, &out->grad_norm, e)))
+    if ((rc = optim_step(&t->optim, &t->lora->p, step, &out->grad_norm, e)))
         err_prefix(e, "step %ld", step);
     return rc;
 }

@@ -194,7 +194,7 @@ static int validate(struct run *r, long step, long epoch, struct err *e)
     r->best = loss;
     r->best_step = step;
     return o.patience || strcmp(o.keep, "best") == 0
-               ? ckpt_save(r->best_ckpt, r->key, &r->lora, step, e)
+               ? ckpt_save(r->best_ckpt, r->key, &r->lora.p, step, e)
                : 0;
 }
 
@@ -255,14 +255,14 @@ static int train(struct run *r, struct err *e)
             cli_warn("step %ld: no lower validation loss than %.4f of step %ld: stopped", i,
                      r->best, r->best_step);
         if (rc == 0 && !stop && o.save_every && i % o.save_every == 0 && i < t->total)
-            rc = ckpt_save(r->ckpt, r->key, &r->lora, i, e);
+            rc = ckpt_save(r->ckpt, r->key, &r->lora.p, i, e);
     }
     cli_progress_end(&progress, tokens, NULL);
     if (rc == 0)
         parts(r, seconds, tokens);
     if (rc == 0 && r->val.n && strcmp(o.keep, "best") == 0) {
         long step;
-        rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &step, e);
+        rc = ckpt_load(r->best_ckpt, r->key, &r->lora.p, &step, e);
         rc = rc < 0 ? rc : rc == 1 ? 0 : err_set(e, ERR_NOINPUT, "%s: it is gone", r->best_ckpt);
         if (rc == 0)
             cli_warn("kept: step %ld, validation loss %.4f", step, r->best);
@@ -296,7 +296,7 @@ static int resume_best(struct run *r, struct err *e)
     long n;
     if (!r->val.n)
         return 0;
-    const int rc = ckpt_load(r->best_ckpt, r->key, &r->lora, &r->best_step, e);
+    const int rc = ckpt_load(r->best_ckpt, r->key, &r->lora.p, &r->best_step, e);
     if (rc <= 0)
         r->best_step = -1;
     return rc <= 0 ? rc : trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
@@ -309,7 +309,7 @@ static int resume(struct run *r, struct err *e)
     int rc = is_ours(r, e);
     r->best_step = -1;
     if (rc == 1 && (rc = resume_best(r, e)) == 0)
-        rc = ckpt_load(r->ckpt, r->key, &r->lora, &r->step, e);
+        rc = ckpt_load(r->ckpt, r->key, &r->lora.p, &r->step, e);
     if (rc < 0)
         return rc;
     if (r->best_step > r->step) /* it will be reached again */

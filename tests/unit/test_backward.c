@@ -60,9 +60,9 @@ static const char *const parts[] = {"A", "B", "magnitude_vector"};
 static double compare(const struct lora *l, struct kn_at at, const struct safetensors *s,
                       const char *kind)
 {
-    float *w = malloc(l->n_param * sizeof *w);
+    float *w = malloc(l->p.n * sizeof *w);
     double worst = 0;
-    kn_read(l->dev, w, at, l->n_param * sizeof *w);
+    kn_read(l->p.dev, w, at, l->p.n * sizeof *w);
     for (int i = 0; i < (l->c.dora ? 3 : 2) * l->n_mod; i++) {
         const struct lora_mod *m = &l->mod[i % l->n_mod];
         const int part = i / l->n_mod;
@@ -102,7 +102,8 @@ static int set_init(const struct lora *l, const struct safetensors *s)
             continue;
         if (!t)
             return -1;
-        kn_write(l->dev, kn_plus(l->w, (i % 2 ? m->b : m->a) * sizeof(float)), t->data, t->bytes);
+        kn_write(l->p.dev, kn_plus(l->p.w, (i % 2 ? m->b : m->a) * sizeof(float)), t->data,
+                 t->bytes);
     }
     return 0;
 }
@@ -204,7 +205,7 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
         return;
     }
     if (r.l.c.dora)
-        ok(compare(&r.l, r.l.w, &r.s, "init") < 1e-6, "%s on %s: magnitudes begin as norms", name,
+        ok(compare(&r.l, r.l.p.w, &r.s, "init") < 1e-6, "%s on %s: magnitudes begin as norms", name,
            device);
     struct optim o = OPTIM_DEFAULT;
     o.lr = 1e-3;
@@ -214,8 +215,8 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
     for (int step = 1; step <= steps && !e.code; step++) {
         double loss = recorded_run(&r, &e), norm = 0;
         if (step == 1)
-            grad = compare(&r.l, r.l.g, &r.s, "grad0");
-        optim_step(&o, &r.l, step, &norm, &e);
+            grad = compare(&r.l, r.l.p.g, &r.s, "grad0");
+        optim_step(&o, &r.l.p, step, &norm, &e);
         worst = fmax(worst, fabs(loss / r.n_loss - number(r.v, "loss", step - 1)));
         worst_norm = fmax(worst_norm, fabs(norm / number(r.v, "grad_norm", step - 1) - 1));
     }
@@ -224,7 +225,7 @@ static void golden(const char *name, const char *apr, const char *dir, const cha
     ok(worst < 1e-4 && worst_norm < 1e-4, "%s on %s: %d losses within %.1e, norms %.1e", name,
        device, steps, worst, worst_norm);
     if (steps == 10) {
-        double end = compare(&r.l, r.l.w, &r.s, "final");
+        double end = compare(&r.l, r.l.p.w, &r.s, "final");
         ok(end < 2e-3, "%s on %s: final adapters, relative error %.1e", name, device, end);
     }
     if (steps == 1) {
@@ -273,16 +274,16 @@ static void fused(const char *apr, const char *dir, const char *device)
     const struct lora *l = &r.l;
     const size_t rank = (size_t)l->c.rank;
     double norm = 0, worst = 0;
-    float *g = malloc(l->n_param * sizeof *g);
+    float *g = malloc(l->p.n * sizeof *g);
     for (int i = 0; i < l->n_mod; i++) {
         const float *a = of_fused(&r.s, "init", &l->mod[i], 0, l->c.rank);
         if (a)
-            kn_write(r.dev, kn_plus(l->w, l->mod[i].a * sizeof *a), a,
+            kn_write(r.dev, kn_plus(l->p.w, l->mod[i].a * sizeof *a), a,
                      rank * (size_t)l->mod[i].n_in * sizeof *a);
         worst = a ? worst : INFINITY;
     }
     const double loss = recorded_run(&r, &e);
-    kn_read(r.dev, g, l->g, l->n_param * sizeof *g);
+    kn_read(r.dev, g, l->p.g, l->p.n * sizeof *g);
     for (int i = 0; i < 2 * l->n_mod; i++) {
         const struct lora_mod *mod = &l->mod[i / 2];
         const float *want = of_fused(&r.s, "grad0", mod, i % 2, l->c.rank);
@@ -295,7 +296,7 @@ static void fused(const char *apr, const char *dir, const char *device)
         worst = fmax(worst, want ? diff / size : INFINITY);
     }
     struct optim o = OPTIM_DEFAULT;
-    optim_step(&o, &r.l, 1, &norm, &e);
+    optim_step(&o, &r.l.p, 1, &norm, &e);
     ok(!e.code && worst < 1e-4, "phi3 on %s: gradients, relative error %.1e %s", device, worst,
        e.msg);
     ok(fabs(loss / r.n_loss - number(r.v, "loss", 0)) < 1e-4 &&
@@ -364,7 +365,7 @@ static void builtin(int mixed)
         for (int i = 0; i < p.n_pack; i++)
             backward_run(&b, p.ids + p.start[i], p.doc + p.start[i], p.label + p.start[i],
                          p.start[i + 1] - p.start[i], 1 / (float)p.n_loss, 1, &loss, &e);
-        optim_step(&o, &l, step, &norm, &e);
+        optim_step(&o, &l.p, step, &norm, &e);
         double loss_of = number(want, "loss", step - 1),
                off = fabs(loss / (double)p.n_loss - loss_of);
         worst = fmax(worst, off);
@@ -375,7 +376,7 @@ static void builtin(int mixed)
     ok(!e.code && (mixed ? share < 0.01 : worst < 1e-3),
        "%s: %d losses within %.1e (%.2f %%), norms within %.1e %s", what, STEPS, worst, 100 * share,
        worst_norm, e.msg);
-    double end = STEPS < 16 ? 0 : compare(&l, l.w, &s, "final");
+    double end = STEPS < 16 ? 0 : compare(&l, l.p.w, &s, "final");
     if (!mixed)
         ok(end < 0.02, "%s: final adapters, relative error %.1e", what, end);
     dataset_free(&d);

@@ -1,6 +1,7 @@
 /* test_trainer - schedules, orders, packs, checkpoints, folders: what needs no model */
 #include "ckpt.h"
 #include "dataset.h"
+#include "lora.h"
 #include "optim.h"
 #include "outdir.h"
 #include "tap.h"
@@ -122,34 +123,34 @@ static void checkpoints(void)
     ok(lora_targets("v_proj,down_proj", &c.targets, &e) == 0 && kn_open(&dev, "ref", 1) == 0 &&
            lora_new(&a, &c, &h, dev, 1, &e) == 0 && lora_new(&b, &c, &h, dev, 2, &e) == 0,
        "adapters on two kinds of layers");
-    ok(a.n_mod == 4 && a.n_param == 2 * 3 * (16 + 8 + 24 + 16), "%zu parameters", a.n_param);
-    size_t bytes = a.n_param * sizeof *x;
+    ok(a.n_mod == 4 && a.p.n == 2 * 3 * (16 + 8 + 24 + 16), "%zu parameters", a.p.n);
+    size_t bytes = a.p.n * sizeof *x;
     x = malloc(bytes);
     y = malloc(bytes);
-    kn_read(dev, x, a.w, bytes);
-    kn_read(dev, y, b.w, bytes);
+    kn_read(dev, x, a.p.w, bytes);
+    kn_read(dev, y, b.p.w, bytes);
     float bound = 0;
     for (size_t i = 0; i < 3 * 16; i++)
         bound = fmaxf(bound, fabsf(x[i]));
     ok(bound <= 0.25f && bound > 0.2f && x[48] == 0 && memcmp(x, y, bytes),
        "A within 1/sqrt(inputs), B zero, another seed another A");
-    ok(ckpt_load(path, "k", &b, &step, &e) == 0, "no checkpoint");
-    ok(ckpt_save(path, "k", &a, 77, &e) == 0 && ckpt_load(path, "k", &b, &step, &e) == 1 &&
+    ok(ckpt_load(path, "k", &b.p, &step, &e) == 0, "no checkpoint");
+    ok(ckpt_save(path, "k", &a.p, 77, &e) == 0 && ckpt_load(path, "k", &b.p, &step, &e) == 1 &&
            step == 77,
        "saved and loaded %s", e.msg);
-    kn_read(dev, y, b.w, bytes);
+    kn_read(dev, y, b.p.w, bytes);
     ok(!memcmp(x, y, bytes), "the same bits");
-    ok(ckpt_load(path, "other", &b, &step, &e) == 0, "another run's is passed over");
+    ok(ckpt_load(path, "other", &b.p, &step, &e) == 0, "another run's is passed over");
     static const long at[] = {0, 9, 30, 400, -70, -1};
     int refused = 0;
     for (int i = 0; i < 6; i++) {
         struct err e2 = {0};
         damage(path, at[i]);
-        int rc = ckpt_load(path, "k", &b, &step, &e2);
+        int rc = ckpt_load(path, "k", &b.p, &step, &e2);
         refused += rc == ERR_DATA || rc == 0; /* a byte of the key: another run's */
         damage(path, at[i]);
     }
-    ok(refused == 6 && ckpt_load(path, "k", &b, &step, &e) == 1, "a flipped bit is seen");
+    ok(refused == 6 && ckpt_load(path, "k", &b.p, &step, &e) == 1, "a flipped bit is seen");
     refused = 0;
     for (long n = 0; n < 500; n += 7) {
         struct err e2 = {0};
@@ -161,7 +162,7 @@ static void checkpoints(void)
         struct stat st;
         if (stat(cut, &st) || truncate(cut, st.st_size - 1 - n) || st.st_size - 1 - n < 0)
             break;
-        refused += ckpt_load(cut, "k", &b, &step, &e2) == ERR_DATA;
+        refused += ckpt_load(cut, "k", &b.p, &step, &e2) == ERR_DATA;
     }
     ok(refused > 10, "truncated: refused %d times", refused);
     free(x);
@@ -186,12 +187,12 @@ static void methods(void)
         return;
     rc = rc ? rc : lora_new(&l, &c, &h, dev, 1, &e);
     ok(rc == 0 && l.n_mod == 4 && l.c.targets == (1u << LORA_Q | 1u << LORA_DOWN) &&
-           l.n_param == 2 * 2 * (32 + 40) && l.n_param == lora_params(&c, &h),
+           l.p.n == 2 * 2 * (32 + 40) && l.p.n == lora_params(&c, &h),
        "an expression: four modules %s", e.msg);
     if (rc == 0)
         lora_module(l.mod[2].layer, l.mod[2].which, name, sizeof name);
     ok(rc == 0 && !strcmp(name, "model.layers.2.self_attn.q_proj"), "the third is %s", name);
-    const size_t n = l.n_param, bytes = n * sizeof(float);
+    const size_t n = l.p.n, bytes = n * sizeof(float);
     float *w = malloc(bytes), *g = malloc(bytes), *x = malloc(bytes);
     struct optim o = OPTIM_DEFAULT;
     double norm;
@@ -200,10 +201,10 @@ static void methods(void)
     o.schedule = OPTIM_CONSTANT;
     for (size_t i = 0; i < n; i++)
         g[i] = 1;
-    kn_read(dev, w, l.w, bytes);
-    kn_write(dev, l.g, g, bytes);
-    ok(optim_step(&o, &l, 1, &norm, &e) == 0, "a step %s", e.msg);
-    kn_read(dev, x, l.w, bytes);
+    kn_read(dev, w, l.p.w, bytes);
+    kn_write(dev, l.p.g, g, bytes);
+    ok(optim_step(&o, &l.p, 1, &norm, &e) == 0, "a step %s", e.msg);
+    kn_read(dev, x, l.p.w, bytes);
     int good = 0; /* AdamW's first step moves each value by its rate */
     for (int i = 0; i < l.n_mod; i++)
         good += fabs(w[l.mod[i].a] - x[l.mod[i].a] - 0.5) < 1e-4 &&
