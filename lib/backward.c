@@ -264,7 +264,7 @@ static struct kn_lin *add(const struct pass *b, struct kn_group *g, int layer, i
     const struct lora *l = b->b->l;
     const struct lora_mod *m = l ? lora_find(l, layer, which) : NULL;
     struct kn_lin *lin = &g->lin[g->n_lin++];
-    *lin = (struct kn_lin){.w = w};
+    *lin = (struct kn_lin){.w = w, .dw = full_grad(b->b->full, w)};
     if (m) {
         lin->a = floats(l->p.w, m->a);
         lin->b = floats(l->p.w, m->b);
@@ -281,6 +281,12 @@ static struct kn_lin *add(const struct pass *b, struct kn_group *g, int layer, i
     return lin;
 }
 
+static void set_bias(const struct pass *b, struct kn_lin *l, struct kn_at bias)
+{
+    l->bias = bias;
+    l->dbias = full_grad_at(b->b->full, bias);
+}
+
 /* q, k, v of the normed residual */
 static struct kn_group qkv(const struct pass *b, int i, const struct backward_acts *s)
 {
@@ -289,11 +295,12 @@ static struct kn_group qkv(const struct pass *b, int i, const struct backward_ac
     struct kn_group g = group(b, a->n_embd);
     g.input = KN_IN_NORM;
     g.x = b->b->x[i], g.norm = a->norm, g.rstd = s->rstd1, g.eps = a->eps;
+    g.dnorm = full_grad_at(b->b->full, a->norm);
     g.h = s->h1, g.dh = b->b->dh;
     struct kn_lin *q = add(b, &g, i, LORA_Q, a->q, s->z[LORA_Q]);
     struct kn_lin *k = add(b, &g, i, LORA_K, a->k, s->z[LORA_K]);
     struct kn_lin *v = add(b, &g, i, LORA_V, a->v, s->z[LORA_V]);
-    q->bias = a->bq, k->bias = a->bk, v->bias = a->bv;
+    set_bias(b, q, a->bq), set_bias(b, k, a->bk), set_bias(b, v, a->bv);
     q->y = qk ? s->q_raw : s->q, k->y = qk ? s->k_raw : s->k, v->y = s->v;
     /* behind QK-norm q and k are not wanted any more: their place takes the gradients */
     q->dy = qk ? s->q : b->b->dq, k->dy = qk ? s->k : b->b->dk, v->dy = b->b->dv;
@@ -307,7 +314,8 @@ static struct kn_group attn_out(const struct pass *b, int i, const struct backwa
     struct kn_group g = group(b, a->n_head * a->head_dim);
     g.x = s->att;
     struct kn_lin *o = add(b, &g, i, LORA_O, a->o, s->z[LORA_O]);
-    o->bias = a->bo, o->y = s->mid, o->res = b->b->x[i], o->dy = b->b->dx;
+    set_bias(b, o, a->bo);
+    o->y = s->mid, o->res = b->b->x[i], o->dy = b->b->dx;
     return g;
 }
 
@@ -317,6 +325,7 @@ static struct kn_group gate_up(const struct pass *b, int i, const struct backwar
     struct kn_group g = group(b, f->n_embd);
     g.input = KN_IN_NORM;
     g.x = s->mid, g.norm = f->norm, g.rstd = s->rstd2, g.eps = f->eps;
+    g.dnorm = full_grad_at(b->b->full, f->norm);
     g.h = s->h2, g.dh = b->b->dh;
     struct kn_lin *gate = add(b, &g, i, LORA_GATE, f->gate, s->z[LORA_GATE]);
     struct kn_lin *up = add(b, &g, i, LORA_UP, f->up, s->z[LORA_UP]);
@@ -375,7 +384,7 @@ static void layer_forward(struct pass *b, int i, const struct backward_acts *s)
     DO(FFN_OUT, forward(b, down(b, i, s)));
 }
 
-/* dx: gradient of the layer's output on entry, of its input on return.  The embedding is frozen, so
+/* dx: gradient of the layer's output on entry, of its input on return.  Where the embedding is frozen,
  * below layer 0 nobody wants one. */
 static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
 {
@@ -395,12 +404,12 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
                              a->rope_pairs, -1));
     }
     if (a->q_norm.buf) {
-        DO(QKV_BWD,
-           kn_norm_bwd(b->d, s->q, none, dq, s->q_raw, a->q_norm, s->rstdq, n * a->n_head, hd, 0));
-        DO(QKV_BWD, kn_norm_bwd(b->d, s->k, none, dk, s->k_raw, a->k_norm, s->rstdk,
-                                n * a->n_head_kv, hd, 0));
+        DO(QKV_BWD, kn_norm_bwd(b->d, s->q, full_grad_at(b->b->full, a->q_norm), dq, s->q_raw,
+                                a->q_norm, s->rstdq, n * a->n_head, hd, 0));
+        DO(QKV_BWD, kn_norm_bwd(b->d, s->k, full_grad_at(b->b->full, a->k_norm), dk, s->k_raw,
+                                a->k_norm, s->rstdk, n * a->n_head_kv, hd, 0));
     }
-    DO(QKV_BWD, backward(b, qkv(b, i, s), i ? dx : none));
+    DO(QKV_BWD, backward(b, qkv(b, i, s), i || b->b->full ? dx : none));
 }
 
 /* ---- the head: rows with a label alone, a slice at a time ---- */
@@ -408,7 +417,7 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
 static void head(struct pass *b, int n_pick, float scale, int grad, double *loss)
 {
     const struct model *m = b->b->m;
-    struct kn_at hx = b->b->hx, hn = b->b->hn, none = {0};
+    struct kn_at hx = b->b->hx, hn = b->b->hn, dnorm = full_grad_at(b->b->full, m->out_norm);
     int e = m->h.n_embd;
     DO(HEAD, kn_write(b->d, b->b->label, b->b->host, (size_t)n_pick * sizeof(int32_t)));
     DO(HEAD,
@@ -420,6 +429,7 @@ static void head(struct pass *b, int n_pick, float scale, int grad, double *loss
         struct kn_at rows = floats(hn, (size_t)i * (size_t)e);
         struct kn_group g = {.k = e, .n_lin = 1, .x = rows};
         g.lin[0] = (struct kn_lin){.w = m->head, .y = b->b->logits, .dy = b->b->logits};
+        g.lin[0].dw = full_grad(b->b->full, m->head);
         DO(HEAD, kn_group(b->d, &g, n, b->flags));
         DO(LOSS, kn_xent(b->d, floats(b->b->loss, (size_t)i), b->b->logits,
                          floats(b->b->label, (size_t)i), scale, n, m->h.n_vocab, grad));
@@ -431,7 +441,7 @@ static void head(struct pass *b, int n_pick, float scale, int grad, double *loss
         *loss += b->b->host_loss[i];
     if (!grad)
         return;
-    DO(HEAD, kn_norm_bwd(b->d, hx, none, hn, hx, m->out_norm, b->b->rstd, n_pick, e, 0));
+    DO(HEAD, kn_norm_bwd(b->d, hx, dnorm, hn, hx, m->out_norm, b->b->rstd, n_pick, e, 0));
     DO(HEAD, kn_fill(b->d, b->b->dx, 0, (size_t)b->n * (size_t)e));
     DO(HEAD, kn_rows_put(b->d, b->b->dx, hx, b->b->pick, n_pick, e));
 }
@@ -468,6 +478,9 @@ int backward_run(struct backward *bw, const int32_t *ids, const int32_t *doc, co
             layer_forward(b, i, &bw->slot[i % bw->n_slot]);
         layer_backward(b, i, &bw->slot[i % bw->n_slot]);
     }
+    if (grad && bw->full)
+        DO(EMBED, kn_embed_bwd(b->d, full_grad(bw->full, bw->m->embd), bw->dx, bw->ids, n,
+                               bw->m->h.n_embd));
     if (b->rc)
         return err_set(e, b->rc == KN_ENOMEM ? ERR_NOMEM : ERR_UNAVAILABLE, "training on %s: %s",
                        b->d->name, kn_strerror(b->rc));

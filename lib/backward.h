@@ -1,12 +1,13 @@
-/* backward.h - the model forward and backward for training adapters, in reading order
+/* backward.h - the model forward and backward for training adapters or all weights, in reading order
  *
  * Rows are packed documents: row t attends to its own document alone, positions begin at 0 in each.
- * The base is frozen; gradients of the adapters are added to lora->p.g.  The head runs on the rows
+ * Beside adapters the base is frozen; gradients are added to lora->p.g or full->p.g.  The head runs on the rows
  * that have a label, a slice at a time, so the logits of a batch never exist at once.  Per layer
  * the activations are kept, or with `recompute` the layer's input alone, and the layer runs again
  * in the backward.  With `mixed`, products have bf16 operands and f32 sums (KN_MIXED of train.h). */
 #ifndef BACKWARD_H
 #define BACKWARD_H
+#include "full.h"
 #include "lora.h"
 #include "model.h"
 
@@ -46,9 +47,10 @@ extern const char *const backward_parts[BACKWARD_N_PART];
 struct backward {
     const struct model *m;
     struct lora *l;
-    int max_rows, n_slot, mixed;        /* n_slot 1: recompute */
-    int head_rows;                      /* of a slice of the head */
-    struct kn_at mem;                   /* the allocation behind everything */
+    const struct full *full;     /* of m, set by the caller who trains all of it; else NULL */
+    int max_rows, n_slot, mixed; /* n_slot 1: recompute */
+    int head_rows;               /* of a slice of the head */
+    struct kn_at mem;            /* the allocation behind everything */
     struct kn_at ids, doc, label, pick; /* (max_rows) int32 */
     struct kn_at *x;            /* (n_layer + 1) of (max_rows, n_embd): the residual stream */
     struct backward_acts *slot; /* (n_slot) */
@@ -75,8 +77,8 @@ void backward_free(struct backward *b);
  * use, to the same bits. */
 int backward_weights(const char *path, int mixed);
 /* One pass over n rows: ids, doc (first row of t's document), label (-1 = no loss).  *loss += the
- * sum of -log p(label) in double; with grad, scale * dLoss/dadapter is added to lora->p.g.  lora may
- * be NULL: the base alone. */
+ * sum of -log p(label) in double; with grad, scale * dLoss/dparameter is added to lora->p.g or
+ * full->p.g.  Without either: the base alone. */
 int backward_run(struct backward *b, const int32_t *ids, const int32_t *doc, const int32_t *label,
                  int n, float scale, int grad, double *loss, struct err *e);
 #endif

@@ -6,10 +6,12 @@
 #include <string.h>
 
 int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct optim *o,
-                const struct model *m, struct lora *l, const struct dataset *d, struct err *e)
+                const struct model *m, struct lora *l, struct full *full, const struct dataset *d,
+                struct err *e)
 {
     long window = (long)c->batch * c->accum;
     *t = (struct trainer){.c = *c, .optim = *o, .data = d, .lora = l, .epoch = -1};
+    t->params = full ? &full->p : &l->p;
     t->per_epoch = (d->n + window - 1) / window;
     t->total = t->per_epoch * c->epochs;
     t->optim.total = t->total;
@@ -17,6 +19,7 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
     if (!t->order)
         return err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
     int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
+    t->back.full = full;
     if (rc)
         trainer_free(t);
     return rc;
@@ -79,7 +82,7 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
     if (t->c.max_loss > 0 && out->loss > t->c.max_loss)
         return err_set(e, ERR_DATA, "step %ld: the loss is %.4g, above %.4g: diverged", step,
                        out->loss, t->c.max_loss);
-    if ((rc = optim_step(&t->optim, &t->lora->p, step, &out->grad_norm, e)))
+    if ((rc = optim_step(&t->optim, t->params, step, &out->grad_norm, e)))
         err_prefix(e, "step %ld", step);
     return rc;
 }
@@ -88,7 +91,7 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
                  struct err *e)
 {
     uint32_t *all = malloc((size_t)d->n * sizeof *all);
-    double dropout = t->lora->c.dropout, sum = 0;
+    double dropout = t->lora ? t->lora->c.dropout : 0, sum = 0;
     long rows = 0;
     int rc = all ? 0 : err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
     double seconds[BACKWARD_N_PART]; /* of training alone */
@@ -96,12 +99,14 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
     for (int i = 0; all && i < d->n; i++)
         all[i] = (uint32_t)i;
     *loss_tokens = 0;
-    t->lora->c.dropout = 0;
+    if (t->lora)
+        t->lora->c.dropout = 0;
     enum { SLICE = 64 };
     for (int i = 0; rc == 0 && i < d->n; i += SLICE)
         rc = pass(t, d, all + i, d->n - i < SLICE ? d->n - i : SLICE, 0, 0, &sum, &rows,
                   loss_tokens, e);
-    t->lora->c.dropout = dropout;
+    if (t->lora)
+        t->lora->c.dropout = dropout;
     memcpy(t->back.seconds, seconds, sizeof seconds);
     *loss = sum / (double)*loss_tokens;
     free(all);

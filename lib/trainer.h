@@ -19,7 +19,8 @@ struct trainer {
     struct trainer_conf c;
     struct optim optim;
     const struct dataset *data;
-    struct lora *lora;
+    struct lora *lora; /* NULL with full training */
+    struct params *params;
     struct backward back;
     uint32_t *order;              /* of `epoch` */
     long epoch, per_epoch, total; /* steps of an epoch, of the run */
@@ -29,8 +30,10 @@ struct trainer_step { /* what a step did */
     long tokens, loss_tokens;
     double loss, grad_norm, lr;
 };
+/* Adapters beside m, or all of m's weights; the other is NULL. */
 int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct optim *o,
-                const struct model *m, struct lora *l, const struct dataset *d, struct err *e);
+                const struct model *m, struct lora *l, struct full *full, const struct dataset *d,
+                struct err *e);
 void trainer_free(struct trainer *t);
 /* Step number `step` from 1. ERR_DATA "step N: ..." if the loss or the gradient is not finite, or
  * the loss is above max_loss. */

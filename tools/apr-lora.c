@@ -410,7 +410,7 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
         return rc;
     struct trainer_conf t = {(int)o.batch, (int)o.accum, (int)o.epochs,    (int)rows,
                              o.recompute,  mixed,        (uint64_t)o.seed, o.max_loss};
-    if ((rc = trainer_new(&r->trainer, &t, &opt, m, &r->lora, &r->data, e)))
+    if ((rc = trainer_new(&r->trainer, &t, &opt, m, &r->lora, NULL, &r->data, e)))
         return rc;
     if (o.max_steps && o.max_steps < r->trainer.total)
         r->trainer.total = r->trainer.optim.total = o.max_steps;
