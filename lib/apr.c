@@ -748,9 +748,10 @@ cJSON *apr_derive_meta(const cJSON *meta, struct err *e)
         return NULL;
     }
     if (text && (args = cJSON_Parse(text))) {
-        /* equal work gives equal bytes: where it was written and how many threads helped do not
-         * count */
-        static const char *const place[] = {"output", "threads", "plan", "device"};
+        /* equal work gives equal bytes: where it was written, how many threads helped and how memory was
+         * used do not count */
+        static const char *const place[] = {"output",  "threads",   "plan",      "device",
+                                            "metrics", "recompute", "save-every"};
         for (size_t i = 0; i < sizeof place / sizeof *place; i++)
             cJSON_DeleteItemFromObjectCaseSensitive(args, place[i]);
         cJSON_AddItemToObject(step, "args", args);

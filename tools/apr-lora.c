@@ -1,4 +1,4 @@
-/* apr-lora - train a LoRA adapter on instructions, completions or text
+/* apr-lora - train a LoRA adapter, or all of a model, on instructions, completions or text
  *
  * The state after every --save-every steps is in OUT.ckpt; the same command with the same inputs
  * goes on from there, to the same bits; the weights with the lowest validation loss are in
@@ -10,9 +10,11 @@
 #include "memplan.h"
 #include "outdir.h"
 #include "outfile.h"
+#include "quant.h"
 #include "room.h"
 #include "timeplan.h"
 #include "trainer.h"
+#include "verify.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +22,14 @@
 #include <unistd.h>
 
 static struct {
-    const char *task, *data, *val, *out, *targets, *schedule, *metrics, *device, *precision, *keep;
+    const char *method, *type, *task, *data, *val, *out, *targets, *schedule, *metrics, *device,
+        *precision, *keep;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
         eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, dora, recompute, show_batch, plan, json, prompt_loss;
-} o = {.task = "instruct",
+    int rslora, dora, recompute, show_batch, plan, json, prompt_loss, no_verify;
+} o = {.method = "lora",
+       .task = "instruct",
        .targets = "all",
        .schedule = "cosine",
        .device = "cpu",
@@ -50,6 +54,7 @@ static struct {
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL); required"),
+    CLI_CHOICE(0, "method", &o.method, "lora|full", "train an adapter, or all weights of the model"),
     CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text"),
     CLI_FLAG(0, "prompt-loss", &o.prompt_loss, "take loss on prompts too"),
     CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
@@ -59,7 +64,9 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "show-batch", &o.show_batch, "print the first step's tokens with their mask, and end"),
     CLI_FLAG(0, "plan", &o.plan, "print memory and time that it would take, and end"),
     CLI_FLAG(0, "json", &o.json, "the plan as one JSON object"),
-    CLI_STR('o', "output", &o.out, "DIR", "write the adapter here (PEFT's folder); required"),
+    CLI_STR('o', "output", &o.out, "OUT", "write the adapter here (PEFT's folder), or the model (a .apr); required"),
+    CLI_CHOICE('t', "type", &o.type, QUANT_MIXES, "full: weight types of the model written; f32"),
+    CLI_FLAG(0, "no-verify", &o.no_verify, "full: do not compare the model written with what was trained"),
     CLI_INT('r', "rank", &o.rank, "N", "rank of A and B", 1, 4096),
     CLI_FLOAT(0, "alpha", &o.alpha, "F", "scale: alpha / rank", 1e-6, 1e6),
     CLI_FLOAT(0, "dropout", &o.dropout, "F", "dropout of the adapters' input", 0, 0.99),
@@ -90,8 +97,8 @@ static const struct cli_opt opts[] = {
     CLI_END};
 // clang-format on
 static const struct cli cli = {.name = "apr-lora",
-                               .what = "train a LoRA adapter",
-                               .usage = "M.apr --data FILE -o DIR [options]",
+                               .what = "train a LoRA adapter or a whole model",
+                               .usage = "M.apr --data FILE -o OUT [options]",
                                .example = "apr-lora m.apr --data train.jsonl --rank 16 -o tuned",
                                .opts = opts,
                                .see = "apr-fuse(1), apr-gen(1), schema(7)",
@@ -99,7 +106,9 @@ static const struct cli cli = {.name = "apr-lora",
 
 struct run {
     struct model model;
-    struct lora lora;
+    struct lora lora; /* or */
+    struct full full;
+    struct params *params; /* of one of the two */
     struct dataset data, val;
     struct trainer trainer;
     struct partfile metrics;
@@ -137,13 +146,14 @@ static int run_key(struct run *r, const char *base, struct err *e)
         return err_set(e, ERR_NOMEM, "%s", base);
     hash_sha256_add(&h, meta, strlen(meta));
     free(meta);
-    snprintf(text, sizeof text,
-             "%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
-             "%s|%.17g %.17g %d|%ld %ld %s|%s %d",
-             r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
-             r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule,
-             o.weight_decay, o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision,
-             o.ratio, o.decay, o.dora, o.eval_every, o.patience, o.keep, o.task, o.prompt_loss);
+    snprintf(
+        text, sizeof text,
+        "%s|%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
+        "%s|%.17g %.17g %d|%ld %ld %s|%s %d",
+        o.method, r->model.file.map.n, o.rank, o.alpha, o.dropout, o.rslora, r->lora.c.targets,
+        r->model.dev->name, o.lr, o.epochs, o.batch, o.accum, o.warmup, o.schedule, o.weight_decay,
+        o.clip, o.max_seq_len, o.seed, o.max_steps, o.pack, o.precision, o.ratio, o.decay, o.dora,
+        o.eval_every, o.patience, o.keep, o.task, o.prompt_loss);
     if (r->lora.c.pattern)
         hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));
@@ -194,7 +204,7 @@ static int validate(struct run *r, long step, long epoch, struct err *e)
     r->best = loss;
     r->best_step = step;
     return o.patience || strcmp(o.keep, "best") == 0
-               ? ckpt_save(r->best_ckpt, r->key, &r->lora.p, step, e)
+               ? ckpt_save(r->best_ckpt, r->key, r->params, step, e)
                : 0;
 }
 
@@ -255,14 +265,14 @@ static int train(struct run *r, struct err *e)
             cli_warn("step %ld: no lower validation loss than %.4f of step %ld: stopped", i,
                      r->best, r->best_step);
         if (rc == 0 && !stop && o.save_every && i % o.save_every == 0 && i < t->total)
-            rc = ckpt_save(r->ckpt, r->key, &r->lora.p, i, e);
+            rc = ckpt_save(r->ckpt, r->key, r->params, i, e);
     }
     cli_progress_end(&progress, tokens, NULL);
     if (rc == 0)
         parts(r, seconds, tokens);
     if (rc == 0 && r->val.n && strcmp(o.keep, "best") == 0) {
         long step;
-        rc = ckpt_load(r->best_ckpt, r->key, &r->lora.p, &step, e);
+        rc = ckpt_load(r->best_ckpt, r->key, r->params, &step, e);
         rc = rc < 0 ? rc : rc == 1 ? 0 : err_set(e, ERR_NOINPUT, "%s: it is gone", r->best_ckpt);
         if (rc == 0)
             cli_warn("kept: step %ld, validation loss %.4f", step, r->best);
@@ -296,7 +306,7 @@ static int resume_best(struct run *r, struct err *e)
     long n;
     if (!r->val.n)
         return 0;
-    const int rc = ckpt_load(r->best_ckpt, r->key, &r->lora.p, &r->best_step, e);
+    const int rc = ckpt_load(r->best_ckpt, r->key, r->params, &r->best_step, e);
     if (rc <= 0)
         r->best_step = -1;
     return rc <= 0 ? rc : trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
@@ -309,7 +319,7 @@ static int resume(struct run *r, struct err *e)
     int rc = is_ours(r, e);
     r->best_step = -1;
     if (rc == 1 && (rc = resume_best(r, e)) == 0)
-        rc = ckpt_load(r->ckpt, r->key, &r->lora.p, &r->step, e);
+        rc = ckpt_load(r->ckpt, r->key, r->params, &r->step, e);
     if (rc < 0)
         return rc;
     if (r->best_step > r->step) /* it will be reached again */
@@ -368,30 +378,14 @@ static enum dataset_task task(void)
                               : DATASET_PRETRAIN;
 }
 
-static int load_data(struct run *r, struct err *e)
+static int is_full(void)
 {
-    const struct model *m = &r->model;
-    const int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
-    const struct dataset_conf data = {task(), len, o.prompt_loss, (uint64_t)o.seed};
-    if (dataset_load(&r->data, o.data, m, &data, e) < 0 ||
-        (o.val && dataset_load(&r->val, o.val, m, &data, e) < 0))
-        return e->code;
-    if (r->data.truncated || r->data.left_out)
-        cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
-                 r->data.truncated, len, r->data.left_out);
-    return 0;
+    return strcmp(o.method, "full") == 0;
 }
 
-static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
+static struct optim optim(void)
 {
-    struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
     struct optim opt = OPTIM_DEFAULT;
-    long rows = o.pack > o.max_seq_len ? o.pack : o.max_seq_len;
-    int rc, mixed = strcmp(o.precision, "bf16") == 0, flags = backward_weights(base, mixed);
-    if (mixed && !(flags & KN_W_MIXED))
-        cli_warn("too little memory to keep the weights in bf16: slower");
-    c.rslora = o.rslora;
-    c.dora = o.dora;
     opt.lr = o.lr;
     opt.warmup = o.warmup;
     opt.ratio = o.ratio;
@@ -399,19 +393,54 @@ static int load(struct run *r, const char *base, struct kn_dev *dev, struct err 
     opt.weight_decay = o.weight_decay;
     opt.clip = o.clip;
     optim_schedule(o.schedule, &opt.schedule);
-    if ((rc = lora_select(o.targets, &c, e)) ||
-        (rc = model_load(&r->model, base, dev, flags, 0, e)))
-        return rc;
+    return opt;
+}
+
+static int load_data(struct run *r, struct err *e)
+{
     const struct model *m = &r->model;
-    if ((rc = load_data(r, e)) || (rc = lora_new(&r->lora, &c, &m->h, dev, (uint64_t)o.seed, e)))
-        return rc;
-    size_t bytes = backward_bytes(&m->h, &r->lora, (int)rows, o.recompute, mixed);
-    if ((rc = model_room("activations", bytes, e)))
-        return rc;
-    struct trainer_conf t = {(int)o.batch, (int)o.accum, (int)o.epochs,    (int)rows,
-                             o.recompute,  mixed,        (uint64_t)o.seed, o.max_loss};
-    if ((rc = trainer_new(&r->trainer, &t, &opt, m, &r->lora, NULL, &r->data, e)))
-        return rc;
+    const int len = o.max_seq_len < m->h.n_ctx ? (int)o.max_seq_len : m->h.n_ctx;
+    const struct dataset_conf data = {task(), len, o.prompt_loss, (uint64_t)o.seed};
+    if (dataset_load(&r->data, o.data, m, &data, e) ||
+        (o.val && dataset_load(&r->val, o.val, m, &data, e)))
+        return e->code;
+    if (r->data.truncated || r->data.left_out)
+        cli_warn("%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them", o.data,
+                 r->data.truncated, len, r->data.left_out);
+    return 0;
+}
+
+/* The model, and what of it or beside it is trained. */
+static int load_model(struct run *r, const char *base, struct kn_dev *dev, int mixed, struct err *e)
+{
+    struct lora_conf c = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout};
+    const int flags = is_full() ? KN_W_TRAIN : backward_weights(base, mixed);
+    c.rslora = o.rslora;
+    c.dora = o.dora;
+    if (mixed && !is_full() && !(flags & KN_W_MIXED))
+        cli_warn("too little memory to keep the weights in bf16: slower");
+    if (lora_select(o.targets, &c, e) || model_load(&r->model, base, dev, flags, 0, e) ||
+        load_data(r, e))
+        return e->code;
+    r->params = is_full() ? &r->full.p : &r->lora.p;
+    return is_full() ? full_new(&r->full, &r->model, e)
+                     : lora_new(&r->lora, &c, &r->model.h, dev, (uint64_t)o.seed, e);
+}
+
+static int load(struct run *r, const char *base, struct kn_dev *dev, struct err *e)
+{
+    const struct optim opt = optim();
+    const long rows = o.pack > o.max_seq_len ? o.pack : o.max_seq_len;
+    const int mixed = strcmp(o.precision, "bf16") == 0;
+    const struct trainer_conf t = {(int)o.batch, (int)o.accum, (int)o.epochs,    (int)rows,
+                                   o.recompute,  mixed,        (uint64_t)o.seed, o.max_loss};
+    const struct model *m = &r->model;
+    struct lora *l = is_full() ? NULL : &r->lora;
+    struct full *full = is_full() ? &r->full : NULL;
+    if (load_model(r, base, dev, mixed, e) ||
+        model_room("activations", backward_bytes(&m->h, l, (int)rows, o.recompute, mixed), e) ||
+        trainer_new(&r->trainer, &t, &opt, m, l, full, &r->data, e))
+        return e->code;
     if (o.max_steps && o.max_steps < r->trainer.total)
         r->trainer.total = r->trainer.optim.total = o.max_steps;
     return run_key(r, base, e);
@@ -444,7 +473,8 @@ static struct work work_of(const struct run *r)
 static double time_of(const struct run *r, const struct work *w, const struct memplan_model *m,
                       const struct memplan_conf *c, struct kn_dev *dev, struct err *e)
 {
-    const double mean = (double)r->data.n_ids / r->data.n - 1;
+    /* every window of text cuts one document in two */
+    const double mean = (double)r->data.n_ids / ((double)r->data.n + (double)r->data.n_record) - 1;
     struct timeplan_conf t = {.lora = c->lora, .document = mean > 1 ? (int)mean : 1};
     struct timeplan s;
     t.rows = c->pack < c->batch * t.document ? c->pack : c->batch * t.document;
@@ -497,7 +527,7 @@ static int plan(struct run *r, const char *base, struct kn_dev *dev)
     struct memplan_model m;
     struct memplan p;
     struct memplan_conf c = {
-        .method = MEMPLAN_LORA,
+        .method = is_full() ? MEMPLAN_FULL : MEMPLAN_LORA,
         .batch = (int)o.batch,
         .lora = {.rank = (int)o.rank, .alpha = o.alpha, .dropout = o.dropout, .dora = o.dora},
         .pack = (int)o.pack,
@@ -507,7 +537,7 @@ static int plan(struct run *r, const char *base, struct kn_dev *dev)
         load_data(r, &e) < 0 || memplan_open(&m, base, NULL, &e) < 0)
         cli_die(&e);
     for (int i = 0; i < m.n_tensor; i++)
-        if (m.tensor[i].ndim == 2 && kn_type_info(m.tensor[i].type)->block_len > 1)
+        if (!is_full() && m.tensor[i].ndim == 2 && kn_type_info(m.tensor[i].type)->block_len > 1)
             c.method = MEMPLAN_QLORA;
     c.n_ctx = r->data.longest > r->val.longest ? r->data.longest : r->val.longest;
     if (memplan_make(&p, &m, &c, dev, &e) < 0) {
@@ -517,9 +547,9 @@ static int plan(struct run *r, const char *base, struct kn_dev *dev)
     const size_t room = room_available("");
     const struct memplan_shown shown = {&p, &m, &c, base, dev, room};
     const struct work w = work_of(r);
-    const double seconds = time_of(r, &w, &m, &c, dev, &e);
+    const double seconds = is_full() ? -1 : time_of(r, &w, &m, &c, dev, &e);
     if (seconds < 0)
-        cli_warn("no time: %s", e.msg);
+        cli_warn("no time: %s", is_full() ? "that of adapters alone is measured" : e.msg);
     print_plan(r, &w, seconds, &shown);
     memplan_close(&m);
     return p.total <= room ? 0 : 1;
@@ -527,7 +557,7 @@ static int plan(struct run *r, const char *base, struct kn_dev *dev)
 
 static const char *const lora_files[] = {"adapter_config.json", "adapter_model.safetensors", NULL};
 
-static int save(struct run *r, const char *base, double start, struct err *e)
+static int save_adapter(struct run *r, const char *const *inputs, double start, struct err *e)
 {
     struct outdir d;
     struct stat st;
@@ -535,7 +565,7 @@ static int save(struct run *r, const char *base, double start, struct err *e)
     int rc = outdir_open(&d, o.out, lora_files, e);
     if (rc)
         return rc;
-    if ((rc = lora_save(&r->lora, d.tmp, base, apr_weights_id(&r->model.file), sha, e)) ||
+    if ((rc = lora_save(&r->lora, d.tmp, inputs[0], apr_weights_id(&r->model.file), sha, e)) ||
         (rc = outdir_commit(&d, e))) {
         outdir_abort(&d);
         return rc;
@@ -543,9 +573,62 @@ static int save(struct run *r, const char *base, double start, struct err *e)
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", o.out);
     if (stat(path, &st))
         return err_errno(e, ERR_IO, "%s", path);
-    const char *const inputs[] = {base, o.data, o.val, NULL};
     return meta_write(o.out, sha, (uint64_t)st.st_size, inputs, r->model.dev->name,
                       clock_now() - start, e);
+}
+
+static int save_model(struct run *r, const char *const *inputs, double start, struct err *e)
+{
+    struct verify check = {.off = o.no_verify, .threads = (int)o.threads};
+    struct stat st;
+    char sha[65];
+    if (full_save(&r->full, &r->model, o.out, o.type ? o.type : "f32", &check, sha, e))
+        return e->code;
+    if (verify_failed(&check))
+        cli_warn("%s: not verified: %s", o.out, check.why);
+    if (stat(o.out, &st))
+        return err_errno(e, ERR_IO, "%s", o.out);
+    return meta_write_receipt(o.out, sha, (uint64_t)st.st_size, inputs, r->model.dev->name,
+                              clock_now() - start, check.text, e);
+}
+
+static int save(struct run *r, const char *base, double start, struct err *e)
+{
+    const char *const inputs[] = {base, o.data, o.val, NULL};
+    return (is_full() ? save_model : save_adapter)(r, inputs, start, e);
+}
+
+/* Say at once, not after hours, that the output cannot be made. */
+static int probe(struct err *e)
+{
+    struct outdir d;
+    struct outfile f;
+    int rc = is_full() ? outfile_open(&f, o.out, e) : outdir_open(&d, o.out, lora_files, e);
+    if (rc == 0 && is_full())
+        outfile_abort(&f);
+    else if (rc == 0)
+        outdir_abort(&d);
+    return rc;
+}
+
+static void check_usage(int argc)
+{
+    const int full = is_full();
+    if (argc != 1 || !o.data || (!o.out && !o.show_batch && !o.plan))
+        cli_usage(argc != 1 ? "one M.apr is needed"
+                  : o.data  ? "-o OUT is needed"
+                            : "--data FILE is needed");
+    if (o.json && !o.plan)
+        cli_usage("--json goes with --plan");
+    if (!o.val && (o.patience || strcmp(o.keep, "last")))
+        cli_usage("--patience and --keep best need --val");
+    if (full && (o.rslora || o.dora || o.dropout > 0 || o.ratio != 1 || strcmp(o.targets, "all")))
+        cli_usage("--rslora, --dora, --dropout, --lr-ratio and --targets are of adapters, not of "
+                  "--method full");
+    if (full && o.out && strcmp(o.out, "-") == 0)
+        cli_usage("--method full writes a file, not standard output");
+    if (!full && (o.type || o.no_verify))
+        cli_usage("--type and --no-verify are of --method full");
 }
 
 int main(int argc, char **argv)
@@ -555,14 +638,7 @@ int main(int argc, char **argv)
     static struct run r;
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
-    if (argc != 1 || !o.data || (!o.out && !o.show_batch && !o.plan))
-        cli_usage(argc != 1 ? "one M.apr is needed"
-                  : o.data  ? "-o DIR is needed"
-                            : "--data FILE is needed");
-    if (o.json && !o.plan)
-        cli_usage("--json goes with --plan");
-    if (!o.val && (o.patience || strcmp(o.keep, "last")))
-        cli_usage("--patience and --keep best need --val");
+    check_usage(argc);
     if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
     if (o.plan)
@@ -572,10 +648,8 @@ int main(int argc, char **argv)
             cli_die(&e);
         return cli_exit(0);
     }
-    struct outdir probe; /* say at once, not after hours, that the output cannot be made */
-    if (outdir_open(&probe, o.out, lora_files, &e))
+    if (probe(&e))
         cli_die(&e);
-    outdir_abort(&probe);
     size_t n = strlen(o.out);
     while (n > 1 && o.out[n - 1] == '/')
         n--;
@@ -589,6 +663,7 @@ int main(int argc, char **argv)
     free(r.line.buf);
     trainer_free(&r.trainer);
     lora_free(&r.lora);
+    full_free(&r.full);
     dataset_free(&r.data);
     dataset_free(&r.val);
     model_free(&r.model);
