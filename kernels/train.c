@@ -88,14 +88,6 @@ static int has_magnitudes(const struct kn_group *g)
     return 0;
 }
 
-static int trains_base(const struct kn_group *g)
-{
-    for (int i = 0; i < g->n_lin; i++)
-        if (g->lin[i].dw.buf || g->lin[i].dbias.buf)
-            return 1;
-    return g->dnorm.buf != NULL;
-}
-
 int kn_group(struct kn_dev *d, const struct kn_group *g, int m, int flags)
 {
     if (flags & KN_MIXED)
@@ -115,6 +107,19 @@ static int base_bwd_f32(struct kn_dev *d, const struct kn_group *g, const struct
     if (l->dw.buf)
         rc = kn_gemm(d, l->dw, l->dy, h, 1, l->w->n, g->k, m, KN_TA | KN_ADD);
     return rc || !l->dbias.buf ? rc : kn_sum_rows(d, l->dbias, l->dy, m, l->w->n);
+}
+
+/* The weights' gradients first: what follows may write over dy's rows and x. */
+static int group_bwd_mixed(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m)
+{
+    int rc = has_magnitudes(g) ? KN_EUNSUP : 0, dw = 0;
+    for (int i = 0; !rc && i < g->n_lin; i++) {
+        dw |= g->lin[i].dw.buf != NULL;
+        if (g->lin[i].dbias.buf)
+            rc = kn_sum_rows(d, g->lin[i].dbias, g->lin[i].dy, m, g->lin[i].w->n);
+    }
+    rc = rc || !dw ? rc : CALL(group_dw, d, g, m);
+    return rc ? rc : CALL(group_bwd, d, g, dx, m);
 }
 
 /* dz = alpha dy b;  db += alpha dy^T z;  da += dz^T h;  dh (= or +=) dy w + dz a */
@@ -155,7 +160,7 @@ static int through_magnitude(struct kn_dev *d, const struct kn_group *g, struct 
 int kn_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m, int flags)
 {
     if (flags & KN_MIXED)
-        return has_magnitudes(g) || trains_base(g) ? KN_EUNSUP : CALL(group_bwd, d, g, dx, m);
+        return group_bwd_mixed(d, g, dx, m);
     int rc = 0, wanted = dx.buf || g->input == KN_IN_SWIGLU;
     struct kn_at h = g->input == KN_IN_PLAIN ? g->x : g->h, none = {0};
     struct kn_at dh = !wanted ? none : g->input == KN_IN_PLAIN ? dx : g->dh;

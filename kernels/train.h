@@ -15,8 +15,8 @@
  *      + bias, then + res.
  *      Backward: dz = dy (alpha b); the gradient of h is one sum over the group's layers in order, of each
  *      the chunks of dy w, then those of dz a.  da += dz^T h and db += alpha (dy^T z): of each 64 rows a sum
- *      in chunks of 32, then their sum, ascending.  alpha b is rounded as a product; silu(g) is
- *      g (1 / (1 + exp(-g))).
+ *      in chunks of 32, then their sum, ascending.  dw += dy^T h: one sum over all rows in chunks of 32.
+ *      alpha b is rounded as a product; silu(g) is g (1 / (1 + exp(-g))).
  *      With dropout the adapter has its own h, and (dz a) is a sum of its own, dropped, then added.
  *  T3  Attention: queries in tiles of 32 rows from the document's first; s = (scale q) k^T; m = max s;
  *      p = exp(s - m); y = (p v) / sum p, the sum in R3's order, of unrounded p.  Backward: p = exp(s - lse),
@@ -84,6 +84,7 @@ struct kn_train_ops {
                            int flags);                               /* (opt) */
     int (*group)(struct kn_dev *d, const struct kn_group *g, int m); /* with KN_MIXED */
     int (*group_bwd)(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
+    int (*group_dw)(struct kn_dev *d, const struct kn_group *g, int m); /* ... before it: dw */
     int (*gemm)(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                 int m, int n, int k, int flags);
     int (*norm)(struct kn_dev *d, struct kn_at y, struct kn_at rstd, struct kn_at x, struct kn_at w,

@@ -99,6 +99,10 @@ int cpu_train_tiles(struct kn_dev *d, struct cpu_weight *w);
 size_t cpu_train_tile_values(const struct kn_weight *w, int backward); /* of one of the two */
 int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
+int cpu_train_group_dw(struct kn_dev *d, const struct kn_group *g, int m);
+/* dw(n) += the sum over m rows of dy x rstd, each */
+int cpu_train_norm_dw(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at x,
+                      struct kn_at rstd, int m, int n);
 int cpu_train_gemm(struct kn_dev *d, struct kn_at c, struct kn_at a, struct kn_at b, float alpha,
                    int m, int n, int k, int flags);
 /* Everything that is done row by row: one job, a range of rows a chunk. */

@@ -102,24 +102,29 @@ static void norm_dw_columns(const struct train_rows *r, int from, int to)
                     to - from);
 }
 
+int cpu_train_norm_dw(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at x,
+                      struct kn_at rstd, int m, int n)
+{
+    struct train_rows r = {.fn = norm_dw_columns, .m = n, .n = n, .rope_dim = m};
+    r.y2 = cpu_f32(dw);
+    r.x = cpu_f32(dy);
+    r.x2 = cpu_f32(x);
+    r.x4 = cpu_f32(rstd);
+    return train_rows_run(d, &r, 16);
+}
+
 static int train_norm_bwd(struct kn_dev *d, struct kn_at dx, struct kn_at dw, struct kn_at dy,
                           struct kn_at x, struct kn_at w, struct kn_at rstd, int m, int n,
                           int flags)
 {
     struct train_rows r = {.fn = norm_bwd_rows, .m = m, .n = n, .add = flags & KN_ADD};
     r.y = cpu_f32(dx);
-    r.y2 = cpu_f32(dw);
     r.x = cpu_f32(dy);
     r.x2 = cpu_f32(x);
     r.x3 = cpu_f32(w);
     r.x4 = cpu_f32(rstd);
-    if (r.y2) {
-        struct train_rows c = r;
-        c.fn = norm_dw_columns;
-        c.m = n;
-        c.rope_dim = m;
-        train_rows_run(d, &c, 16);
-    }
+    if (dw.buf)
+        cpu_train_norm_dw(d, dw, dy, x, rstd, m, n);
     return train_rows_run(d, &r, 16);
 }
 
@@ -461,6 +466,7 @@ const struct kn_train_ops kn_cpu_train = {
     .linear_lora_bwd = cpu_train_linear_lora_bwd,
     .group = cpu_train_group,
     .group_bwd = cpu_train_group_bwd,
+    .group_dw = cpu_train_group_dw,
     .gemm = cpu_train_gemm,
     .norm = train_norm,
     .norm_bwd = train_norm_bwd,

@@ -460,5 +460,7 @@ int cpu_train_group(struct kn_dev *d, const struct kn_group *g, int m)
 
 int cpu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m)
 {
-    return group_run(d, g, m, 1, dx);
+    int err = group_run(d, g, m, 1, dx);
+    return err || !g->dnorm.buf ? err
+                                : cpu_train_norm_dw(d, g->dnorm, g->dh, g->x, g->rstd, m, g->k);
 }

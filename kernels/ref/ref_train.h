@@ -50,6 +50,7 @@ int ref_train_attn_bwd(struct kn_dev *d, struct kn_at dq_at, struct kn_at dk_at,
 double ref_bf16(float x);
 int ref_train_group(struct kn_dev *d, const struct kn_group *g, int m);
 int ref_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m);
+int ref_train_group_dw(struct kn_dev *d, const struct kn_group *g, int m);
 int ref_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w,
                        struct kn_at a, struct kn_at b, float alpha, int r);
 int ref_train_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,

@@ -6,6 +6,7 @@ const struct kn_train_ops kn_ref_train = {
     .linear_bwd = ref_train_linear_bwd,
     .group = ref_train_group,
     .group_bwd = ref_train_group_bwd,
+    .group_dw = ref_train_group_dw,
     .gemm = ref_train_gemm,
     .norm = ref_train_norm,
     .norm_bwd = ref_train_norm_bwd,

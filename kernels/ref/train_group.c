@@ -212,7 +212,7 @@ int ref_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at
 {
     struct group s;
     size_t mk = (size_t)m * (size_t)g->k;
-    struct kn_at dh = g->input == KN_IN_PLAIN ? dx : g->dh, none = {0};
+    struct kn_at dh = g->input == KN_IN_PLAIN ? dx : g->dh;
     int wanted = dx.buf || g->input == KN_IN_SWIGLU, err = begin(&s, d, g, m);
     double *sum = calloc(mk, sizeof *sum);
     err = sum ? err : KN_ENOMEM;
@@ -232,5 +232,31 @@ int ref_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at
         return err;
     if (g->input == KN_IN_SWIGLU)
         return ref_train_swiglu_bwd(d, g->x, g->up, dh, g->x, g->up, mk);
-    return ref_train_norm_bwd(d, dx, none, dh, g->x, g->norm, g->rstd, m, g->k, KN_ADD);
+    return ref_train_norm_bwd(d, dx, g->dnorm, dh, g->x, g->norm, g->rstd, m, g->k, KN_ADD);
+}
+
+/* dw += dy^T h */
+int ref_train_group_dw(struct kn_dev *d, const struct kn_group *g, int m)
+{
+    struct group s;
+    int err = begin(&s, d, g, m);
+    const size_t k = (size_t)g->k;
+    if (!err)
+        input(&s, 0);
+    for (int i = 0; !err && i < g->n_lin; i++) {
+        const size_t n = (size_t)g->lin[i].w->n;
+        float *dw = ref_f32(d, g->lin[i].dw);
+        double *sum = dw ? calloc(n * k, sizeof *sum) : NULL;
+        if (!dw)
+            continue;
+        if (sum)
+            add_product(sum, (int)n, g->k, m, (struct mat){ref_f32(d, g->lin[i].dy), 1, n, 1},
+                        (struct mat){s.h, k, 1, 1});
+        else
+            err = KN_ENOMEM;
+        for (size_t q = 0; sum && q < n * k; q++)
+            dw[q] = (float)(dw[q] + sum[q]);
+        free(sum);
+    }
+    return end(&s, err);
 }

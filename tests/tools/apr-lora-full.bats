@@ -39,6 +39,20 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     cmp a.apr b.apr
 }
 
+@test "bf16: the same bytes on every path, for any number of threads; losses within 1 % of f32" {
+    "$x" -q "${full[@]}" -o f.apr --batch 4 --metrics f.jsonl
+    "$x" -q "${full[@]}" -o a.apr --batch 4 --precision bf16 --metrics a.jsonl
+    jq -se --slurpfile z a.jsonl '[., $z] | transpose | all((.[0].loss - .[1].loss | fabs) < 0.01 * .[0].loss)' f.jsonl
+    run -1 cmp -s f.apr a.apr
+    for o in "--threads 1" "--threads 3 --recompute" "--device cpu:generic" "--device cpu:avx2" "--device cpu:amx-model"; do
+        # shellcheck disable=SC2086
+        run --separate-stderr "$x" -q "${full[@]}" -o b.apr --batch 4 --precision bf16 $o
+        [ "$status" = 69 ] && [[ "$o" == *avx* ]] && continue # not a path of this machine
+        [ "$status" = 0 ]
+        cmp a.apr b.apr
+    done
+}
+
 @test "a batch of 8 is 8 batches of 1" {
     "$x" -q "${full[@]}" --batch 8 -o a.apr --metrics a.jsonl
     "$x" -q "${full[@]}" --batch 1 --accum 8 -o b.apr --metrics b.jsonl
