@@ -144,10 +144,11 @@ int full_new(struct full *f, struct model *m, struct err *e)
         rc = model_room("weights, gradients and moments", 4 * sizeof(float) * f->p.n, e);
     if (rc == 0)
         rc = params_alloc(&f->p, m->dev, "weights", e);
-    for (int i = 0; rc == 0 && i < n; i++)
+    for (int i = 0; rc == 0 && i < n; i++) {
         rc = turn(f, m, &it[i], &f->t[i], e);
-    if (rc == 0 && tied)
-        m->head = m->embd;
+        if (tied) /* after a failure too: what it was is freed */
+            m->head = m->embd;
+    }
     free(it);
     if (rc)
         full_free(f);
