@@ -125,7 +125,7 @@ ceiling() { # bench, passes, tasks
         n="$(basename "$y" .yaml)"
         [[ $n != multipl-e* ]] || continue
         rc=0
-        "$s" --bench "$y" "tests/vectors/bench/$n.code.jsonl" >"$BATS_TEST_TMPDIR/v.jsonl" 2>"$BATS_TEST_TMPDIR/err" || rc=$?
+        "$s" --bench "$y" --wall-seconds 300 "tests/vectors/bench/$n.code.jsonl" >"$BATS_TEST_TMPDIR/v.jsonl" 2>"$BATS_TEST_TMPDIR/err" || rc=$?
         [ $rc = 0 ] || [ $rc-$n = 71-bigcodebench ]
         jq -c '[.task_id, .sample, .passed, .verdict]' "$BATS_TEST_TMPDIR/v.jsonl" >"$BATS_TEST_TMPDIR/got"
         jq -c '[.task_id, (.sample // 0), .passed, .verdict]' "tests/vectors/bench/$n.expect.jsonl" >"$BATS_TEST_TMPDIR/want"
