@@ -16,11 +16,13 @@ side() {
         '{schema: "meta/1", sha256: $s, bytes: $b, tool: $t, version: "0.1.0", args: $a, inputs: $i, end: "2026-11-22T00:00:00Z", seconds: 12, host: "h", device: "cpu:avx2"}' >"$f.meta.json"
 }
 
-# A run of recipe-a with the built-in model, by hand: import, finetune, fuse; two runs judged and compared
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-    x="$APR_BIN/apr-card"
-    R=runs/recipe-a@tiny-coder-29m
+made=runs/recipe-a@tiny-coder-29m
+# A run of recipe-a with the built-in model, by hand: import, finetune, fuse; two runs judged and compared. Each test
+# has its own copy.
+setup_file() {
+    mkdir "$BATS_FILE_TMPDIR/run"
+    cd "$BATS_FILE_TMPDIR/run"
+    local R=$made train r n m k
     mkdir -p $R data
     cp "$TOP"/data/models/*.gguf data/model.gguf
     find "$TOP/data/train" -name 'basic-finetune.jsonl*' -exec cp {} data/ \;
@@ -38,6 +40,13 @@ setup() {
         "$APR_BIN/passk" $R/$n-verdicts.basic.jsonl --json -o $R/$n-score.basic.jsonl
     done
     "$APR_BIN/apr-compare" $R/{base,tuned}-verdicts.basic.jsonl --json -o $R/compare.basic.jsonl
+}
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    cp -a "$BATS_FILE_TMPDIR/run/." .
+    x="$APR_BIN/apr-card"
+    R=$made
+    train=$(ls data/basic-finetune.jsonl*)
 }
 
 # the front matter as JSON, read by a YAML reader that is not ours
