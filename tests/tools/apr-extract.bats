@@ -76,6 +76,7 @@ setup() {
     run -64 "$x" --lang cobol l.jsonl
 }
 
+# bats test_tags=long
 @test "reference solutions go through unchanged, however they are wrapped" {
     for b in humaneval mbpp basic basic-mbpp; do
         jq -c --arg b $b 'if .prompt then {task_id, code: (.prompt + .canonical_solution)} else {task_id, code} end
@@ -142,6 +143,7 @@ many() { while [ $# -gt 0 ]; do yes "$1" | head -"$2" | tr -d '\n'; shift 2; don
         "$x" --bench "$V/cruxeval-i.yaml" | jq -cs -e 'map([.code, .how]) == [["f([3, 1])\n", "fence"], ["", "none"]]'
 }
 
+# bats test_tags=long
 @test "answers in fences of every benchmark are judged as their code is" {
     V=$TOP/tests/vectors/bench T=$BATS_TEST_TMPDIR
     for b in cruxeval-i cruxeval-o evalplus evalplus-mbpp humaneval-x-python livecodebench mbpp-sanitized mbpp-script; do

@@ -41,6 +41,7 @@ setup() {
     [ "$(jq '[.inputs[].path | select(test("adapter_"))] | length' mix.out.meta.json)" = 6 ]
 }
 
+# bats test_tags=long
 @test "the same bytes for every batch, thread count and chunk, and alone" {
     "$x" "${all[@]}" mix.jsonl --ids --logprobs --batch 1 --threads 1 >want
     for o in "--batch 3 --threads 2" "--batch 8 --threads 1 --chunk 33 --no-share"; do

@@ -14,6 +14,7 @@ setup() {
     export XDG_CACHE_HOME="$PWD/cache"
 }
 
+# bats test_tags=long
 @test "the exact arithmetic on another path: every op, layer and logit has the bits of the CPU's" {
     run --separate-stderr -0 apr-parity "$m" --device cpu:generic --against cpu --positions 32 --json
     [ "$(jq -c '[.schema, .device, .passed, .positions, .singly, (.peers | length)]' <<<"$output")" = \
@@ -25,6 +26,7 @@ setup() {
     [ "$(jq -r '.model_sha256 | length' <<<"$output")" = 64 ]
 }
 
+# bats test_tags=long
 @test "against ref in double: near, not equal, with the layer that is farthest off" {
     run --separate-stderr -0 apr-parity "$m" --device cpu:avx2 --against ref --positions 32 -o r.txt
     [ "$(head -n 1 r.txt)" = "$m on cpu:avx2: 32 positions, 8 of them one by one" ]

@@ -254,6 +254,7 @@ PY
 }
 
 @test "memory: one tensor, not the model" {
+    ! ldd "$x" | grep -q asan || skip "a sanitizer has memory of its own"
     mkdir big && cp tiny-hf/*.json big
     python3 - <<'PY'
 import json, struct
@@ -287,7 +288,6 @@ PY
         kib=$(peak "$x" big -o m.apr --no-verify $o)
         # what is written is compared with one layer in memory: 26 MB, 52 in F32; a model up to 128 MiB, here that of
         # q4k, stays whole
-        ldd "$x" | grep -q asan && continue
         more=$(peak "$x" big -o m.apr $o)
         echo "$o: $kib and $more KiB of $(($(stat -c %s big/model.safetensors) / 1024))"
         # the file is 315 MB; a tensor is 8 MB, and 16 in F32
