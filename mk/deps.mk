@@ -9,7 +9,7 @@ deps_wish  := g++:g++ node:nodejs aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
 deps_check := bats:bats parallel:parallel prove:perl groff:groff-base jq:jq xz:xz-utils gzip:gzip
 
 goals     := $(or $(MAKECMDGOALS),all)
-deps_free := help tour sizes clean arm-programs arm-run
+deps_free := help tour sizes clean arm-programs arm-run arm-run-max arm-run-neoverse-n1 arm-run-cortex-a72
 dry_run   := $(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS))))
 
 ifneq ($(filter-out $(deps_free),$(goals)),)

@@ -33,14 +33,15 @@ arm_run  = prove -j $(JOBS) -e 'qemu-aarch64 -cpu $1' $2
 arm_make = $(MAKE) --no-print-directory CC=$(arm_cc) ARCH=aarch64 CFLAGS='-O2 -DKN_NO_PLUGIN' LDFLAGS=-static LIBS='-lm -lpthread'
 check-arm:  ## the aarch64 paths under qemu-user
 	@if echo '#include <stdio.h>' | $(arm_cc) -E - >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null; then \
-	  $(arm_make) -j $(JOBS) arm-programs && $(arm_make) arm-run; \
+	  $(arm_make) -j $(JOBS) arm-programs && $(arm_make) -j $(JOBS) -O arm-run; \
 	else echo 'check-arm: skipped: no $(arm_cc) (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross) or qemu-aarch64 (qemu-user)'; fi
 arm_tests := $(addprefix $O/tests/kernels/,test_ops test_layer test_adapt test_train test_group test_path test_blocks test_gemm test_pick)
 arm-programs: $(arm_tests)
-arm-run: $(arm_tests)
+arm-run: arm-run-neoverse-n1 arm-run-cortex-a72 arm-run-max
+arm-run-max: $(arm_tests)
 	$(testenv) $(call arm_run,max,$^) :: quick
-	$(testenv) $(call arm_run,neoverse-n1,$O/tests/kernels/test_path) :: quick
-	$(testenv) $(call arm_run,cortex-a72,$O/tests/kernels/test_path) :: quick
+arm-run-neoverse-n1 arm-run-cortex-a72: arm-run-%: $O/tests/kernels/test_path
+	$(testenv) $(call arm_run,$*,$^) :: quick
 check-tools: all  ## bats: one contract for all tools, one file a tool
 	$(call run_bats,tests/tools)
 check-recipes: all  ## bats: plan, resume, kill, lock
@@ -62,7 +63,8 @@ check-docs: all  ## man pages lint, name every option, and begin every file with
 	@git ls-files '*.c' '*.h' | while read -r f; do head -c 3 $$f | grep -q '^/\* ' || { echo "$$f: first line must say what it does"; exit 1; }; done
 check-format:  ## clang-format agrees
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
-.PHONY: check programs unit-programs check-unit check-kernels check-arm arm-programs arm-run check-tools check-recipes check-docs check-layers check-format
+.PHONY: check programs unit-programs check-unit check-kernels check-arm arm-programs arm-run arm-run-max \
+        arm-run-neoverse-n1 arm-run-cortex-a72 check-tools check-recipes check-docs check-layers check-format
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60
