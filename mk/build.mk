@@ -29,8 +29,11 @@ toolobj := $(TOOLS:%=$O/tools/%.o)
 isa_generic :=
 # gcc 12 reorders sums of integers and the places of loads, and then sixteen registers no longer hold a tile
 gcc_order   := $(if $(findstring clang,$(CC)),,-fno-tree-reassoc -fno-tree-ter)
-isa_avx2    := -mavx2 -mfma -mf16c $(gcc_order)
-isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+# some passes take most of gcc's time in what sanitizers make of straight-line vector code, and win nothing there
+gcc_quick   := $(if $(findstring clang,$(CC)),,$(if $(findstring -fsanitize,$(CFLAGS)),-fno-gcse -fno-tree-pre \
+                 -fno-tree-vrp -fno-code-hoisting -fno-schedule-insns2 -fno-expensive-optimizations))
+isa_avx2    := -mavx2 -mfma -mf16c $(gcc_order) $(gcc_quick)
+isa_avx512  := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512 $(gcc_quick)
 isa_avx512bf16 := -DISA_avx512 -DROUND_bf16 $(isa_avx512) -mavx512bf16
 isa_tile_model := -DISA=tile_model -DISA_generic
 isa_tile_amx   := -DISA=tile_amx -DISA_avx512 -DTILE_amx $(isa_avx512) -mamx-tile -mamx-int8 -mamx-bf16
