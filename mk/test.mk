@@ -68,10 +68,10 @@ check-format:  ## clang-format agrees
 
 # libFuzzer over the readers of files from outside; needs clang. FUZZ_SECONDS each, corpus kept in build/fuzz
 FUZZ_SECONDS ?= 60
-fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/extract*.c lib/jinja*.c lib/py*.c lib/chat*.c lib/hparams*.c lib/recipe*.c) \
-           $(patsubst %,lib/%.c,adapter apr apr_meta arch cache catalog ckpt cli err export gguf gguf_write hash hub hub_list imatrix import import_fill \
-             import_names json json_pick jsonmend kld kldbase lora mapfile outdir outfile packed paths peft quant quant_mix request rng rope safetensors sums \
-             tensor unicode view yaml)
+fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/apr*.c lib/extract*.c lib/jinja*.c lib/py*.c lib/chat*.c lib/hparams*.c lib/model*.c lib/recipe*.c) \
+           $(patsubst %,lib/%.c,adapter arch cache catalog ckpt cli dev err export gguf gguf_write hash hub hub_list imatrix import import_fill \
+             import_names json json_pick jsonmend kld kldbase lora mapfile outdir outfile packed params paths peft quant quant_mix request rng room rope safetensors sums \
+             tensor unicode view vocab yaml)
 fuzzobj := $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o
 FUZZ  := $(patsubst tests/hostile/%.c,build/fuzz/%,$(wildcard tests/hostile/fuzz_*.c))
 fuzzc := clang $(STD) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -iquote lib -iquote kernels -DAPR_VERSION='"$(VERSION)"'
@@ -81,7 +81,7 @@ $(fuzzobj): build/fuzz/%.o: %.c
 build/fuzz/lib.a: $(fuzzobj)
 	$Q$(AR) rcs $@ $^
 $(FUZZ): build/fuzz/%: tests/hostile/%.c tests/hostile/fuzz.h build/fuzz/lib.a $O/libkernels.a
-	$Q$(fuzzc) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(LIBS)
+	$Q$(fuzzc) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) -Wl,--as-needed $(LIBS)
 -include $(fuzzobj:.o=.d)
 fuzz: $(FUZZ) all  ## let libFuzzer at each reader (FUZZ_SECONDS=60)
 	@tests/hostile/fuzz.sh $B build/fuzz $(FUZZ_SECONDS) $(FUZZ:build/fuzz/fuzz_%=%)

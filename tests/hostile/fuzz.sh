@@ -8,7 +8,7 @@ cut='<<<<FILE' # fuzz.h
 # what the targets read beside their input, and an input of each kind
 seeds() { # BIN
     local bin=$1 v=$TOP/tests/vectors i k t
-    mkdir -p seed.{gguf,apr,safetensors,extract,config,hub,imatrix,jinja,tokenizer,kldbase,peft,adapter,packed,ckpt,split,request,recipe} options
+    mkdir -p seed.{gguf,apr,index,safetensors,extract,config,hub,imatrix,jinja,tokenizer,kldbase,peft,adapter,packed,ckpt,split,request,recipe} options
     for i in "$v"/arch/*/; do cp "$i/config.json" "seed.config/$(basename "$i").json"; done
     cp "$v"/tokenizer/*.json seed.tokenizer
     cp "$v"/imatrix/* seed.imatrix
@@ -42,8 +42,13 @@ seeds() { # BIN
             printf %b "\\$((i - 2))"
         } >"seed.split/$i"
     done
+    t='{"dtype":"U8","shape":[2],"data_offsets":[0,2]}'
+    for i in a b; do printf '\70\0\0\0\0\0\0\0{"%s":%s}   ok' $i "$t" >$i.safetensors; done
+    for i in '"a":"a","b":"b"' '"a":"a","b":"c"' '"a":"b","b":"a"' '"a":"a","b":"../a"' '"a":"a","b":"d"' '"a":"a"'; do
+        { printf '{"weight_map":{%s}}%s' "$i" "$cut"; cat a.safetensors; printf %s "$cut"; cat b.safetensors; } >"seed.index/$((k++))"
+    done
     printf '\0%s\n%s\n' '{"schema":"prompt/1","task_id":"t/1","prompt":"def f(x):","max_tokens":4,"stop":["\n\n"],"sample":1}' \
-        '{"task_id":2,"system":"be brief","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"prompt":"c","prefill":"d"}' \
+        '{"task_id":2,"system":"be brief","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"prompt":"c","prefill":"d","adapter":"a"}' \
         >seed.request/two
     printf '\4{"prompt":"hi \\u00e9","template":"raw"}\n' >seed.request/raw
     for i in "$bin"/*; do

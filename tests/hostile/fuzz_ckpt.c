@@ -8,7 +8,7 @@ enum { PARAMS = 16, SHA = 64 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    static struct lora l;
+    static struct params l;
     struct err e = {0};
     char key[24], hex[SHA + 1];
     long step = -7;
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         struct kn_at *at[] = {&l.w, &l.m, &l.v};
         if (kn_open(&l.dev, "ref", 1))
             abort();
-        l.n_param = PARAMS;
+        l.n = PARAMS;
         for (int i = 0; i < 3; i++)
             if (kn_alloc(l.dev, PARAMS * sizeof(float), at[i]))
                 abort();
