@@ -306,6 +306,8 @@ int apr_write_receipt(const char *path, const cJSON *meta, const struct tensor *
     if ((rc = outfile_open(&o, path, e)) < 0)
         goto done;
     opened = 1;
+    if (streamed || (r && r->look))
+        outfile_patches(&o);
     /* The hashes stand before the data. Of mapped tensors they are taken first; of streamed ones
      * they are patched in afterwards, or, where the output cannot be patched (a pipe), fill runs
      * twice. */

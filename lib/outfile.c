@@ -118,9 +118,15 @@ int outfile_write(struct outfile *o, const void *p, size_t n, struct err *e)
         return 0;
     if (fwrite(p, 1, n, o->f) != n)
         return err_errno(e, ERR_IO, "%s", o->path);
-    hash_sha256_add(o->sha, p, n);
+    if (!o->patched)
+        hash_sha256_add(o->sha, p, n);
     o->bytes += n;
     return 0;
+}
+
+void outfile_patches(struct outfile *o)
+{
+    o->patched = o->tmp != NULL;
 }
 
 int outfile_pad(struct outfile *o, size_t align, struct err *e)

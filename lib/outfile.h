@@ -16,7 +16,7 @@ struct outfile {
     char *path, *tmp; /* tmp NULL: stdout, a device or a pipe */
     void *sha;        /* running digest of outfile_write */
     uint64_t bytes;
-    int patched;  /* the running digest is stale */
+    int patched;  /* no digest is kept while writing: it is the file's at commit */
     char hex[65]; /* sha256 after commit */
 };
 int outfile_open(struct outfile *o, const char *path, struct err *e);
@@ -24,7 +24,9 @@ int outfile_write(struct outfile *o, const void *p, size_t n, struct err *e);
 int outfile_pad(struct outfile *o, size_t align,
                 struct err *e); /* zeros up to a multiple of align */
 /* Rewrite bytes already written (an index that was not known at first); the digest is then taken from the
- * file at commit. Only where the output is a file: o->tmp is set. */
+ * file at commit. Only where the output is a file: o->tmp is set.  Who knows before writing that he will patch says so
+ * by outfile_patches: else what is written is digested twice. */
+void outfile_patches(struct outfile *o);
 int outfile_patch(struct outfile *o, uint64_t off, const void *p, size_t n, struct err *e);
 int outfile_commit(struct outfile *o, struct err *e);
 int outfile_sync_dir(const char *path); /* of the folder that path is in; -1 and errno */
