@@ -9,7 +9,7 @@
 struct export_done {
     char sha256[65];
     uint64_t
-        bytes; /* of the file (of the weights' file of a folder); 0 if it went to standard output */
+        bytes; /* of the file (of the weights' files of a folder); 0 if it went to standard output */
     /* what the format says nothing of, for a warning */
     int no_tokenizer; /* the .apr has none */
     int window_lost; /* sliding window that llama.cpp's architecture does not have: results differ beyond it */
@@ -32,7 +32,9 @@ int export_gguf_split(const char *in, const char *out, const struct gguf_split *
                       struct export_done *done, struct err *e);
 /* in as a Hugging Face folder: model.safetensors, config.json, generation_config.json, tokenizer.json,
  * tokenizer_config.json.  Matrices get the type, where IMPORT_KEEP turns blocks into BF16 and leaves the
- * rest; vectors are only widened.  out appears whole or not at all. */
+ * rest; vectors are only widened.  split: so much in one file of weights, else several and model.safetensors.index.json;
+ * NULL: one.  out appears whole or not at all. */
 int export_st(const char *in, const char *out, enum import_type type,
-              const struct export_look *look, struct export_done *done, struct err *e);
+              const struct gguf_split *split, const struct export_look *look,
+              struct export_done *done, struct err *e);
 #endif

@@ -36,6 +36,14 @@ int export_heads(const struct hparams *h, int pairs, const char *gguf);
 /* The rows of q or k, of so many heads: from halves to neighbours if pairs, else back. */
 void export_permute(const uint8_t *from, uint8_t *to, size_t rows, size_t bytes, int heads,
                     int pairs);
+/* dir/name, whole: the writer's text; sha256 (65): its digest, or NULL. */
+int export_json(const char *dir, const char *name, struct json_out *j, char *sha256, struct err *e);
+/* The tensors as dir/model.safetensors, or, where split allows one file no more, as dir/model-00001-of-0000N.safetensors
+ * and so on with their index.  Fills done's sha256 (of the one file or of the index, which has the others') and bytes. */
+int export_weights(struct exporter *x, const char *dir, const struct gguf_split *split,
+                   struct export_done *done, struct err *e);
+#define EXPORT_WEIGHTS "model.safetensors"
+#define EXPORT_INDEX   EXPORT_WEIGHTS ".index.json"
 /* The text of metadata key, or NULL. */
 const char *export_text(const struct exporter *x, const char *key);
 #endif

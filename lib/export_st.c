@@ -5,16 +5,10 @@
 #include "export_impl.h"
 #include "outdir.h"
 #include "outfile.h"
-#include "safetensors.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define WEIGHTS "model.safetensors"
-
-/* ---- weights ---- */
 
 /* Blocks become the type asked for, or BF16; plain matrices are converted only if a type is asked for,
  * vectors only widened. */
@@ -28,26 +22,11 @@ static int target(const struct tensor *t, enum import_type want)
     return want == IMPORT_F16 ? KN_F16 : KN_BF16;
 }
 
-static int write_weights(struct exporter *x, const char *dir, enum import_type want, char *sha256,
-                         struct err *e)
-{
-    char path[PATH_MAX + 64];
-    cJSON *meta = cJSON_CreateObject();
-    int rc;
-    snprintf(path, sizeof path, "%s/%s", dir, WEIGHTS);
-    for (int i = 0; i < x->n; i++)
-        export_type(x, i, target(&x->out[i], want));
-    if (!meta || !cJSON_AddStringToObject(meta, "format", "pt")) /* transformers asks for it */
-        rc = err_set(e, ERR_NOMEM, "out of memory");
-    else
-        rc = safetensors_stream(path, x->out, x->n, export_fill, x, meta, sha256, e);
-    cJSON_Delete(meta);
-    return rc;
-}
-
 /* ---- texts ---- */
 
-static int write_text(const char *dir, const char *name, const char *s, size_t n, struct err *e)
+/* sha256 (65): the file's, or NULL */
+static int write_text(const char *dir, const char *name, const char *s, size_t n, char *sha256,
+                      struct err *e)
 {
     char path[PATH_MAX + 64];
     struct outfile f;
@@ -57,17 +36,16 @@ static int write_text(const char *dir, const char *name, const char *s, size_t n
         return rc;
     if ((rc = outfile_write(&f, s, n, e)) < 0 || (rc = outfile_write(&f, "\n", 1, e)) < 0)
         outfile_abort(&f);
-    else
-        rc = outfile_commit(&f, e);
+    else if ((rc = outfile_commit(&f, e)) == 0 && sha256)
+        memcpy(sha256, f.hex, 65);
     return rc;
 }
 
-/* The writer's text as a file. */
-static int write_json(const char *dir, const char *name, struct json_out *j, struct err *e)
+int export_json(const char *dir, const char *name, struct json_out *j, char *sha256, struct err *e)
 {
     size_t n;
     char *s = json_take(j, &n);
-    int rc = s ? write_text(dir, name, s, n, e) : err_set(e, ERR_NOMEM, "out of memory");
+    int rc = s ? write_text(dir, name, s, n, sha256, e) : err_set(e, ERR_NOMEM, "out of memory");
     free(s);
     return rc;
 }
@@ -257,7 +235,7 @@ static int write_config(const struct exporter *x, const char *dir, struct err *e
     put_id(&j, "pad_token_id", h->pad);
     json_kv_str(&j, "torch_dtype", torch_type(x));
     json_end(&j, '}');
-    return write_json(dir, "config.json", &j, e);
+    return export_json(dir, "config.json", &j, NULL, e);
 }
 
 static int is_id(const char *key)
@@ -300,7 +278,7 @@ static int write_generation(const struct exporter *x, const char *dir, struct er
     struct json_out j = {0};
     if (own && tells_stops(x, own)) {
         json_tree(&j, own);
-        return write_json(dir, "generation_config.json", &j, e);
+        return export_json(dir, "generation_config.json", &j, NULL, e);
     }
     json_begin(&j, '{');
     for (const cJSON *v = own ? own->child : NULL; v; v = v->next)
@@ -318,7 +296,7 @@ static int write_generation(const struct exporter *x, const char *dir, struct er
     }
     put_id(&j, "pad_token_id", h->pad);
     json_end(&j, '}');
-    return write_json(dir, "generation_config.json", &j, e);
+    return export_json(dir, "generation_config.json", &j, NULL, e);
 }
 
 static void put_token(struct json_out *j, const char *key, const struct bpe *b, int32_t id)
@@ -345,7 +323,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
     struct json_out j = {0};
     size_t n;
     char *s = bpe_save_json(x->tok, &n, e);
-    int rc = s ? write_text(dir, "tokenizer.json", s, n, e) : e->code;
+    int rc = s ? write_text(dir, "tokenizer.json", s, n, NULL, e) : e->code;
     free(s);
     char *template = rc < 0 ? NULL : chat_meta_template(x->a.meta, x->tok, e);
     if (rc < 0 || e->code < 0)
@@ -361,7 +339,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
             json_kv_str(&j, "chat_template", template);
         free(template);
         json_end(&j, '}');
-        return write_json(dir, "tokenizer_config.json", &j, e);
+        return export_json(dir, "tokenizer_config.json", &j, NULL, e);
     }
     json_kv_str(&j, "tokenizer_class", "PreTrainedTokenizerFast"); /* reads tokenizer.json alone */
     put_token(&j, "bos_token", x->tok, h->bos >= 0 ? h->bos : bpe_bos(x->tok));
@@ -376,7 +354,7 @@ static int write_tokenizer(const struct exporter *x, const char *dir, struct err
         json_kv_str(&j, "chat_template", template);
     free(template);
     json_end(&j, '}');
-    return write_json(dir, "tokenizer_config.json", &j, e);
+    return export_json(dir, "tokenizer_config.json", &j, NULL, e);
 }
 
 /* ---- all of it ---- */
@@ -396,16 +374,21 @@ static int refuse(const struct hparams *h, struct err *e)
 }
 
 int export_st(const char *in, const char *out, enum import_type type,
-              const struct export_look *look, struct export_done *done, struct err *e)
+              const struct gguf_split *split, const struct export_look *look,
+              struct export_done *done, struct err *e)
 {
-    static const char *const ours[] = {
-        WEIGHTS, "config.json", "tokenizer.json", "generation_config.json", "tokenizer_config.json",
-        NULL};
+    static const char *const ours[] = {EXPORT_WEIGHTS,
+                                       "model-*-of-*.safetensors",
+                                       EXPORT_INDEX,
+                                       "config.json",
+                                       "tokenizer.json",
+                                       "generation_config.json",
+                                       "tokenizer_config.json",
+                                       NULL};
+    static const struct gguf_split whole;
     struct exporter x;
     struct outdir d = {0};
     struct err own = {0};
-    struct stat st;
-    char path[PATH_MAX + 64];
     int rc;
     if (!e)
         e = &own;
@@ -419,16 +402,15 @@ int export_st(const char *in, const char *out, enum import_type type,
     done->no_tokenizer = !x.tok;
     if ((rc = outdir_open(&d, out, ours, e)) < 0)
         goto done;
-    if ((rc = write_weights(&x, d.tmp, type, done->sha256, e)) < 0 ||
+    for (int i = 0; i < x.n; i++)
+        export_type(&x, i, target(&x.out[i], type));
+    if ((rc = export_weights(&x, d.tmp, split ? split : &whole, done, e)) < 0 ||
         (rc = write_config(&x, d.tmp, e)) < 0 || (rc = write_generation(&x, d.tmp, e)) < 0 ||
         (x.tok && (rc = write_tokenizer(&x, d.tmp, e)) < 0)) {
         if (rc == ERR_DATA)
             rc = err_prefix(e, "%s", in);
         goto done;
     }
-    snprintf(path, sizeof path, "%s/%s", d.tmp, WEIGHTS);
-    if (stat(path, &st) == 0)
-        done->bytes = (uint64_t)st.st_size;
     if (look && (rc = export_show(&x, look, d.tmp, 0, e)) < 0) {
         err_prefix(e, "%s", out);
         goto done;

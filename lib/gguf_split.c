@@ -25,8 +25,7 @@ uint64_t gguf_split_size(const char *text)
     return (*end && (!u || end[1])) || __builtin_mul_overflow(v, by, &v) ? 0 : v;
 }
 
-/* Tensors [i, the answer) are one file's. */
-static int file_end(const struct gguf_split *s, const struct tensor *t, int n, int i)
+int gguf_split_end(const struct gguf_split *s, const struct tensor *t, int n, int i)
 {
     uint64_t sum = 0;
     int first = i;
@@ -160,7 +159,7 @@ int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *
         if (count == GGUF_FILES)
             return err_set(e, ERR_DATA, "%s: more than %d files: give a larger bound", path,
                            GGUF_FILES);
-        first[++count] = file_end(s, t, n, i);
+        first[++count] = gguf_split_end(s, t, n, i);
     }
     if (!(p = calloc((size_t)count, sizeof *p)))
         return err_set(e, ERR_NOMEM, "%s: out of memory", path);

@@ -25,6 +25,8 @@ int gguf_write_split(const char *path, struct gguf_out *w, const struct tensor *
                      const struct gguf_split *s,
                      int (*fill)(void *arg, int i, void *buf, struct err *e), void *arg,
                      struct gguf_piece **piece, int *n_piece, struct err *e);
+/* Tensors [i, the answer) are one file's. */
+int gguf_split_end(const struct gguf_split *s, const struct tensor *t, int n, int i);
 void gguf_pieces_free(struct gguf_piece *piece, int n);
 /* "500M", "2G", "100K" (of 1000, as gguf-split's), "123": bytes; 0 if it is none of these. */
 uint64_t gguf_split_size(const char *text);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static int only_ours(const char *path, const char *const *ours, struct err *e)
     while (rc == 0 && (f = readdir(d))) {
         int known = strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0;
         for (int i = 0; !known && ours[i]; i++)
-            known = strcmp(f->d_name, ours[i]) == 0;
+            known = fnmatch(ours[i], f->d_name, 0) == 0;
         if (!known)
             rc = err_set(e, ERR_CANTCREAT, "%s: holds %.200s, which would be lost: not replaced",
                          path, f->d_name);

@@ -10,7 +10,7 @@
 struct outdir {
     char *path, *tmp; /* write into tmp */
 };
-/* ours: the names that the folder will hold, NULL at the end.  ERR_CANTCREAT if PATH is something
+/* ours: the names that the folder will hold, or patterns of fnmatch(3), NULL at the end.  ERR_CANTCREAT if PATH is something
  * other than a folder, holds another name (nobody's files are lost), or cannot be created. */
 int outdir_open(struct outdir *o, const char *path, const char *const *ours, struct err *e);
 /* A folder PATH.tmp.<pid> alone, whatever is at PATH: for files that are renamed out of it one by one.  outdir_abort

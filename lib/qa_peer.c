@@ -89,7 +89,7 @@ static int round_trip(struct qa_job *j, struct qa_gate *g, const char *dir, int 
     snprintf(out, sizeof out, "%s/%s", dir, gguf ? "m.gguf" : "hf");
     snprintf(back, sizeof back, "%s/%s.apr", dir, gguf ? "gguf" : "hf");
     rc = gguf ? export_gguf(j->path, out, NULL, &ex, &e)
-              : export_st(j->path, out, IMPORT_KEEP, NULL, &ex, &e);
+              : export_st(j->path, out, IMPORT_KEEP, NULL, NULL, &ex, &e);
     if (rc == 0)
         rc = gguf ? import_gguf(out, back, NULL, &im, &e)
                   : import_safetensors(out, back, &keep, &im, &e);

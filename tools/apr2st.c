@@ -6,7 +6,8 @@
 #include <string.h>
 
 static struct {
-    const char *out, *dtype;
+    const char *out, *dtype, *max_size;
+    long max_tensors;
     int no_verify;
 } o;
 
@@ -14,6 +15,8 @@ static const struct cli_opt opts[] = {
     // clang-format off
     CLI_STR('o', "output", &o.out, "DIR", "write the folder here; required"),
     CLI_CHOICE('t', "dtype", &o.dtype, "f32|bf16|f16", "type of the matrices; default: as they are, blocks as bf16"),
+    CLI_STR(0, "split-max-size", &o.max_size, "N[K|M|G]", "several files of weights, of at most this much each, with an index"),
+    CLI_INT(0, "split-max-tensors", &o.max_tensors, "N", "several files of weights, of at most N tensors each; 0: no bound", 0, 1 << 30),
     CLI_FLAG(0, "no-verify", &o.no_verify, "do not compare the result with its source; the receipt says so"),
     CLI_END // clang-format on
 };
@@ -54,9 +57,13 @@ int main(int argc, char **argv)
     if (argc != 1 || !o.out)
         cli_usage(argc != 1 ? "one IN.apr is needed" : "-o DIR is needed");
     o.out = bare(o.out);
+    struct gguf_split split = {.max_tensors = (int)o.max_tensors};
+    if (o.max_size && !(split.max_bytes = gguf_split_size(o.max_size)))
+        cli_usage("--split-max-size: expected a size as 500M or 2G, found '%s'", o.max_size);
     check.off = o.no_verify;
     verify_begin(&check, &unused);
-    if (export_st(argv[0], o.out, type_of(o.dtype), o.no_verify ? NULL : &look, &done, &e) < 0)
+    if (export_st(argv[0], o.out, type_of(o.dtype), &split, o.no_verify ? NULL : &look, &done, &e) <
+        0)
         cli_die(&e);
     if (verify_failed(&check))
         cli_warn("%s: not verified: %s", o.out, check.why);

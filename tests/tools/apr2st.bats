@@ -172,6 +172,35 @@ PY
     diff <(meta n.apr | jq -S .tensor_xxh64) <(meta m.apr | jq -S .tensor_xxh64)
 }
 
+@test "several files of weights: their index, digests and receipt, and the way back" {
+    "$x" "$f/m.apr" -o d --split-max-tensors 10
+    [ "$(ls d)" = $'config.json\ngeneration_config.json\nmodel-00001-of-00003.safetensors\nmodel-00002-of-00003.safetensors\nmodel-00003-of-00003.safetensors\nmodel.safetensors.index.json\ntokenizer.json\ntokenizer_config.json' ]
+    i=d/model.safetensors.index.json
+    (cd d && jq -r '.metadata.sha256 | to_entries[] | .value + "  " + .key' model.safetensors.index.json | sha256sum --check --quiet)
+    [ "$(jq -r .sha256 d.meta.json)" = "$(sha256sum <$i | cut -d' ' -f1)" ]
+    [ "$(jq .bytes d.meta.json)" = "$(cat d/*.safetensors | wc -c)" ]
+    [ "$(jq -c '[.receipt.verified, .receipt.promise, .receipt.max_diff]' d.meta.json)" = '[true,"equal",0]' ]
+    [ "$("$APR_BIN/apr-info" --json d | jq -c '[.receipt.verified, .tensor_bytes]')" = "[true,$(jq .metadata.total_size $i)]" ]
+    "$x" "$f/m.apr" -o one
+    [ "$(jq -r '.weight_map | keys[]' $i)" = "$("$APR_BIN/apr-info" --json one | jq -r '.tensors[].name')" ]
+    "$APR_BIN/st2apr" d -o back.apr
+    same_apr "$f/m.apr" back.apr
+    cmp <(jq -S . one/config.json) <(jq -S . d/config.json)
+    # by size: no file beyond it but that of one tensor
+    "$x" "$f/m.apr" -o k --split-max-size 9K
+    for s in k/*.safetensors; do
+        "$APR_BIN/apr-info" --json "$s" | jq -e '.tensor_bytes <= 9000 or (.tensors | length == 1)'
+    done
+    "$APR_BIN/apr-diff" k one
+    # enough for all: one file, and those of before are gone
+    "$x" "$f/m.apr" -o d --split-max-size 1G
+    diff -r d one
+    run --separate-stderr -64 "$x" "$f/m.apr" -o d --split-max-size 5MB
+    # a folder that holds more than we write is nobody's to replace
+    touch k/model-00001-of-00002.bin
+    run --separate-stderr -73 "$x" "$f/m.apr" -o k
+}
+
 @test "golden cases: every tensor and number comes back" {
     [ -e "$APR_SHARED/golden/golden.tar.xz" ] || skip "no $APR_SHARED/golden"
     tar -xf "$APR_SHARED/golden/golden.tar.xz" golden/{qwen2-untied,qwen3-headdim,llama3-scaled}/{model.safetensors,{,generation_}config.json}

@@ -171,7 +171,7 @@ static void by_folder(const char *name, const char *apr)
     snprintf(dir, sizeof dir, "%s.hf", apr);
     snprintf(back, sizeof back, "%s.hf.apr", apr);
     const struct export_look look = {verify_safetensors, &checked};
-    int rc = export_st(apr, dir, IMPORT_KEEP, &look, &out, &e);
+    int rc = export_st(apr, dir, IMPORT_KEEP, NULL, &look, &out, &e);
     if (rc == 0 && (rc = was_checked()) == 0)
         rc = folder_to_apr(dir, back, &e);
     ok(rc == 0 && same_models(apr, back, 1), "%s: to a folder and back, the same model %s", name,
@@ -297,7 +297,7 @@ static void changed(const char *name, int which, const char *apr, const char *di
     float *c = NULL;
     snprintf(gguf, sizeof gguf, "%s.folder", back);
     const struct export_look look = {verify_safetensors, &checked};
-    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, &look, &out, &e) : rc;
+    int rc2 = rc == 0 ? export_st(back, gguf, IMPORT_KEEP, NULL, &look, &out, &e) : rc;
     if (rc2 == 0 && (rc2 = folder_to_apr(gguf, back, &e)) == 0)
         rc2 = logits_of(back, g.ids, N, 0, 0, &c, &e);
     ok(rc2 == 0 && worst(a, c, (size_t)N * 256) < 2e-5, "%s: and from there as a folder %s", name,
