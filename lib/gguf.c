@@ -341,8 +341,8 @@ static int read_file(struct gguf *g, struct mapfile *m, struct gguf_kv **kv_out,
     rc = ERR_DATA;
     struct err wrong = {0};
     align = number_of(c.path, find(kv, n_kv, "general.alignment"), 32, &wrong);
-    if (wrong.code || align < 8 || align > 1 << 30 || ((uint64_t)align & ((uint64_t)align - 1)) ||
-        align != (double)(uint64_t)align) {
+    if (wrong.code || !(align >= 8 && align <= 1 << 30) || align != (double)(uint64_t)align ||
+        ((uint64_t)align & ((uint64_t)align - 1))) { /* NaN is compared first: it has no integer */
         err_set(e, ERR_DATA, "%s: general.alignment: expected a power of two from 8 on, found %g",
                 c.path, align);
         goto fail;
@@ -429,7 +429,7 @@ int gguf_open(struct gguf *g, const char *path, struct err *e)
     if ((rc = read_file(g, &g->map[0], &g->kv, &g->n_kv, e)) < 0)
         goto fail;
     double count = number_of(path, gguf_find(g, "split.count"), 0, &wrong);
-    if (wrong.code || count < 0 || count > MAX_SHARDS) {
+    if (wrong.code || !(count >= 0 && count <= MAX_SHARDS)) {
         rc = err_set(e, ERR_DATA, "%s: split.count: expected 1 to %d, found %g", path, MAX_SHARDS,
                      count);
         goto fail;

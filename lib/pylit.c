@@ -1,5 +1,6 @@
 /* pylit - plain literals of Python */
 #include "pylit.h"
+#include "unicode.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -111,6 +112,8 @@ static uint32_t utf8(const char **p)
             return 0;
         c = c << 6 | (s[i] & 0x3f);
     }
+    if (n > 2 && unicode_bad_utf8(*p, (size_t)n) < (size_t)n) /* beyond U+10FFFF, and the like */
+        return 0;
     *p += n;
     return c;
 }

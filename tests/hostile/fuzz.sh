@@ -42,6 +42,9 @@ seeds() { # BIN
             printf %b "\\$((i - 2))"
         } >"seed.split/$i"
     done
+    printf 'GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\21\0\0\0\0\0\0\0general.alignment\6\0\0\0\0\0\300\377' >seed.gguf/alignment-nan
+    cp seed.gguf/alignment-nan seed.split
+    printf '\4Answer: "\366\234\220\223st#add"' >seed.extract/beyond-unicode
     t='{"dtype":"U8","shape":[2],"data_offsets":[0,2]}'
     for i in a b; do printf '\70\0\0\0\0\0\0\0{"%s":%s}   ok' $i "$t" >$i.safetensors; done
     for i in '"a":"a","b":"b"' '"a":"a","b":"c"' '"a":"b","b":"a"' '"a":"a","b":"../a"' '"a":"a","b":"d"' '"a":"a"'; do

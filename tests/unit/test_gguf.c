@@ -2,6 +2,7 @@
 #include "blocks.h"
 #include "mkgguf.h"
 #include "tap.h"
+#include <math.h>
 #include <unistd.h>
 
 static char dir[] = "/tmp/test_gguf.XXXXXX";
@@ -141,6 +142,14 @@ static void refusals(void)
     mk_kv_u32(&m, "general.alignment", 48);
     mk_end(&m);
     ok(refused("power of two"), "alignment 48");
+    mk_begin(&m, 3);
+    mk_kv_f32(&m, "general.alignment", NAN);
+    mk_end(&m);
+    ok(refused("power of two"), "an alignment that is no number");
+    mk_begin(&m, 3);
+    mk_kv_f32(&m, "split.count", NAN);
+    mk_end(&m);
+    ok(refused("split.count"), "a number of files that is none");
     mk_begin(&m, 3);
     mk_key(&m, "deep", GGUF_ARRAY);
     mk_u32(&m, GGUF_ARRAY);
