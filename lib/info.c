@@ -207,7 +207,7 @@ void info_json(const struct info *f, struct json_out *j)
 }
 
 /* Text from a file may hold control characters: a terminal must not obey them. */
-static void put_text(FILE *out, const char *s)
+void info_put_text(FILE *out, const char *s)
 {
     for (; *s; s++)
         fputc((unsigned char)*s < 32 || *s == 127 ? '?' : *s, out);
@@ -218,7 +218,7 @@ static void put_line(FILE *out, const char *label, const char *text)
     if (!text)
         return;
     fprintf(out, "%-14s", label);
-    put_text(out, text);
+    info_put_text(out, text);
     fputc('\n', out);
 }
 
@@ -262,7 +262,7 @@ int info_text(const struct info *f, FILE *out)
         const struct tensor *t = &f->tensor[i];
         fprintf(out, "%-7s %12zu  %-16s ", tensor_type_name(t->type), t->bytes,
                 tensor_shape(t, shape, sizeof shape));
-        put_text(out, t->name);
+        info_put_text(out, t->name);
         fputc('\n', out);
     }
     return ferror(out) ? -1 : 0;

@@ -29,4 +29,16 @@ double info_bits(const struct info *f); /* per weight, 0 if there are none */
 void info_json(const struct info *f, struct json_out *j);
 /* The same for people. */
 int info_text(const struct info *f, FILE *out);
+
+/* Where everything lies: each byte of each file in one row, in order. */
+struct info_row {
+    int file; /* from 0, in the order of the shards */
+    uint64_t offset, bytes;
+    const char *what; /* "header", "metadata", "index of tensors", "tensor", "padding", "CRC-32" */
+    const struct tensor *t; /* or NULL */
+};
+int info_map(const struct info *f, struct info_row **row, int *n, struct err *e); /* free(*row) */
+int info_map_json(const struct info *f, struct json_out *j, struct err *e);
+int info_map_text(const struct info *f, FILE *out, struct err *e);
+void info_put_text(FILE *out, const char *s); /* without control characters */
 #endif

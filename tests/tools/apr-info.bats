@@ -26,6 +26,26 @@ setup() {
     [[ "$output" == *"Q8_0"*"(64, 32)"*"blk.0.ffn_gate.weight"* ]]
 }
 
+@test "--map: every byte of the files, once, in order" {
+    "$APR_BIN/gguf2apr" -q "$v/tiny.gguf" -o m.apr
+    "$APR_BIN/apr2gguf" -q m.apr -o s.gguf --split-max-tensors 10
+    "$APR_BIN/apr2st" -q m.apr -o d --split-max-tensors 10
+    for f in m.apr "$v/tiny.gguf" s-00001-of-00003.gguf "$v/tiny-hf" d; do
+        "$x" "$f" --map --json >map.json
+        jq -e --argjson n "$("$x" "$f" --json | jq '[.file_bytes, (.tensors | length)]')" '
+            (group_by(.file) | map(reduce .[] as $r (0; if . == $r.offset then . + $r.bytes else error("gap") end)) | add) == $n[0]
+            and (map(select(.what == "tensor")) | length) == $n[1]' map.json
+        [ "$("$x" "$f" --map | grep -vc '^file')" = "$(jq length map.json)" ]
+    done
+    run -0 "$x" m.apr --map
+    [[ "${lines[0]}" == "             0             64  header" && "${lines[1]}" == "            64 "*"metadata" ]]
+    # what the row says is there
+    read -r off n < <(jq -r '.[] | select(.name == "model.norm.weight") | "\(.offset) \(.bytes)"' <("$x" m.apr --map --json))
+    "$APR_BIN/apr2st" -q m.apr -o one
+    read -r at k < <(jq -r '.[] | select(.name == "model.norm.weight") | "\(.offset) \(.bytes)"' <("$x" one --map --json))
+    cmp <(tail -c +$((off + 1)) m.apr | head -c "$n") <(tail -c +$((at + 1)) one/model.safetensors | head -c "$k")
+}
+
 @test "an unknown architecture is shown with the reason" {
     sed 's/qwen2/gemma/g' "$v/tiny.gguf" >g.gguf
     run --separate-stderr -0 "$x" g.gguf --json
