@@ -132,13 +132,19 @@ uint64_t hash_xxh64(const void *data, size_t n, uint64_t seed)
     const unsigned char *p = data, *end = p + n;
     uint64_t h;
     if (n >= 32) {
-        uint64_t a[4] = {seed + P1 + P2, seed + P2, seed, seed - P1};
-        for (; end - p >= 32; p += 32)
-            for (int i = 0; i < 4; i++)
-                a[i] = xxh_round(a[i], get64(p + 8 * i));
-        h = rotl(a[0], 1) + rotl(a[1], 7) + rotl(a[2], 12) + rotl(a[3], 18);
-        for (int i = 0; i < 4; i++)
-            h = (h ^ xxh_round(0, a[i])) * P1 + P4;
+        /* four variables, not an array: gcc keeps that in memory, at half the speed */
+        uint64_t a = seed + P1 + P2, b = seed + P2, c = seed, d = seed - P1;
+        for (; end - p >= 32; p += 32) {
+            a = xxh_round(a, get64(p));
+            b = xxh_round(b, get64(p + 8));
+            c = xxh_round(c, get64(p + 16));
+            d = xxh_round(d, get64(p + 24));
+        }
+        h = rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18);
+        h = (h ^ xxh_round(0, a)) * P1 + P4;
+        h = (h ^ xxh_round(0, b)) * P1 + P4;
+        h = (h ^ xxh_round(0, c)) * P1 + P4;
+        h = (h ^ xxh_round(0, d)) * P1 + P4;
     } else {
         h = seed + P5;
     }
