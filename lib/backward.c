@@ -122,7 +122,8 @@ size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_row
 
 /* One group: n_lin layers of n[] outputs on k inputs, as the four below and the head have them. */
 static void count_group(const struct kn_dev *dev, struct kn_count *c, const struct lora_conf *l,
-                        int k, const int *n, int n_lin, int first, int m, int mixed, int flags)
+                        int k, const int *n, int n_lin, int first, int m, int mixed, int flags,
+                        int own)
 {
     struct kn_weight w[KN_GROUP];
     struct kn_buf there;
@@ -136,6 +137,8 @@ static void count_group(const struct kn_dev *dev, struct kn_count *c, const stru
         g.lin[i].w = &w[i];
         if (l && l->targets >> (first + i) & 1)
             g.lin[i].a.buf = &there;
+        if (own)
+            g.lin[i].dw.buf = &there;
     }
     kn_count_group(dev, c, &g, m, mixed ? KN_MIXED : 0);
 }
@@ -147,11 +150,11 @@ void backward_count(const struct hparams *h, const struct lora_conf *l, const st
     const int kv = h->n_head_kv * h->head_dim,
               slice = head_rows(h) < max_rows ? head_rows(h) : max_rows;
     const int three[] = {q, kv, kv}, two[] = {ff, ff};
-    count_group(dev, c, l, e, three, 3, LORA_Q, max_rows, mixed, weight_flags);
-    count_group(dev, c, l, q, &e, 1, LORA_O, max_rows, mixed, weight_flags);
-    count_group(dev, c, l, e, two, 2, LORA_GATE, max_rows, mixed, weight_flags);
-    count_group(dev, c, l, ff, &e, 1, LORA_DOWN, max_rows, mixed, weight_flags);
-    count_group(dev, c, NULL, e, &h->n_vocab, 1, 0, slice, mixed, weight_flags);
+    count_group(dev, c, l, e, three, 3, LORA_Q, max_rows, mixed, weight_flags, !l);
+    count_group(dev, c, l, q, &e, 1, LORA_O, max_rows, mixed, weight_flags, !l);
+    count_group(dev, c, l, e, two, 2, LORA_GATE, max_rows, mixed, weight_flags, !l);
+    count_group(dev, c, l, ff, &e, 1, LORA_DOWN, max_rows, mixed, weight_flags, !l);
+    count_group(dev, c, NULL, e, &h->n_vocab, 1, 0, slice, mixed, weight_flags, !l);
     kn_count_attn(dev, c, h->head_dim, longest, mixed ? KN_MIXED : 0);
 }
 

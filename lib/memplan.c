@@ -1,5 +1,6 @@
 /* memplan - the lines of a plan: weights, KV cache, activations, adapters and optimizer */
 #include "memplan.h"
+#include "apr.h"
 #include "forward.h"
 #include "mapfile.h"
 #include <string.h>
@@ -87,7 +88,6 @@ static void inference(struct making *x)
     line(x, "activations", "rows of a step, logits, scratch",
          fixed == SIZE_MAX ? fixed : fixed - need.count.idle, 0);
     tables(x, &need);
-    x->p->measured = 1;
 }
 
 /* Rows of a pass: whole samples, each but its last token, as many as --pack has room for. */
@@ -99,6 +99,16 @@ static int pass_rows(const struct memplan_conf *c)
     return (int)(all < whole ? all : whole);
 }
 
+/* Bytes of the largest tensor in f32. */
+static size_t largest(const struct memplan_model *m)
+{
+    size_t n = 0;
+    for (int i = 0; i < m->n_tensor; i++)
+        if (strcmp(m->tensor[i].name, APR_TOKENIZER) && tensor_count(&m->tensor[i]) > n)
+            n = tensor_count(&m->tensor[i]);
+    return times(n, sizeof(float));
+}
+
 static int training(struct making *x, struct err *e)
 {
     const struct memplan_conf *c = x->c;
@@ -106,7 +116,7 @@ static int training(struct making *x, struct err *e)
     const int full = c->method == MEMPLAN_FULL, rows = pass_rows(c);
     struct lora l = {.c = c->lora};
     struct model_need need;
-    const int flags = KN_W_TRAIN | (c->mixed ? KN_W_MIXED : 0);
+    const int flags = KN_W_TRAIN | (c->mixed && !full ? KN_W_MIXED : 0);
     int rc = hparams_trainable(h, c->n_ctx, e);
     if (rc < 0)
         return rc;
@@ -116,16 +126,16 @@ static int training(struct making *x, struct err *e)
         model_need(&need, x->m->tensor, x->m->n_tensor, h, x->dev, flags, c->n_ctx);
     const size_t values = full ? (size_t)x->m->params : lora_params(&c->lora, h),
                  array = times(values, sizeof(float));
-    line(x, "weights", full ? "as trained, in f32" : "adapters", array, full);
+    line(x, "weights", full ? "as trained, in f32" : "adapters", array, 0);
     line(x, "activations", c->recompute ? "of one layer, and each layer's input" : "of all layers",
-         backward_bytes(h, full ? NULL : &l, rows, c->recompute, c->mixed), full);
+         backward_bytes(h, full ? NULL : &l, rows, c->recompute, c->mixed), 0);
     backward_count(h, full ? NULL : &c->lora, x->dev, &need.count, rows, c->n_ctx, c->mixed, flags);
-    line(x, "activations", "scratch of the device", kn_count_scratch(&need.count), full);
-    line(x, "optimizer", "gradients", array, full);
-    line(x, "optimizer", "AdamW's two moments", times(2, array), full);
-    line(x, "other", "a copy to be saved", full ? 0 : array, 0);
+    line(x, "activations", "scratch of the device", kn_count_scratch(&need.count), 0);
+    line(x, "optimizer", "gradients", array, 0);
+    line(x, "optimizer", "AdamW's two moments", times(2, array), 0);
+    line(x, "other", full ? "the largest tensor, to be saved" : "a copy to be saved",
+         full ? largest(x->m) : array, 0);
     tables(x, &need);
-    x->p->measured = !full;
     return 0;
 }
 

@@ -55,7 +55,6 @@ struct memplan {
     size_t weights, kv, activations, optimizer, other, total; /* sums of lines by part */
     size_t file;                                              /* bytes of the matrices in a file */
     size_t embedding_rows; /* of the total: at most, if every token is another one */
-    int measured;          /* a tool exists whose peak was held against this plan */
 };
 /* dev: opened for its arithmetic and threads; nothing is allocated on it. */
 int memplan_make(struct memplan *p, const struct memplan_model *m, const struct memplan_conf *c,

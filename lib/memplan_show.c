@@ -25,7 +25,6 @@ void memplan_json(struct json_out *j, const struct memplan_shown *x)
     json_kv_int(j, "total_bytes", (long long)p->total);
     json_kv_int(j, "available_bytes", x->room > INT64_MAX ? INT64_MAX : (long long)x->room);
     json_kv_bool(j, "fits", p->total <= x->room);
-    json_kv_bool(j, "measured", p->measured);
     json_key(j, "lines");
     json_begin(j, '[');
     for (int i = 0; i < p->n_line; i++) {
@@ -53,6 +52,4 @@ void memplan_text(FILE *f, const struct memplan_shown *x)
     fprintf(f, "total        %15zu  %.2f GiB, %s the %.2f GiB available\n", p->total,
             (double)p->total / (1 << 30), p->total <= x->room ? "within" : "more than",
             (double)x->room / (1 << 30));
-    if (!p->measured)
-        fprintf(f, "no tool of this version trains all weights: sizes alone, no measured peak\n");
 }

@@ -91,6 +91,8 @@ static void group_f32(const struct kn_dev *d, struct kn_count *c, const struct k
     for (int i = 0; i < g->n_lin; i++) {
         const struct kn_lin *l = &g->lin[i];
         const int n = l->w->n, k = g->k, r = l->a.buf ? g->r : 0;
+        if (l->dw.buf)
+            gemm(d, c, n, k, m);
         gemm(d, c, m, n, k + r);
         gemm(d, c, m, k, n + (g->dropout > 0 ? 0 : r));
         if (!r)
@@ -125,6 +127,9 @@ static void count_group(const struct kn_dev *d, struct kn_count *c, const struct
         cpu_train_group_sizes(d, &mixed, m, backward, size);
         train_slots(c, size);
     }
+    size_t size[TRAIN_SLOTS] = {0};
+    cpu_train_group_dw_sizes(d, &mixed, m, size);
+    train_slots(c, size);
 }
 
 static void count_attn(const struct kn_dev *d, struct kn_count *c, int head_dim, int longest,

@@ -44,6 +44,8 @@ float *train_scratch(enum train_slot slot, size_t n);
 void cpu_train_gemm_sizes(const struct kn_dev *d, int m, int n, int k, size_t size[TRAIN_SLOTS]);
 void cpu_train_group_sizes(const struct kn_dev *d, const struct kn_group *g, int m, int backward,
                            size_t size[TRAIN_SLOTS]);
+void cpu_train_group_dw_sizes(const struct kn_dev *d, const struct kn_group *g, int m,
+                              size_t size[TRAIN_SLOTS]); /* of the weights' own gradients */
 size_t cpu_train_attn_size(const struct kn_dev *d, int head_dim, int longest, int mixed);
 
 /* Attention in f32; see train_attn.simd.c. */

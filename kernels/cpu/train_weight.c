@@ -91,22 +91,37 @@ static void run_chunk(void *ctx, int phase, int chunk, int thread)
     (phase ? block : pack)(j, chunk, own);
 }
 
-int cpu_train_group_dw(struct kn_dev *d, const struct kn_group *g, int m)
+/* Floats of scratch: own of each thread, shared by all; 0 where no layer has a gradient. */
+static void scratch_of(const struct kn_group *g, int m, size_t *own, size_t *shared)
 {
-    const struct train_isa *isa = train_isa(d);
-    struct job j = {.g = g, .isa = isa->b16, .rows = isa->rows, .product = isa->product, .m = m};
     const size_t k = (size_t)train16_up(g->k, 16), packing = T16 / 2 + 32 * k;
     size_t n = 0;
     for (int i = 0; i < g->n_lin; i++)
         if (g->lin[i].dw.buf && (size_t)g->lin[i].w->n > n)
             n = (size_t)g->lin[i].w->n;
-    if (!n)
+    *own = !n ? 0 : packing > BLOCK * BLOCK ? packing : BLOCK * BLOCK;
+    *shared = !n ? 0 : ((size_t)train16_up((int)n, 16) + k) * (size_t)up(m, 32) * 32 / 2;
+}
+
+void cpu_train_group_dw_sizes(const struct kn_dev *d, const struct kn_group *g, int m,
+                              size_t size[TRAIN_SLOTS])
+{
+    scratch_of(g, m, &size[TRAIN_OWN], &size[TRAIN_SHARED]);
+    size[TRAIN_OWN] *= (size_t)d->n_threads;
+}
+
+int cpu_train_group_dw(struct kn_dev *d, const struct kn_group *g, int m)
+{
+    const struct train_isa *isa = train_isa(d);
+    struct job j = {.g = g, .isa = isa->b16, .rows = isa->rows, .product = isa->product, .m = m};
+    const size_t k = (size_t)train16_up(g->k, 16);
+    size_t shared;
+    scratch_of(g, m, &j.own_size, &shared);
+    if (!shared)
         return 0;
-    n = (size_t)train16_up((int)n, 16);
     j.tt = up(m, 32);
-    j.own_size = packing > BLOCK * BLOCK ? packing : BLOCK * BLOCK;
     j.own = train_scratch(TRAIN_OWN, j.own_size * (size_t)d->n_threads);
-    j.b = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, (n + k) * (size_t)j.tt * 32 / 2);
+    j.b = (uint16_t *)(void *)train_scratch(TRAIN_SHARED, shared);
     j.a = j.b + k * (size_t)j.tt * 32;
     if (!j.own || !j.b)
         return KN_ENOMEM;
