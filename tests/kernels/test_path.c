@@ -2,13 +2,22 @@
  *
  * A silent fallback fails: the counter belongs to the object file that was compiled for a path.  A
  * path that this machine cannot run is skipped by name.  For quantized weights every path gives the
- * bits of "ref:q" for every number of rows from 1 to 64 and of threads from 1 to 8.
+ * bits of "ref:q" for every number of rows from 1 to 64 and of threads from 1 to 8.  Where Linux
+ * refuses a process its tiles, the best path without them runs.
  *
  * usage: test_path [quick]     quick: fewer row and thread counts (for an emulator) */
 #include "cpu/cpu.h"
 #include "tap.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
 
 enum { MAX_M = 64, N = 40, MAX_K = 8704 };
 
@@ -207,11 +216,65 @@ static void test_bits(const char *name, int quick)
     kn_close(q);
 }
 
+#if defined(__x86_64__)
+/* From here on the process's requests for tiles fail, as on a kernel that grants none. */
+static int refuse_tiles(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1 /* EPERM */),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* In a process of its own, before this one has threads. */
+static void test_refused_tiles(void)
+{
+    enum { AMX_REFUSED = 1, OTHER_OPENS = 2, IT_RUNS = 4, NO_FILTER = 8 };
+    struct kn_dev *d;
+    int status = -1;
+    fflush(stdout);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        int right = 0;
+        if (refuse_tiles())
+            _exit(NO_FILTER);
+        right |= kn_open(&d, "cpu:amx", 2) == KN_EDEVICE ? AMX_REFUSED : 0;
+        if (kn_open(&d, "cpu", 2) == 0 && strcmp(d->name, "cpu:avx512") == 0)
+            right |= OTHER_OPENS | (only_runs(d, "avx512", KN_Q4_K, MAX_M) ? IT_RUNS : 0);
+        fflush(stdout);
+        _exit(right);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+        WEXITSTATUS(status) == NO_FILTER) {
+        skip("tiles cannot be refused here");
+        return;
+    }
+    ok(WEXITSTATUS(status) & AMX_REFUSED, "tiles refused by the kernel: cpu:amx does not open");
+    ok(WEXITSTATUS(status) & OTHER_OPENS, "cpu is cpu:avx512 then");
+    ok(WEXITSTATUS(status) & IT_RUNS, "and that path's code runs, for many rows too");
+}
+#endif
+
 int main(int argc, char **argv)
 {
     const int quick = argc > 1 && strcmp(argv[1], "quick") == 0;
     struct kn_dev *d;
     int n_run = 0;
+#if defined(__x86_64__)
+    if (kn_open(&d, "cpu:amx", 1))
+        skip("tiles refused: this machine has none");
+    else {
+        kn_close(d);
+        test_refused_tiles();
+    }
+#endif
     for (int i = 0; i < N_PATH; i++) {
         char name[32];
         if (quick && strstr(paths[i].name, "model")) /* plain C, the same on every machine */
