@@ -1,23 +1,58 @@
 /* test_engine - a result depends on its request alone: not on batch, chunk, threads, sharing or path;
- * ends, memory counted before the start, and no allocation in a step */
+ * ends, memory counted before the start, and no allocation and no lock in a step */
 #include "engine.h"
 #include "rng.h"
 #include "tap.h"
 #include "tiny_model.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Count allocations; not under a sanitizer, which has its own malloc. */
-static atomic_long allocations;
+/* Count allocations and locks, in all threads; not under a sanitizer, which has its own malloc. */
+static atomic_long allocations, locks;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
 #define COUNTED 1
 extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+extern void *__libc_memalign(size_t align, size_t n);
 void *malloc(size_t n)
 {
     allocations++;
     return __libc_malloc(n);
 }
+void *calloc(size_t n, size_t size)
+{
+    allocations++;
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n)
+{
+    allocations++;
+    return __libc_realloc(p, n);
+}
+void *aligned_alloc(size_t align, size_t n)
+{
+    allocations++;
+    return __libc_memalign(align, n);
+}
+/* a lock of the C library's: counted, then taken */
+#define COUNT_LOCK(name, type)                                                                     \
+    int name(type *lock)                                                                           \
+    {                                                                                              \
+        static int (*_Atomic next)(type *);                                                        \
+        if (!next)                                                                                 \
+            *(void **)&next = dlsym(RTLD_NEXT, #name);                                             \
+        locks++;                                                                                   \
+        return next(lock);                                                                         \
+    }
+COUNT_LOCK(pthread_mutex_lock, pthread_mutex_t)
+COUNT_LOCK(pthread_rwlock_rdlock, pthread_rwlock_t)
+COUNT_LOCK(pthread_rwlock_wrlock, pthread_rwlock_t)
+COUNT_LOCK(sem_wait, sem_t)
 #else
 #define COUNTED 0
 #endif
@@ -67,7 +102,7 @@ static void make_requests(void)
     }
 }
 
-static long stepped; /* allocations inside steps */
+static long stepped, locked; /* allocations and locks inside steps */
 
 static int run(struct engine_opts o, struct outcome *out, int *order, struct engine_stats *stats)
 {
@@ -82,9 +117,10 @@ static int run(struct engine_opts o, struct outcome *out, int *order, struct eng
         if (engine_add(g, &requests[i], &e) < 0)
             return e.code;
     while (more > 0) {
-        long before = allocations;
+        const long allocated = allocations, taken_locks = locks;
         more = engine_step(g, &e);
-        stepped += allocations - before;
+        stepped += allocations - allocated;
+        locked += locks - taken_locks;
         while ((r = engine_result(g))) {
             struct outcome *c = &out[(struct engine_request *)r->tag - requests];
             order[taken++] = (int)((struct engine_request *)r->tag - requests);
@@ -121,6 +157,16 @@ static void quantized(struct tensor *t, int *n, struct hparams *h)
     }
 }
 
+/* Device ref allocates as it likes; cpu must not. */
+static void check_steps(const char *what)
+{
+    if (COUNTED)
+        ok(stepped == 0 && locked == 0, "%s: steps allocate nothing and lock nothing (%ld, %ld)",
+           what, stepped, locked);
+    else
+        skip("allocations and locks are not counted here");
+}
+
 /* One set of results for every path, number of threads, batch, and with and without sharing. */
 static void check_paths(void)
 {
@@ -137,6 +183,7 @@ static void check_paths(void)
     ok(tiny_model(path, quantized, &e) == 0, "a quantized model %s", e.msg);
     for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
         int bad = 0, runs = 0;
+        stepped = locked = 0;
         for (size_t t = 0; t < (p == 0   ? 1
                                 : p == 1 ? 2
                                          : 3) &&
@@ -166,7 +213,9 @@ static void check_paths(void)
             ok(!bad,
                "%s: the same bits in %d runs: 1 to 4 threads, batches of 1 to 32, shared or not",
                paths[p], runs);
-        else
+        if (runs && p > 0)
+            check_steps(paths[p]);
+        else if (!runs)
             skip("%s: this machine lacks it", paths[p]);
     }
     m = other;
@@ -241,7 +290,7 @@ static void check_plan(void)
     ok(engine_plan(&o, &m, &need, &e) == 0 && o.batch == 1 && o.n_block == 1, "no requests");
 }
 
-/* Device ref allocates as it likes; cpu must not. */
+/* The same of a model in F32, whose products are other code. */
 static void check_allocations(const char *path)
 {
     static struct outcome got[N];
@@ -250,15 +299,23 @@ static void check_allocations(const char *path)
     struct model other = m;
     struct kn_dev *cpu;
     int order[N];
-    if (!COUNTED || kn_open(&cpu, "cpu", 1) < 0) {
-        skip("allocations are not counted here");
+    long a = allocations, l = locks;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    void *volatile some = calloc(1, 10); /* volatile: not optimised away */
+    free(realloc(some, 20000));
+    ok(!COUNTED || (allocations >= a + 2 && locks == l + 1), "allocations and locks are counted");
+    stepped = locked = 0;
+    if (kn_open(&cpu, "cpu", 2) < 0) {
+        ok(0, "device cpu");
         return;
     }
-    stepped = 0;
     int rc = model_load(&m, path, cpu, KN_W_INFER, 0, &e);
     if (rc == 0)
         rc = run(o, got, order, &st);
-    ok(rc == 0 && stepped == 0, "a step allocates nothing (%ld) %s", stepped, e.msg);
+    ok(rc == 0, "a model in F32 on two threads %s", e.msg);
+    check_steps("F32 weights");
     model_free(&m);
     m = other;
     kn_close(cpu);
