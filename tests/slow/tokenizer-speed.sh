@@ -80,7 +80,7 @@ else
 fi
 o=$(dirname "$(readlink -f "$bin")")
 ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -pthread -I"$top/lib" -I"$top/kernels" "$top/tests/slow/tokenizer_speed.c" "$o/libapr.a" \
-    "$o/libkernels.a" -Wl,--as-needed -lyaml -lcjson -lcrypto -lutf8proc -lseccomp -lz -lm -lpthread -o "$tmp/speed"
+    "$o/libkernels.a" -Wl,--as-needed $(sed -n 's/^LIBS := //p' "$top/mk/config.mk") -o "$tmp/speed"
 for _ in $(seq "$rounds"); do
     "$tmp/speed" "$tmp/model.apr" "$tmp/corpus" "$tmp/warm" "$tmp/snippets"
     if [ -n "${PEER:-}" ]; then

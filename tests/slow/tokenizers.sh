@@ -20,5 +20,5 @@ tmp=$(mktemp -d)
 trap 'rm -r "$tmp"' EXIT
 o=$(make -s -C "$top" --eval "print-o:;@echo \$(O)" print-o)
 ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -pthread -I"$top/lib" -I"$top/kernels" "$top/tests/slow/tokenizer_ids.c" "$top/$o/libapr.a" \
-	"$top/$o/libkernels.a" -lcjson -lutf8proc -lcrypto -lyaml -lz -lm -o "$tmp/ids"
+	"$top/$o/libkernels.a" -Wl,--as-needed $(sed -n 's/^LIBS := //p' "$top/mk/config.mk") -o "$tmp/ids"
 node "$top/tests/slow/tokenizers.js" "$modules" "$tmp/ids" "$tmp" "$@"
