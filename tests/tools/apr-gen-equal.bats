@@ -50,6 +50,30 @@ EOF
 EOF
 }
 
+@test "each combination of batch, threads, sharing and path" {
+    [ -n "$APR_SLOW" ] || skip "minutes: APR_SLOW=1"
+    local o="--samples 8 --temperature 0.8 --top-p 0.95 --seed 7 --ids" p="$BATS_FILE_TMPDIR/p.jsonl" n=0 model dev b t s
+    head -1 "$p" >first # plain C is slow
+    "$APR_BIN/apr-quant" "$m" --type q4_k_m --requantize -o k.apr
+    for model in "$m" k.apr; do
+        "$x" -m "$model" "$p" $o >want
+        for dev in generic avx2 avxvnni avx512 amx neon neon_i8mm; do
+            for b in 1 3 8 32; do for t in 1 2 4; do for s in "" --no-share; do
+                prompts=$p
+                [ $dev != generic ] || prompts=first
+                "$x" -m "$model" "$prompts" $o --batch $b --threads $t $s --device cpu:$dev >got || {
+                    [ $? = 69 ] && continue 4
+                    return 1
+                }
+                cmp <(head -n "$(wc -l <got)" want) got || { echo "$model $dev: batch $b, threads $t $s"; return 1; }
+                n=$((n + 1))
+            done; done; done
+        done
+    done
+    echo "# $n runs" >&3
+    [ $n -ge 48 ]
+}
+
 # The third prompt shares blocks that the second has promised and cannot compute yet: it waits itself for part of a
 # block of the first, whose prompt takes two steps of 59 rows.
 @test "a prompt that waits does not take what another has only promised" {
