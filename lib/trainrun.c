@@ -2,6 +2,7 @@
 #include "trainrun.h"
 #include "ckpt.h"
 #include "clock.h"
+#include "evalbench.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,7 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
     snprintf(r->ckpt, sizeof r->ckpt, "%.*s.ckpt", (int)n, n ? r->out : "");
     snprintf(r->best_ckpt, sizeof r->best_ckpt, "%.*s.best.ckpt", (int)n, n ? r->out : "");
     r->best_step = -1;
+    r->base = base;
     if (trainrun_data(r, o, m, e) || new_params(r, e) ||
         model_room("activations", backward_bytes(&m->h, l, rows, o->recompute, mixed), e) ||
         trainer_new(&r->trainer, &t, &opt, m, l, full ? &r->full : NULL, &r->data, e))
@@ -164,50 +166,108 @@ static int step_metric(struct trainrun *r, const struct trainer_step *s, struct 
     return metric(r, e);
 }
 
-/* ---- validation ---- */
+/* ---- scores ---- */
 
 static int keeps_best(const struct trainrun *r)
 {
     return strcmp(r->o->keep, "best") == 0;
 }
 
-/* Steps between validations. */
+/* Scores at a time: of validation, of a benchmark. */
+static int scores(const struct trainrun *r)
+{
+    return (r->val.n > 0) + (r->o->eval_bench != NULL);
+}
+
+/* Steps between them. */
 static long every(const struct trainrun *r)
 {
     return r->o->eval_every ? r->o->eval_every : r->trainer.per_epoch;
 }
 
-static int validate(struct trainrun *r, long step, long epoch, struct err *e)
+/* What the best weights are chosen by. */
+static const char *what(const struct trainrun *r)
 {
-    double loss;
-    long n;
-    int rc = trainer_eval(&r->trainer, &r->val, &loss, &n, e);
-    if (rc)
-        return rc;
-    trainrun_say(r, "epoch %ld: validation loss %.4f, perplexity %.4f", epoch, loss, exp(loss));
-    metric_begin(r, "epoch", step, epoch);
-    json_kv_num(&r->line, "loss", loss);
-    json_kv_num(&r->line, "perplexity", exp(loss));
-    json_kv_int(&r->line, "loss_tokens", n);
-    if ((rc = metric(r, e)) || (r->best_step >= 0 && !(loss < r->best)))
-        return rc;
-    r->best = loss;
-    r->best_step = step;
-    return r->o->patience || keeps_best(r) ? ckpt_save(r->best_ckpt, r->key, r->params, step, e)
-                                           : 0;
+    return r->o->eval_bench ? "pass@1" : "validation loss";
 }
 
-/* The best weights so far; their loss has the same bits when it is worked out again.  The checkpoint's weights
- * come after it. */
-static int resume_best(struct trainrun *r, struct err *e)
+static int validate(struct trainrun *r, long step, long epoch, double *loss, struct err *e)
 {
     long n;
-    if (!r->val.n)
+    int rc = trainer_eval(&r->trainer, &r->val, loss, &n, e);
+    if (rc)
+        return rc;
+    trainrun_say(r, "epoch %ld: validation loss %.4f, perplexity %.4f", epoch, *loss, exp(*loss));
+    metric_begin(r, "epoch", step, epoch);
+    json_kv_num(&r->line, "loss", *loss);
+    json_kv_num(&r->line, "perplexity", exp(*loss));
+    json_kv_int(&r->line, "loss_tokens", n);
+    return metric(r, e);
+}
+
+static int bench(struct trainrun *r, long step, long epoch, double *pass, struct err *e)
+{
+    struct evalbench_score s;
+    if (trainrun_bench(r, &s, e))
+        return err_prefix(e, "step %ld", step);
+    *pass = s.value;
+    trainrun_say(r, "step %ld: %s: %ld of %ld, pass@1 %.4f", step, r->o->eval_bench, s.passed,
+                 s.tasks, s.value);
+    if (s.harness_errors)
+        trainrun_say(r, "step %ld: %s: %ld answers could not be judged", step, r->o->eval_bench,
+                     s.harness_errors);
+    metric_begin(r, "bench", step, epoch);
+    json_kv_str(&r->line, "bench", r->o->eval_bench);
+    json_kv_num(&r->line, "pass_at_1", s.value);
+    json_kv_int(&r->line, "passed", s.passed);
+    json_kv_int(&r->line, "n_task", s.tasks);
+    return metric(r, e);
+}
+
+/* A checkpoint of the best weights has their score behind the run's key. */
+enum { SCORED_KEY = 100 };
+static const char *scored_key(const struct trainrun *r, double score, char *key)
+{
+    snprintf(key, SCORED_KEY, "%s %.17g", r->key, score);
+    return key;
+}
+
+/* All scores of these weights, and if they are the best so far they are kept. */
+static int evaluate(struct trainrun *r, long step, long epoch, struct err *e)
+{
+    char key[SCORED_KEY];
+    double loss = 0, pass = 0;
+    int rc = 0;
+    if (r->val.n && (rc = validate(r, step, epoch, &loss, e)))
+        return rc;
+    if (r->o->eval_bench && (rc = bench(r, step, epoch, &pass, e)))
+        return rc;
+    const double now = r->o->eval_bench ? -pass : loss;
+    if (r->best_step >= 0 && !(now < (r->o->eval_bench ? -r->best : r->best)))
         return 0;
-    const int rc = ckpt_load(r->best_ckpt, r->key, r->params, &r->best_step, e);
+    r->best = r->o->eval_bench ? pass : loss;
+    r->best_step = step;
+    if (!r->o->patience && !keeps_best(r))
+        return 0;
+    return ckpt_save(r->best_ckpt, scored_key(r, r->best, key), r->params, step, e);
+}
+
+/* The best weights so far, and their score.  The checkpoint's weights come after it. */
+static int resume_best(struct trainrun *r, struct err *e)
+{
+    const size_t n = strlen(r->key);
+    char key[SCORED_KEY];
+    long step;
+    int rc;
+    if (!scores(r) || (rc = ckpt_key(r->best_ckpt, key, sizeof key, &step, e)))
+        return e->code;
+    if (strncmp(key, r->key, n) || key[n] != ' ') /* none, or of another run */
+        return 0;
+    r->best = strtod(key + n, NULL);
+    rc = ckpt_load(r->best_ckpt, key, r->params, &r->best_step, e);
     if (rc <= 0)
         r->best_step = -1;
-    return rc <= 0 ? rc : trainer_eval(&r->trainer, &r->val, &r->best, &n, e);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- going on ---- */
@@ -241,7 +301,7 @@ int trainrun_resume(struct trainrun *r, struct err *e)
         return rc;
     if (r->best_step > r->step) /* it will be reached again */
         r->best_step = -1;
-    scored = r->val.n ? 1 + r->step / every(r) : 0;
+    scored = scores(r) * (1 + r->step / every(r));
     r->lines = r->step ? r->step + scored : 0;
     r->first = r->step;
     if (r->step)
@@ -260,13 +320,14 @@ int trainrun_resume(struct trainrun *r, struct err *e)
 /* The best weights in the place of the last. */
 static int take_best(struct trainrun *r, struct err *e)
 {
+    char key[SCORED_KEY];
     long step;
-    int rc = ckpt_load(r->best_ckpt, r->key, r->params, &step, e);
+    int rc = ckpt_load(r->best_ckpt, scored_key(r, r->best, key), r->params, &step, e);
     if (rc < 0)
         return rc;
     if (rc == 0)
         return err_set(e, ERR_NOINPUT, "%s: it is gone", r->best_ckpt);
-    trainrun_say(r, "kept: step %ld, validation loss %.4f", step, r->best);
+    trainrun_say(r, "kept: step %ld, %s %.4f", step, what(r), r->best);
     return 0;
 }
 
@@ -276,14 +337,14 @@ static int behind(struct trainrun *r, long step, struct err *e)
     const struct trainer *t = &r->trainer;
     const struct trainrun_opts *o = r->o;
     int rc = 0;
-    if (r->val.n && (step % every(r) == 0 || step == t->total)) {
-        if ((rc = validate(r, step, r->last.epoch, e)))
+    if (scores(r) && (step % every(r) == 0 || step == t->total)) {
+        if ((rc = evaluate(r, step, r->last.epoch, e)))
             return rc;
         r->stopped = o->patience && (step - r->best_step) / every(r) >= o->patience;
     }
     if (r->stopped && step < t->total)
-        trainrun_say(r, "step %ld: no lower validation loss than %.4f of step %ld: stopped", step,
-                     r->best, r->best_step);
+        trainrun_say(r, "step %ld: no %s %s than %.4f of step %ld: stopped", step,
+                     r->o->eval_bench ? "higher" : "lower", what(r), r->best, r->best_step);
     if (!r->stopped && o->save_every && step % o->save_every == 0 && step < t->total)
         rc = ckpt_save(r->ckpt, r->key, r->params, step, e);
     return rc;
@@ -295,7 +356,7 @@ int trainrun_step(struct trainrun *r, struct err *e)
     const double begin = clock_now();
     int rc;
     if (r->step < total && !r->stopped) {
-        if (r->val.n && r->step == 0 && (rc = validate(r, 0, 0, e)))
+        if (scores(r) && r->step == 0 && (rc = evaluate(r, 0, 0, e)))
             return rc;
         const double now = r->step ? begin : clock_now();
         if ((rc = trainer_run(&r->trainer, r->step + 1, &r->last, e)) ||
@@ -309,5 +370,5 @@ int trainrun_step(struct trainrun *r, struct err *e)
     }
     if (r->step < total && !r->stopped)
         return 1;
-    return r->val.n && keeps_best(r) ? take_best(r, e) : 0;
+    return scores(r) && keeps_best(r) ? take_best(r, e) : 0;
 }

@@ -7,7 +7,8 @@
  *     trainrun_save(&r, inputs.., &e);
  *
  * The state after every save_every steps is in OUT.ckpt; the same options with the same inputs go on from there, to
- * the same bits; the weights of the lowest validation loss are in OUT.best.ckpt if they are wanted.  The metrics of a
+ * the same bits; the weights of the best score are in OUT.best.ckpt if they are wanted: the
+ * lowest validation loss, or with eval_bench the highest pass@1 of that benchmark.  The metrics of a
  * run under way are in FILE.part. */
 #ifndef TRAINRUN_H
 #define TRAINRUN_H
@@ -20,7 +21,7 @@
 /* What the user chose; apr-lora(1) says what each means. */
 struct trainrun_opts {
     const char *method, *type, *task, *data, *val, *out, *targets, *schedule, *metrics, *device,
-        *precision, *keep;
+        *precision, *keep, *eval_bench;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
         eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
@@ -36,6 +37,7 @@ struct trainrun {
     void *arg;
     /* of trainrun_new */
     const struct trainrun_opts *o;
+    const char *base;
     struct model *model; /* not owned */
     struct lora lora;    /* or */
     struct full full;
@@ -45,7 +47,7 @@ struct trainrun {
     struct partfile metrics;
     struct json_out line;
     char key[65], ckpt[4200], best_ckpt[4210];
-    double best;              /* validation loss */
+    double best;              /* validation loss, or pass@1 */
     long best_step;           /* -1: none yet */
     long step, lines;         /* done; of metrics, written by this run or one before it */
     int stopped;              /* early */
@@ -81,6 +83,8 @@ int trainrun_done(struct trainrun *r, struct err *e);
 int trainrun_show(struct trainrun *r, FILE *f, struct err *e);
 
 /* For trainrun's own files. */
+struct evalbench_score;
+int trainrun_bench(struct trainrun *r, struct evalbench_score *s, struct err *e);
 int trainrun_key(struct trainrun *r, const char *base, struct err *e);
 void trainrun_say(const struct trainrun *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

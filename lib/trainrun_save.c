@@ -1,5 +1,6 @@
-/* trainrun_save - what a run writes at its end: an adapter's folder or a model, with its sidecar */
+/* trainrun_save - what a run writes: an adapter's folder or a model, with its sidecar; and for a moment to be scored */
 #include "clock.h"
+#include "evalbench.h"
 #include "outdir.h"
 #include "trainrun.h"
 #include "verify.h"
@@ -62,6 +63,34 @@ int trainrun_save(struct trainrun *r, const char *base, double start, struct err
 {
     const char *const inputs[] = {base, r->data_path, r->o->val, NULL};
     return (trainrun_is_full(r->o) ? save_model : save_adapter)(r, inputs, start, e);
+}
+
+/* The weights as they are now, in a folder that is gone behind it. */
+int trainrun_bench(struct trainrun *r, struct evalbench_score *s, struct err *e)
+{
+    const struct trainrun_opts *o = r->o;
+    struct evalbench b = {.bench = o->eval_bench, .device = o->device, .threads = o->threads};
+    struct verify check = {.off = 1, .threads = (int)o->threads};
+    struct outdir d;
+    char sha[65], path[4200];
+    snprintf(path, sizeof path, "%.*s.bench", (int)(strlen(r->ckpt) - strlen(".ckpt")), r->ckpt);
+    int rc = outdir_beside(&d, path, e);
+    if (rc)
+        return rc;
+    b.scratch = d.tmp;
+    b.model = r->base;
+    if (!trainrun_is_full(o)) {
+        b.adapter = d.tmp;
+        rc = lora_save(&r->lora, d.tmp, r->base, apr_weights_id(&r->model->file), sha, e);
+    } else {
+        b.model = path;
+        snprintf(path, sizeof path, "%s/model.apr", d.tmp);
+        rc = full_save(&r->full, r->model, path, o->type ? o->type : "f32", &check, sha, e);
+    }
+    if (rc == 0)
+        rc = evalbench_run(&b, s, e);
+    outdir_abort(&d);
+    return rc;
 }
 
 int trainrun_done(struct trainrun *r, struct err *e)

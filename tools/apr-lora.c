@@ -38,9 +38,10 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text"),
     CLI_FLAG(0, "prompt-loss", &o.prompt_loss, "take loss on prompts too"),
     CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
+    CLI_STR(0, "eval-bench", &o.eval_bench, "NAME", "score these weights on a benchmark too: pass@1 decides what is best"),
     CLI_INT(0, "eval-every", &o.eval_every, "N", "score them every N steps; 0 = after each epoch", 0, 1e9),
-    CLI_INT(0, "patience", &o.patience, "N", "stop after N scores without a new lowest loss; 0 = never", 0, 1e9),
-    CLI_CHOICE(0, "keep", &o.keep, "last|best", "weights to write: the last, or those of the lowest validation loss"),
+    CLI_INT(0, "patience", &o.patience, "N", "stop after N scores that are not the best; 0 = never", 0, 1e9),
+    CLI_CHOICE(0, "keep", &o.keep, "last|best", "weights to write: the last, or those of the best score"),
     CLI_FLAG(0, "show-batch", &o.show_batch, "print the first step's tokens with their mask, and end"),
     CLI_FLAG(0, "plan", &o.plan, "print memory and time that it would take, and end"),
     CLI_FLAG(0, "json", &o.json, "the plan as one JSON object"),
@@ -156,8 +157,8 @@ static void check_usage(int argc)
                             : "--data FILE is needed");
     if (o.json && !o.plan)
         cli_usage("--json goes with --plan");
-    if (!o.val && (o.patience || strcmp(o.keep, "last")))
-        cli_usage("--patience and --keep best need --val");
+    if (!o.val && !o.eval_bench && (o.patience || strcmp(o.keep, "last")))
+        cli_usage("--patience and --keep best need --val or --eval-bench");
     if (full && (o.rslora || o.dora || o.dropout > 0 || o.ratio != 1 || strcmp(o.targets, "all")))
         cli_usage("--rslora, --dora, --dropout, --lr-ratio and --targets are of adapters, not of "
                   "--method full");
