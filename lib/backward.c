@@ -201,6 +201,14 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
     return rc;
 }
 
+int backward_join(struct backward *b, const struct backward *with, struct lora *l, struct err *e)
+{
+    *b = *with;
+    b->l = l;
+    memset(b->seconds, 0, sizeof b->seconds);
+    return magnitudes(b->m, l, e);
+}
+
 void backward_free(struct backward *b)
 {
     if (b->mem.buf)

@@ -71,6 +71,9 @@ void backward_count(const struct hparams *h, const struct lora_conf *l, const st
                     struct kn_count *c, int max_rows, int longest, int mixed, int weight_flags);
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
                  int recompute, int mixed, struct err *e);
+/* The same for other adapters of the same shapes on the same model, in `with`'s memory: passes of the two may follow
+ * each other, and neither finds anything of the other's.  It ends before `with`, and is not freed. */
+int backward_join(struct backward *b, const struct backward *with, struct lora *l, struct err *e);
 void backward_free(struct backward *b);
 /* How to load the model of this file for it (kn_weight_new's flags): with `mixed` the weights are kept in both
  * layouts that products want (KN_W_MIXED) if that takes at most half of the memory; else they are packed at every

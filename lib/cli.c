@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,10 +155,15 @@ static void print_help(FILE *f)
         fprintf(f, "see also: %s\n", self->see);
 }
 
+static int line_open; /* a line of progress, which the next message overwrites */
+
 /* One line. Messages quote what files and command lines hold: that must neither steer a terminal nor look like a
  * line of ours, so bytes that are no printable text are written as \xNN. */
 static void say(const char *text)
 {
+    if (line_open)
+        fputs("\r\033[K", stderr);
+    line_open = 0;
     fprintf(stderr, "%s: ", cli_name());
     for (const char *s = text; *s;) {
         unsigned char c = (unsigned char)*s;
@@ -344,22 +350,46 @@ int cli_exit(int status)
     return status;
 }
 
+/* Columns of the terminal that standard error is; 0: it is none, or does not say. */
+static int columns(void)
+{
+    struct winsize w;
+    return isatty(2) && ioctl(2, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
 static void progress_line(struct cli_progress *p, double done, const char *extra, double now)
 {
     double dt = now - p->start, rate = dt > 0 ? done / dt : 0;
-    fprintf(stderr, "%s%s: ", isatty(2) ? "\r\033[K" : "", p->what);
+    const int width = columns();
+    char line[512];
+    FILE *f = fmemopen(line, sizeof line, "w");
+    line[0] = 0;
+    if (!f)
+        return;
+    fprintf(f, "%s: ", p->what);
     if (p->total > 0)
-        fprintf(stderr, "%.0f/%.0f %s (%.0f %%)", done, p->total, p->unit, 100 * done / p->total);
+        fprintf(f, "%.0f/%.0f %s (%.0f %%)", done, p->total, p->unit, 100 * done / p->total);
     else
-        fprintf(stderr, "%.0f %s", done, p->unit);
-    fprintf(stderr, rate < 10 ? ", %.2f/s" : ", %.0f/s", rate);
+        fprintf(f, "%.0f %s", done, p->unit);
+    fprintf(f, rate < 10 ? ", %.2f/s" : ", %.0f/s", rate);
     if (p->total > 0 && rate > 0 && done < p->total) {
         long left = (long)((p->total - done) / rate);
-        fprintf(stderr, ", %ld:%02ld left", left / 60, left % 60);
+        fprintf(f, ", %ld:%02ld left", left / 60, left % 60);
     }
-    fprintf(stderr, "%s%s%s", extra ? ", " : "", extra ? extra : "", isatty(2) ? "" : "\n");
+    fprintf(f, "%s%s", extra ? ", " : "", extra ? extra : "");
+    fclose(f);
+    line[sizeof line - 1] = 0;
+    if (width > 1 && width < (int)sizeof line)
+        line[width - 1] = 0;
+    fprintf(stderr, "%s%s%s", isatty(2) ? "\r\033[K" : "", line, isatty(2) ? "" : "\n");
     fflush(stderr);
+    line_open = isatty(2);
     p->shown = 1;
+}
+
+int cli_shows_progress(void)
+{
+    return !cli_quiet && (cli_verbose || isatty(2));
 }
 
 void cli_progress(struct cli_progress *p, double done, const char *extra)
@@ -367,7 +397,7 @@ void cli_progress(struct cli_progress *p, double done, const char *extra)
     double now = clock_now();
     if (p->start == 0)
         p->start = p->last = now;
-    if (cli_quiet || !(cli_verbose || isatty(2)) || now - p->last < 1)
+    if (!cli_shows_progress() || now - p->last < 1)
         return;
     p->last = now;
     progress_line(p, done, extra, now);
@@ -382,6 +412,7 @@ void cli_progress_end(struct cli_progress *p, double done, const char *extra)
     progress_line(p, done, extra, clock_now());
     if (isatty(2))
         fputc('\n', stderr);
+    line_open = 0;
 }
 
 void *cli_malloc(size_t n)

@@ -99,12 +99,14 @@ void cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* un
 int cli_exit(int status);
 
 /* Progress on stderr when it is a terminal or -v was given, at most one line a second.
- * done and total in units of `unit`; rate and time left are worked out here. total 0 = unknown. */
+ * done and total in units of `unit`; rate and time left are worked out here. total 0 = unknown.  On a terminal a line
+ * ends where that does. */
 struct cli_progress {
     const char *what, *unit;
     double total, start, last;
     int shown;
 };
+int cli_shows_progress(void); /* is it shown at all? */
 void cli_progress(struct cli_progress *p, double done, const char *extra);
 void cli_progress_end(struct cli_progress *p, double done, const char *extra);
 

@@ -161,16 +161,16 @@ static int put_sample(struct dataset *d, const struct model *m, const struct cha
         return rc;
     if (n_prompt == 0 || c->prompt_loss) /* before the first token there is nothing to predict it */
         n_prompt = 1;
-    if (d->n_ids - at > max) {
+    const int longer = d->n_ids - at > max;
+    if (longer)
         d->n_ids = at + max;
-        d->truncated += n_prompt < max;
-    }
     const size_t n = d->n_ids - at;
-    if (n_prompt >= n) {
+    if (n_prompt >= n || (longer && !c->truncate)) {
         d->n_ids = at;
         d->left_out++;
         return 0;
     }
+    d->truncated += longer;
     const struct dataset_sample s = {
         .at = at, .n = (int)n, .n_prompt = (int)n_prompt, .n_loss = (int)(n - n_prompt)};
     return add_sample(d, &s, e);

@@ -10,8 +10,8 @@
  *   into windows of max_len rows: these are the samples.  Where a document begins is known from the records, not
  *   from any token.  Every id but a document's first has a loss, in one window: of two neighbours the last row of
  *   one predicts the first id of the other.
- * A sample of the first two longer than max_len is cut there (counted); one whose prompt alone fills max_len is left
- * out (counted).  An empty response or text is an error with its line. */
+ * A sample of the first two longer than max_len is left out and counted, or with `truncate` cut there; one whose prompt
+ * then fills max_len is left out too, for no token of it has a loss.  An empty response or text is an error with its line. */
 #ifndef DATASET_H
 #define DATASET_H
 #include "model.h"
@@ -28,7 +28,7 @@ struct dataset {
     int n, cap, longest;
     size_t *record; /* (n_record) of pretraining: ids before each document, ascending */
     size_t n_record, cap_record;
-    long n_loss, truncated, left_out; /* ids with loss, samples cut, samples without room */
+    long n_loss, truncated, left_out; /* ids with loss; samples cut, left out */
 };
 enum dataset_task { DATASET_INSTRUCT, DATASET_COMPLETION, DATASET_PRETRAIN };
 struct dataset_conf {
@@ -36,6 +36,7 @@ struct dataset_conf {
     int max_len;
     int prompt_loss; /* on the prompts too, but for their first token */
     uint64_t seed;   /* of the documents' order */
+    int truncate;    /* samples longer than max_len are cut, not left out */
 };
 int dataset_load(struct dataset *d, const char *path, const struct model *m,
                  const struct dataset_conf *c, struct err *e);

@@ -56,8 +56,8 @@ static const struct flag finetune_flags[] = {
     {"epochs", VALUE, "epochs"}, {"max-seq-len", OWN, NULL}, {"output", OWN, NULL},
     {"model-size", DROP_VALUE, NULL}, {"vram", OWN, NULL}, {"quantize-nf4", DROP, NULL}, {"json", DROP, NULL},
     {"gpu", FIXED, "--device=cuda"}, {"gpu-backend", VALUE, "device"},
-    {"wait-gpu", NOT_YET, "waiting for a device"}, {"adapters", NOT_YET, "several adapters at once"},
-    {"adapters-config", NOT_YET, "several adapters at once"}, {"plan", OWN_SWITCH, NULL},
+    {"wait-gpu", NOT_YET, "waiting for a device"}, {"adapters", VALUE, "adapters"},
+    {"adapters-config", NOT_YET, "adapters from a file"}, {"plan", OWN_SWITCH, NULL},
     {"experimental-mps", NOT_YET, "sharing a device"}, {"gpu-share", NOT_YET, "sharing a device"},
     {"beta", NOT_YET, "preference training"}, {NULL, END, NULL}};
 static const struct flag quantize_flags[] = {
@@ -300,9 +300,10 @@ static int do_finetune(struct front *f, const struct given *g, struct err *e)
     }
     if (own(g, "plan"))
         return plan_finetune(f, g, e);
-    if (method && strcmp(method, "auto") && strcmp(method, "lora") && strcmp(method, "qlora"))
-        return strcmp(method, "dpo") == 0 || strcmp(method, "orpo") == 0 ||
-                       strcmp(method, "full") == 0
+    const int full = method && strcmp(method, "full") == 0;
+    if (method && !full && strcmp(method, "auto") && strcmp(method, "lora") &&
+        strcmp(method, "qlora"))
+        return strcmp(method, "dpo") == 0 || strcmp(method, "orpo") == 0
                    ? err_set(e, ERR_UNAVAILABLE, "--method %s is not built yet", method)
                    : err_set(e, ERR_USAGE,
                              "--method: expected auto, lora, qlora, full, dpo or orpo, found '%s'",
@@ -316,6 +317,8 @@ static int do_finetune(struct front *f, const struct given *g, struct err *e)
     int rc = add(s, e, g->operand[0], NULL);
     if (rc == 0 && out)
         rc = add(s, e, "-o", out, NULL);
+    if (rc == 0 && full)
+        rc = add(s, e, "--method", "full", NULL);
     if (rc == 0 && own(g, "rank"))
         rc = add(s, e, "--rank", own(g, "rank"), NULL);
     if (rc == 0 && own(g, "max-seq-len"))

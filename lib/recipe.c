@@ -351,24 +351,42 @@ static void check_order(struct recipe *r, const struct recipe_stage *first,
 
 /* An alert is obeyed by the option of a tool, or refused. */
 static const struct {
-    const char *what, *op, *action, *opt;
-} obeyed[] = {{"loss", ">", "stop", "max-loss"}};
+    const char *what, *op, *action, *opt, *say; /* say: the option that takes the message */
+} obeyed[] = {{"loss", ">", "stop", "max-loss", "alert"}};
+
+/* recipe_load_stage left room for one of each. */
+static int set_option(struct recipe *r, struct recipe_stage *s, const struct toolopt *opt,
+                      const char *value)
+{
+    struct recipe_set *set = &s->set[s->n_set++];
+    set->opt = opt;
+    set->v = recipe_bytes(r, sizeof *set->v);
+    if (!set->v)
+        return ERR_NOMEM;
+    set->v[0] = value;
+    set->n = 1;
+    return 0;
+}
 
 static int load_alert(struct recipe *r, const struct yaml *n, struct err *e)
 {
     static const char *const keys[] = {"condition", "action", "message", NULL};
     char what[32], op[3], rest[2];
     double limit;
-    const char *cond, *action, *value;
+    const char *cond, *action, *value, *message;
+    size_t len;
     int rc = yaml_only(&r->doc, n, keys, e), k = 0, takers = 0,
         n_known = sizeof obeyed / sizeof *obeyed;
     if (rc < 0)
         return rc;
     cond = yaml_str(&r->doc, n, "condition", "", e);
     action = yaml_str(&r->doc, n, "action", "stop", e);
-    yaml_str(&r->doc, n, "message", "", e);
+    message = yaml_str(&r->doc, n, "message", "", e);
     if (e->code)
         return e->code;
+    if (strpbrk(message, "\n\r") || recipe_var(message, &len))
+        return yaml_err(&r->doc, yaml_get(n, "message"), e,
+                        "message: expected plain text, without a line end or a variable");
     if (sscanf(cond, "%31[a-z_] %2[<>=] %lf %1s", what, op, &limit, rest) != 3)
         return yaml_err(&r->doc, n, e,
                         "condition: expected something like loss > 10, found '%.60s'", cond);
@@ -390,14 +408,14 @@ static int load_alert(struct recipe *r, const struct yaml *n, struct err *e)
             if (s->set[j].opt == opt)
                 return yaml_err(&r->doc, n, e, "stage %s has a limit of its own (%s)", s->name,
                                 opt->name);
-        struct recipe_set *set =
-            &s->set[s->n_set++]; /* recipe_load_stage left room for one of each */
-        set->opt = opt;
-        set->v = recipe_bytes(r, sizeof *set->v);
-        if (!set->v)
-            return ERR_NOMEM;
-        set->v[0] = value;
-        set->n = 1;
+        if ((rc = set_option(r, s, opt, value)) < 0)
+            return rc;
+        opt = tooltab_opt(s->tool, obeyed[k].say);
+        int said = !opt || !message[0];
+        for (int j = 0; !said && j < s->n_set; j++)
+            said = s->set[j].opt == opt;
+        if (!said && (rc = set_option(r, s, opt, message)) < 0)
+            return rc;
     }
     return takers ? 0
                   : yaml_err(&r->doc, n, e,

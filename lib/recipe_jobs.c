@@ -13,11 +13,12 @@
 
 /* Options that change how long a stage takes, never what it writes: another value re-runs nothing.
  */
-static const char *const no_effect[] = {"threads", "jobs", NULL};
+static const char *const no_effect[] = {"threads", "jobs", "alert", NULL};
 /* Options whose value names a page of configs/, with the key there that names a catalog entry. */
 static const struct {
     const char *opt, *page, *data;
 } pages[] = {{"bench", "configs/bench/%s.yaml", "data"},
+             {"eval-bench", "configs/bench/%s.yaml", "data"},
              {"strategy", "configs/prompts/%s.yaml", NULL}};
 
 /* $var becomes the value; the loader has checked that no other variable is there. */
@@ -203,8 +204,8 @@ static int note_page(struct recipe *r, struct files *f, const char *opt, const c
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         if (strcmp(pages[i].opt, opt) || !value[0] || strchr(value, '/'))
             continue;
-        text = strcmp(opt, "bench") ? recipe_keep(r, "configs/prompts/%s.yaml", value)
-                                    : recipe_keep(r, "configs/bench/%s.yaml", value);
+        text = strcmp(opt, "strategy") ? recipe_keep(r, "configs/bench/%s.yaml", value)
+                                       : recipe_keep(r, "configs/prompts/%s.yaml", value);
         if ((rc = from_file(r, text, &path, &hex, e)) < 0 || (rc = note_file(r, f, path, hex)) < 0)
             return rc;
         if (!pages[i].data)

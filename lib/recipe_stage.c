@@ -27,7 +27,10 @@ static const struct recipe_kind kinds[] = {
     {"apr-info",    NONE,     ".txt",  NULL},
     {"apr-check",   NONE,     ".txt",  NULL},
     {"apr-ppl",     NONE,     ".txt",  NULL},
+    {"apr-random",  NONE,     ".apr",  NULL},
     {NULL,          NONE,     ".jsonl", NULL}};
+static const struct recipe_kind whole_model =
+    {"apr-lora",    FINETUNE, ".apr",  NULL};
 // clang-format on
 
 static int load_tool(struct recipe *r, struct recipe_stage *s, struct err *e)
@@ -292,11 +295,29 @@ static int load_outputs(struct recipe *r, struct recipe_stage *s, struct err *e)
     return 0;
 }
 
+/* apr-lora writes a model, not an adapter, with method full. */
+static int choose_kind(struct recipe *r, struct recipe_stage *s, struct err *e)
+{
+    size_t n;
+    if (strcmp(s->tool->name, "apr-lora"))
+        return 0;
+    for (int i = 0; i < s->n_set; i++) {
+        if (strcmp(s->set[i].opt->name, "method"))
+            continue;
+        if (recipe_var(s->set[i].v[0], &n))
+            return yaml_err(&r->doc, yaml_get(s->node, "method"), e,
+                            "method: decides what the stage writes, so that no variable may");
+        if (strcmp(s->set[i].v[0], "full") == 0)
+            s->kind = &whole_model;
+    }
+    return 0;
+}
+
 int recipe_load_stage(struct recipe *r, struct recipe_stage *s, struct err *e)
 {
     static const char *const own[] = {"run", "in",   "inputs",  "outputs", "uses",
                                       "doc", "show", "foreach", NULL};
-    int rc, n = 1; /* room for an alert's option */
+    int rc, n = 2; /* room for an alert's options */
     const char *show;
     for (const struct yaml *m = s->node->child; m; m = m->next)
         n++;
@@ -333,5 +354,5 @@ int recipe_load_stage(struct recipe *r, struct recipe_stage *s, struct err *e)
                                 m->key);
         }
     }
-    return 0;
+    return choose_kind(r, s, e);
 }

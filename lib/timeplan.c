@@ -3,6 +3,7 @@
 #include "backward.h"
 #include "clock.h"
 #include "dev.h"
+#include "full.h"
 #include "model_impl.h"
 #include "optim.h"
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 struct probe {
     struct model m; /* of one layer */
     struct model_small small;
-    struct lora l;
+    struct lora l; /* or */
+    struct full f;
+    struct params *params; /* of one of the two */
     struct backward b;
     int rows, n_label;
     int32_t *ids, *doc, *label;
@@ -57,7 +60,7 @@ static int shapes(struct probe *p, const struct tensor *tensor, int n, struct er
 
 static int load(struct probe *p, const struct timeplan_conf *c, struct err *e)
 {
-    const int flags = KN_W_TRAIN | (c->mixed ? KN_W_MIXED : 0);
+    const int flags = KN_W_TRAIN | (c->mixed && !c->full ? KN_W_MIXED : 0);
     struct model *m = &p->m;
     if (model_begin(m, &p->small, 0, e) < 0 || model_load_ends(m, &p->small, flags, e) < 0 ||
         model_load_attn(m, &p->small, 0, flags, e) < 0 ||
@@ -65,13 +68,17 @@ static int load(struct probe *p, const struct timeplan_conf *c, struct err *e)
         return e->code;
     m->n_real = m->h.n_vocab;
     struct lora_conf lora = c->lora;
+    struct lora *l = c->full ? NULL : &p->l;
     lora.pattern = NULL; /* it may choose none of this layer's modules */
-    if (lora_new(&p->l, &lora, &m->h, m->dev, 1, e) < 0)
+    p->params = c->full ? &p->f.p : &p->l.p;
+    if (c->full ? full_new(&p->f, m, e) < 0 : lora_new(&p->l, &lora, &m->h, m->dev, 1, e) < 0)
         return e->code;
-    const size_t need = backward_bytes(&m->h, &p->l, p->rows, c->recompute, c->mixed);
-    return model_room("one layer to be measured", need, e) < 0
-               ? e->code
-               : backward_new(&p->b, m, &p->l, p->rows, c->recompute, c->mixed, e);
+    const size_t need = backward_bytes(&m->h, l, p->rows, c->recompute, c->mixed);
+    if (model_room("one layer to be measured", need, e) < 0 ||
+        backward_new(&p->b, m, l, p->rows, c->recompute, c->mixed, e) < 0)
+        return e->code;
+    p->b.full = c->full ? &p->f : NULL;
+    return 0;
 }
 
 static int inputs(struct probe *p, const struct timeplan_conf *c, struct err *e)
@@ -106,7 +113,9 @@ static int pass(struct probe *p, int grad, double *head, double *rest, struct er
     return rc;
 }
 
-static int measure(struct probe *p, struct timeplan *t, const struct hparams *h, struct err *e)
+/* times: what one layer's optimizer step is multiplied with */
+static int measure(struct probe *p, struct timeplan *t, const struct hparams *h, double times,
+                   struct err *e)
 {
     const struct optim o = OPTIM_DEFAULT;
     const double layers = h->n_layer, vocab = (double)h->n_vocab / p->m.h.n_vocab;
@@ -118,12 +127,12 @@ static int measure(struct probe *p, struct timeplan *t, const struct hparams *h,
         *(grad ? &t->row : &t->row_eval) = rest / p->rows * layers;
         *(grad ? &t->label : &t->label_eval) = head / p->n_label * vocab;
     }
-    if ((rc = optim_step(&o, &p->l.p, 1, &norm, e)) < 0)
+    if ((rc = optim_step(&o, p->params, 1, &norm, e)) < 0)
         return rc;
     begin = clock_now();
-    if ((rc = optim_step(&o, &p->l.p, 2, &norm, e)) == 0 && (rc = kn_sync(p->m.dev)) < 0)
+    if ((rc = optim_step(&o, p->params, 2, &norm, e)) == 0 && (rc = kn_sync(p->m.dev)) < 0)
         rc = dev_failed(p->m.dev, "training", rc, e);
-    t->step = (clock_now() - begin) * layers;
+    t->step = (clock_now() - begin) * times;
     return rc;
 }
 
@@ -134,6 +143,7 @@ static void done(struct probe *p)
     if (p->b.m)
         backward_free(&p->b);
     lora_free(&p->l);
+    full_free(&p->f);
     model_free(&p->m);
     for (int i = 0; i < file.n_tensor; i++)
         free((void *)(uintptr_t)file.tensor[i].data);
@@ -156,8 +166,12 @@ int timeplan_measure(struct timeplan *t, const struct hparams *h, const struct t
     p.m.file.path = (char *)(uintptr_t) "a layer to be measured";
     p.m.forget = forget;
     int rc = shapes(&p, tensor, n, e);
-    if (rc == 0 && (rc = load(&p, c, e)) == 0 && (rc = inputs(&p, c, e)) == 0)
-        rc = measure(&p, t, h, e);
+    if (rc == 0 && (rc = load(&p, c, e)) == 0 && (rc = inputs(&p, c, e)) == 0) {
+        double all = 0;
+        for (int i = 0; i < n; i++)
+            all += (double)tensor_count(&tensor[i]);
+        rc = measure(&p, t, h, c->full ? all / (double)p.params->n : h->n_layer, e);
+    }
     done(&p);
     return rc;
 }

@@ -18,7 +18,8 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
     t->order = malloc((size_t)d->n * sizeof *t->order);
     if (!t->order)
         return err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
-    int rc = backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
+    int rc = c->with ? backward_join(&t->back, c->with, l, e)
+                     : backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
     t->back.full = full;
     if (rc)
         trainer_free(t);
@@ -27,7 +28,7 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
 
 void trainer_free(struct trainer *t)
 {
-    if (t->back.m)
+    if (t->back.m && !t->c.with)
         backward_free(&t->back);
     free(t->order);
     memset(t, 0, sizeof *t);
@@ -80,8 +81,9 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
     if (!isfinite(out->loss))
         return err_set(e, ERR_DATA, "step %ld: the loss is not finite", step);
     if (t->c.max_loss > 0 && out->loss > t->c.max_loss)
-        return err_set(e, ERR_DATA, "step %ld: the loss is %.4g, above %.4g: diverged", step,
-                       out->loss, t->c.max_loss);
+        return err_set(e, ERR_DATA, "step %ld: the loss is %.4g, above %.4g: diverged%s%.300s",
+                       step, out->loss, t->c.max_loss, t->c.alert ? ": " : "",
+                       t->c.alert ? t->c.alert : "");
     if ((rc = optim_step(&t->optim, t->params, step, &out->grad_norm, e)))
         err_prefix(e, "step %ld", step);
     return rc;

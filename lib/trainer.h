@@ -13,7 +13,10 @@
 struct trainer_conf {
     int batch, accum, epochs, max_rows, recompute, mixed; /* mixed: see backward.h */
     uint64_t seed;
-    double max_loss; /* a step's loss above it is divergence; 0 = only NaN and infinity are */
+    double max_loss;   /* a step's loss above it is divergence; 0 = only NaN and infinity are */
+    const char *alert; /* said when it is; or NULL */
+    /* another trainer's, whose memory is used too (backward_join); or NULL */
+    const struct backward *with;
 };
 struct trainer {
     struct trainer_conf c;

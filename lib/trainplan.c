@@ -24,14 +24,10 @@ static double time_of(const struct trainplan *p, const struct trainrun *r, struc
 {
     const struct trainplan_work *w = &p->work;
     const struct memplan_conf *c = &p->c;
-    /* every window of text cuts one document in two */
-    const double mean = (double)r->data.n_ids / ((double)r->data.n + (double)r->data.n_record) - 1;
-    struct timeplan_conf t = {.lora = c->lora, .document = mean > 1 ? (int)mean : 1};
+    const double mean = trainrun_document(r);
+    struct timeplan_conf t = {.lora = c->lora, .document = (int)mean};
     struct timeplan s;
-    if (c->method == MEMPLAN_FULL) {
-        err_set(e, ERR_UNAVAILABLE, "that of adapters alone is measured");
-        return -1;
-    }
+    t.full = c->method == MEMPLAN_FULL;
     t.rows = c->pack < c->batch * t.document ? c->pack : c->batch * t.document;
     t.labels = w->labels / w->tokens;
     t.recompute = c->recompute;

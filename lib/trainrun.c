@@ -56,18 +56,30 @@ static enum dataset_task task(const struct trainrun_opts *o)
                                : DATASET_PRETRAIN;
 }
 
+static void tell_lengths(const struct trainrun *r, const char *path, const struct dataset *d,
+                         int len)
+{
+    if (d->truncated)
+        trainrun_say(r, "%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them",
+                     path, d->truncated, len, d->left_out);
+    else if (d->left_out)
+        trainrun_say(
+            r, "%s: %ld of %ld samples have more than %d tokens: left out (--truncate cuts them)",
+            path, d->left_out, d->left_out + d->n, len);
+}
+
 int trainrun_data(struct trainrun *r, const struct trainrun_opts *o, struct model *m, struct err *e)
 {
     const int len = o->max_seq_len < m->h.n_ctx ? (int)o->max_seq_len : m->h.n_ctx;
-    const struct dataset_conf data = {task(o), len, o->prompt_loss, (uint64_t)o->seed};
+    const struct dataset_conf data = {task(o), len, o->prompt_loss, (uint64_t)o->seed, o->truncate};
     r->o = o;
     r->model = m;
     if (dataset_load(&r->data, r->data_path, m, &data, e) ||
         (o->val && dataset_load(&r->val, o->val, m, &data, e)))
         return e->code;
-    if (r->data.truncated || r->data.left_out)
-        trainrun_say(r, "%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them",
-                     r->data_path, r->data.truncated, len, r->data.left_out);
+    tell_lengths(r, r->data_path, &r->data, len);
+    if (o->val)
+        tell_lengths(r, o->val, &r->val, len);
     return 0;
 }
 
@@ -102,8 +114,11 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
     const struct optim opt = optim(o);
     const int rows = (int)(o->pack > o->max_seq_len ? o->pack : o->max_seq_len);
     const int full = trainrun_is_full(o), mixed = trainrun_is_mixed(o);
-    const struct trainer_conf t = {(int)o->batch, (int)o->accum, (int)o->epochs,    rows,
-                                   o->recompute,  mixed,         (uint64_t)o->seed, o->max_loss};
+    const struct trainer_conf t = {(int)o->batch,     (int)o->accum,
+                                   (int)o->epochs,    rows,
+                                   o->recompute,      mixed,
+                                   (uint64_t)o->seed, o->max_loss,
+                                   o->alert,          r->with ? &r->with->trainer.back : NULL};
     struct lora *l = full ? NULL : &r->lora;
     size_t n = r->out ? strlen(r->out) : 0;
     while (n > 1 && r->out[n - 1] == '/')
@@ -113,7 +128,8 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
     r->best_step = -1;
     r->base = base;
     if (trainrun_data(r, o, m, e) || new_params(r, e) ||
-        model_room("activations", backward_bytes(&m->h, l, rows, o->recompute, mixed), e) ||
+        (!r->with &&
+         model_room("activations", backward_bytes(&m->h, l, rows, o->recompute, mixed), e)) ||
         trainer_new(&r->trainer, &t, &opt, m, l, full ? &r->full : NULL, &r->data, e))
         return e->code;
     if (o->max_steps && o->max_steps < r->trainer.total)

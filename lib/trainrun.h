@@ -21,11 +21,11 @@
 /* What the user chose; apr-lora(1) says what each means. */
 struct trainrun_opts {
     const char *method, *type, *task, *data, *val, *out, *targets, *schedule, *metrics, *device,
-        *precision, *keep, *eval_bench;
+        *precision, *keep, *eval_bench, *alert;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
         eval_every, patience;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
-    int rslora, dora, recompute, show_batch, plan, json, prompt_loss, no_verify;
+    int rslora, dora, recompute, show_batch, plan, json, prompt_loss, no_verify, truncate;
 };
 int trainrun_is_full(const struct trainrun_opts *o);
 int trainrun_is_mixed(const struct trainrun_opts *o);
@@ -35,6 +35,8 @@ struct trainrun {
     const char *data_path, *out, *metrics_path; /* metrics_path NULL: none */
     void (*tell)(void *arg, const char *line);  /* what a person may want to know; not NULL */
     void *arg;
+    const struct trainrun
+        *with; /* of the same options and model: activations lie in its memory; or NULL */
     /* of trainrun_new */
     const struct trainrun_opts *o;
     const char *base;
@@ -70,6 +72,12 @@ int trainrun_resume(struct trainrun *r, struct err *e);
 /* One step, with the validation and the checkpoint that are due behind it, and before the first the first
  * validation.  1: there is more to do; 0: done, the parameters are those to be written. */
 int trainrun_step(struct trainrun *r, struct err *e);
+
+/* Rows that a document of the data has, in the mean. */
+double trainrun_document(const struct trainrun *r);
+/* A short line on how it goes: step, loss, the share of `peak` operations a second (flops.h; 0: not known) that the
+ * steps so far had, and the most memory that the process had. */
+void trainrun_progress(const struct trainrun *r, double peak, char *line, size_t size);
 
 /* Say at once, not after hours, that the output cannot be made. */
 int trainrun_probe(const struct trainrun_opts *o, const char *out, struct err *e);

@@ -1,4 +1,6 @@
-/* trainrun_show - the tokens of a run's first step, with what loss is taken on */
+/* trainrun_show - a run for people: the tokens of its first step, and how it goes */
+#include "flops.h"
+#include "speed.h"
 #include "trainrun.h"
 #include <stdlib.h>
 
@@ -33,4 +35,29 @@ int trainrun_show(struct trainrun *r, FILE *f, struct err *e)
     json_reset(&r->line);
     free(order);
     return 0;
+}
+
+double trainrun_document(const struct trainrun *r)
+{
+    /* every window of text cuts one document in two */
+    const double mean = (double)r->data.n_ids / ((double)r->data.n + (double)r->data.n_record) - 1;
+    return mean > 1 ? mean : 1;
+}
+
+void trainrun_progress(const struct trainrun *r, double peak, char *line, size_t size)
+{
+    const struct trainrun_opts *o = r->o;
+    const size_t memory = speed_peak();
+    const int n =
+        snprintf(line, size, "step %ld/%ld, loss %.4f", r->step, r->trainer.total, r->last.loss);
+    size_t used = n > 0 && (size_t)n < size ? (size_t)n : 0;
+    if (peak > 0 && r->seconds > 0) {
+        const double each =
+            flops_token(&r->model->h, trainrun_is_full(o), o->recompute, trainrun_document(r));
+        const int k = snprintf(line + used, size - used, ", MFU %.1f %% of %.2f TFLOP/s",
+                               100 * each * r->tokens / r->seconds / peak, peak / 1e12);
+        used += k > 0 && (size_t)k < size - used ? (size_t)k : 0;
+    }
+    if (memory)
+        snprintf(line + used, size - used, ", %.2f GiB", (double)memory / (1 << 30));
 }

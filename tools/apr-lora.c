@@ -1,10 +1,11 @@
 /* apr-lora - train a LoRA adapter, or all of a model, on instructions, completions or text */
 #include "cli.h"
 #include "dev.h"
+#include "flops.h"
 #include "quant.h"
 #include "room.h"
+#include "trainmany.h"
 #include "trainplan.h"
-#include "trainrun.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,10 +31,13 @@ static struct trainrun_opts o = {.method = "lora",
                                  .clip = 1,
                                  .max_loss = 10};
 
+static struct cli_list adapters;
+
 #define TASKS "instruct|completion|pretrain"
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL); required"),
+    CLI_LIST(0, "adapters", &adapters, "DATA:OUT,...", "several adapters at once on one base, each from its own data"),
     CLI_CHOICE(0, "method", &o.method, "lora|full", "train an adapter, or all weights of the model"),
     CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text"),
     CLI_FLAG(0, "prompt-loss", &o.prompt_loss, "take loss on prompts too"),
@@ -64,12 +68,14 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "decay", &o.decay, "F", "wsd: it falls for this share of the steps if below 1, else steps", 0, 1e9),
     CLI_FLOAT(0, "weight-decay", &o.weight_decay, "F", "AdamW's decoupled decay", 0, 10),
     CLI_FLOAT(0, "clip", &o.clip, "F", "clip the gradient's global norm; 0 = never", 0, 1e9),
-    CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "cut samples at N tokens; rows of a window of text", 2, 1 << 20),
+    CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "tokens of the longest sample; rows of a window of text", 2, 1 << 20),
+    CLI_FLAG(0, "truncate", &o.truncate, "cut longer samples there, in place of leaving them out"),
     CLI_INT(0, "seed", &o.seed, "N", "of the first A, the order and dropout", 0, 1e15),
     CLI_STR(0, "metrics", &o.metrics, "FILE", "write metric/1 records here"),
     CLI_INT(0, "save-every", &o.save_every, "N", "steps between checkpoints; 0 = none", 0, 1e9),
     CLI_INT(0, "max-steps", &o.max_steps, "N", "stop after N steps; 0 = all epochs", 0, 1e9),
     CLI_FLOAT(0, "max-loss", &o.max_loss, "F", "a step's loss above it is an error; 0 = any is fine", 0, 1e9),
+    CLI_STR(0, "alert", &o.alert, "TEXT", "said with that error"),
     CLI_INT(0, "pack", &o.pack, "N", "rows of a pass: memory against speed", 1, 1 << 20),
     CLI_FLAG(0, "recompute", &o.recompute, "keep one layer's activations and run layers twice"),
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of products; sums are f32"),
@@ -83,12 +89,11 @@ static const struct cli cli = {.name = "apr-lora",
                                .example = "apr-lora m.apr --data train.jsonl --rank 16 -o tuned",
                                .opts = opts,
                                .see = "apr-fuse(1), apr-gen(1), schema(7)",
-                               .output_version = 2};
+                               .output_version = 3};
 
-static void tell(void *arg, const char *line)
+static void tell(void *out, const char *line)
 {
-    (void)arg;
-    cli_warn("%s", line);
+    cli_warn("%s%s%s", out ? (const char *)out : "", out ? ": " : "", line);
 }
 
 /* With --verbose: where the time went. */
@@ -108,24 +113,55 @@ static void parts(const struct trainrun *r)
     cli_warn("%.0f tokens in %.2f s, %.0f tokens/s", r->tokens, r->seconds, r->tokens / r->seconds);
 }
 
-static int train(struct trainrun *r, struct err *e)
+/* Operations a second that the device could do; 0 where nobody looks, or it cannot be measured. */
+static double peak(struct kn_dev *dev)
+{
+    struct err e = {0};
+    double rate;
+    return cli_shows_progress() && flops_peak(dev, trainrun_is_mixed(&o), &rate, &e) == 0 ? rate
+                                                                                          : 0;
+}
+
+/* Tokens of all runs so far, and what they will be. */
+static double tokens(const struct trainmany *t, double *total)
+{
+    double n = 0;
+    *total = 0;
+    for (int i = 0; i < t->n; i++) {
+        const struct trainrun *r = &t->run[i];
+        n += r->tokens;
+        if (r->step > r->first)
+            *total +=
+                r->tokens / (double)(r->step - r->first) * (double)(r->trainer.total - r->first);
+    }
+    return n;
+}
+
+/* Each run is saved when it is done, and gives up its checkpoints when all are. */
+static int train(struct trainmany *t, const char *base, double start, struct err *e)
 {
     struct cli_progress progress = {.what = "apr-lora", .unit = "tokens"};
-    const long total = r->trainer.total;
-    char now[80];
-    int rc;
+    const double most = peak(t->run[0].model->dev);
+    struct trainrun *r;
+    char now[160] = "";
+    int rc, last, n;
     do {
-        if ((rc = trainrun_step(r, e)) < 0)
-            break;
-        if (r->step > r->first)
-            progress.total = r->tokens / (double)(r->step - r->first) * (double)(total - r->first);
-        snprintf(now, sizeof now, "step %ld/%ld, loss %.4f", r->step, total, r->last.loss);
-        cli_progress(&progress, r->tokens, now);
+        if ((rc = trainmany_step(t, &r, &last, e)) < 0 ||
+            (last && trainrun_save(r, base, start, e)))
+            return e->code;
+        const double done = tokens(t, &progress.total);
+        n = t->n > 1 ? snprintf(now, sizeof now, "%.60s: ", r->out) : 0;
+        if (cli_shows_progress())
+            trainrun_progress(r, most, now + n, sizeof now - (size_t)n);
+        cli_progress(&progress, done, now);
     } while (rc > 0);
-    cli_progress_end(&progress, r->tokens, NULL);
-    if (rc == 0)
-        parts(r);
-    return rc;
+    cli_progress_end(&progress, tokens(t, &progress.total), now[0] ? now : NULL);
+    for (int i = 0; i < t->n; i++)
+        parts(&t->run[i]);
+    for (int i = 0; i < t->n; i++)
+        if (trainrun_done(&t->run[i], e))
+            return e->code;
+    return 0;
 }
 
 /* 0, or 1 if it does not fit. */
@@ -134,6 +170,7 @@ static int plan(struct trainrun *r, const char *base, struct kn_dev *dev)
     static struct model m;
     struct err e = {0};
     struct trainplan t;
+    r->tell = tell;
     if (trainplan_make(&t, r, &o, &m, base, dev, &e) < 0)
         cli_die(&e);
     const size_t room = room_available("");
@@ -151,10 +188,17 @@ static int plan(struct trainrun *r, const char *base, struct kn_dev *dev)
 static void check_usage(int argc)
 {
     const int full = trainrun_is_full(&o);
-    if (argc != 1 || !o.data || (!o.out && !o.show_batch && !o.plan))
-        cli_usage(argc != 1 ? "one M.apr is needed"
-                  : o.data  ? "-o OUT is needed"
-                            : "--data FILE is needed");
+    if (argc != 1)
+        cli_usage("one M.apr is needed");
+    if (adapters.n && (full || o.data || o.out || o.plan || o.show_batch))
+        cli_usage("--adapters takes the place of --data and -o, and goes without --method full, "
+                  "--plan and --show-batch");
+    if (adapters.n && o.metrics && !strchr(o.metrics, '%'))
+        cli_usage("--metrics of several adapters needs a %% that stands for each one's OUT");
+    if (!adapters.n && !o.data)
+        cli_usage("--data FILE is needed");
+    if (!adapters.n && !o.out && !o.show_batch && !o.plan)
+        cli_usage("-o OUT is needed");
     if (o.json && !o.plan)
         cli_usage("--json goes with --plan");
     if (!o.val && !o.eval_bench && (o.patience || strcmp(o.keep, "last")))
@@ -168,7 +212,7 @@ static void check_usage(int argc)
         cli_usage("--type and --no-verify are of --method full");
 }
 
-static int load(struct trainrun *r, struct model *m, const char *base, struct kn_dev *dev,
+static int load(struct trainmany *t, struct model *m, const char *base, struct kn_dev *dev,
                 struct err *e)
 {
     int unpacked;
@@ -176,36 +220,45 @@ static int load(struct trainrun *r, struct model *m, const char *base, struct kn
         return e->code;
     if (unpacked)
         cli_warn("too little memory to keep the weights in bf16: slower");
-    return trainrun_new(r, &o, m, base, e);
+    return trainmany_new(t, &o, m, base, tell, e);
+}
+
+/* The outputs can be made, everything is loaded, and interrupted runs go on. */
+static int begin(struct trainmany *t, struct model *m, const char *base, struct kn_dev *dev,
+                 struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < t->n; i++)
+        rc = trainrun_probe(&o, t->run[i].out, e);
+    rc = rc ? rc : load(t, m, base, dev, e);
+    for (int i = 0; rc == 0 && i < t->n; i++)
+        rc = trainrun_resume(&t->run[i], e);
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
     double start = clock_now();
     struct err e = {0};
-    static struct trainrun r;
     static struct model m;
+    struct trainmany t;
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
     check_usage(argc);
-    r.data_path = o.data;
-    r.out = o.out;
-    r.metrics_path = o.metrics;
-    r.tell = tell;
-    if (dev_open(&dev, o.device, (int)o.threads, &e) < 0)
+    if ((adapters.n ? trainmany_parse(&t, &o, adapters.v, adapters.n, &e)
+                    : trainmany_one(&t, &o, &e)) ||
+        dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
     if (o.plan)
-        return cli_exit(plan(&r, argv[0], dev));
+        return cli_exit(plan(&t.run[0], argv[0], dev));
     if (o.show_batch) {
-        if (load(&r, &m, argv[0], dev, &e) || trainrun_show(&r, stdout, &e))
+        if (load(&t, &m, argv[0], dev, &e) || trainrun_show(&t.run[0], stdout, &e))
             cli_die(&e);
         return cli_exit(0);
     }
-    if (trainrun_probe(&o, r.out, &e) || load(&r, &m, argv[0], dev, &e) ||
-        trainrun_resume(&r, &e) || train(&r, &e) || trainrun_save(&r, argv[0], start, &e) ||
-        trainrun_done(&r, &e))
+    if (begin(&t, &m, argv[0], dev, &e) || train(&t, argv[0], start, &e))
         cli_die(&e);
-    trainrun_free(&r);
+    trainmany_free(&t);
     model_free(&m);
     kn_close(dev);
     return cli_exit(0);

@@ -236,14 +236,59 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     [ ! -e a ]
 }
 
-@test "long samples are cut and counted" {
-    run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a --max-seq-len 30 --max-steps 1
-    [[ "$stderr" == *"samples cut at 30 tokens"* ]]
+@test "long samples are left out and counted, cut if that is asked for" {
+    n() { "$x" m.apr --data d.jsonl --batch 40 --max-seq-len 45 --show-batch "$@" 2>msg | cut -f1 | sort | uniq -c | awk '{ print $1 }' | sort -n | tail -1; }
+    samples() { "$x" -q m.apr --data d.jsonl --batch 40 --max-seq-len 45 --show-batch "$@" | cut -f1 | sort -u | wc -l; }
+    [ "$(n)" -le 45 ]
+    left=$(sed -n 's/.*: \([0-9]*\) of 40 samples have more than 45 tokens: left out.*/\1/p' msg)
+    [ "$left" -gt 0 ] && [ "$(samples)" = $((40 - left)) ]
+    [ "$(n --truncate)" = 45 ]
+    grep -q " $left samples cut at 45 tokens, 0 left out" msg
+    [ "$(samples --truncate)" = 40 ]
+    # a prompt as long as that leaves nothing to learn from
+    run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-seq-len 4 --truncate
+    [[ "$stderr" == *"no sample to learn from (40 left out)"* ]]
+}
+
+@test "weights that are no numbers: an error with the step, the checkpoint stays" {
+    opts=(m.apr --data d.jsonl -o a --batch 2 --epochs 2 --save-every 2)
+    dies_after_checkpoint a "${opts[@]}"
+    # a NaN among its weights, and a sum that fits
+    python3 - a.ckpt <<'PY'
+import hashlib, struct, sys
+b = bytearray(open(sys.argv[1], "rb").read())[:-64]
+n, = struct.unpack_from("<Q", b, 8)
+struct.pack_into("<f", b, 16 + n + 400, float("nan"))
+open(sys.argv[1], "wb").write(bytes(b) + hashlib.sha256(b).hexdigest().encode())
+PY
+    cp a.ckpt kept
+    for more in "" "--max-loss 0"; do
+        # shellcheck disable=SC2086
+        run --separate-stderr -65 "$x" "${opts[@]}" $more
+        [[ "$stderr" == *"step "[0-9]*": the loss is not finite" ]]
+        [ ! -e a ]
+        cmp kept a.ckpt
+    done
+}
+
+@test "progress: loss, tokens a second, share of the peak, memory, time left; on a terminal as wide as it" {
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a
+    [ -z "$stderr" ]
+    line='[0-9]+/[0-9]+ tokens \(100 %\), [0-9.]+/s, step 5/5, loss [0-9.]+, MFU [0-9.]+ % of [0-9.]+ TFLOP/s, [0-9.]+ GiB'
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl -o a -v
+    grep -qE "$line" <<<"$stderr"
+    script -qec true /dev/null >/dev/null || skip "no terminals here"
+    script -qec "stty cols 200; $x m.apr --data d.jsonl -o a -v" /dev/null >wide
+    grep -qE "$line" wide
+    script -qec "stty cols 50; $x m.apr --data d.jsonl -o a -v" /dev/null | tr '\r' '\n' | sed 's/\x1b\[K//' | grep /s >narrow
+    [ "$(awk '{ print length }' narrow | sort -n | tail -1)" = 49 ]
 }
 
 @test "divergence names the step and leaves nothing" {
     run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-loss 1e-3
-    [[ "$stderr" == *"step 1: the loss is"*"diverged"* ]]
+    [[ "$stderr" == *"step 1: the loss is"*"diverged" ]]
+    run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-loss 1e-3 --alert "call someone"
+    [[ "$stderr" == *"diverged: call someone" ]]
     [ ! -e a ] && [ ! -e a.ckpt ]
 }
 
@@ -272,6 +317,11 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     plan=$("$x" -q "${opts[@]}" --plan --json) ctx=$(jq .ctx <<<"$plan")
     [ "$(bytes)" = "$("$APR_BIN/apr-plan" m.apr --method "$(jq -r .method <<<"$plan")" --rank 4 --batch 4 --ctx "$ctx" --json | jq .total_bytes)" ]
     run --separate-stderr -0 "$x" "${opts[@]}" --plan --targets '.*\.1\..*q_proj' --dora
+    [[ "$output" == *"seconds, "*" tokens/s"* ]]
+    # of all weights: 16 bytes each, time too, more threads change no number of steps
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl --val v.jsonl --batch 4 --epochs 2 --method full --plan --json
+    jq -e '.method == "full" and .measured and .seconds > 0 and .optimizer_bytes == 3 * .weights_bytes' <<<"$output"
+    run --separate-stderr -0 "$x" m.apr --data d.jsonl --batch 4 --method full --plan --precision bf16 --recompute
     [[ "$output" == *"seconds, "*" tokens/s"* ]]
     run --separate-stderr -65 "$x" m.apr --data /dev/null --plan
     run --separate-stderr -64 "$x" m.apr --data d.jsonl -o a --json

@@ -63,7 +63,7 @@ train() { # train MODEL BATCH LENGTH OPTIONS...; METHOD=full: all weights
     local model=$1 batch=$2 len=$3 kib plan
     shift 3
     rm -rf a a.*
-    kib=$(peak apr-lora -q "$model" ${METHOD:+--method $METHOD --no-verify} --data "$BATS_FILE_TMPDIR/long.jsonl" --batch "$batch" --max-seq-len "$len" --max-steps 1 --max-loss 0 -o a "$@")
+    kib=$(peak apr-lora -q "$model" ${METHOD:+--method $METHOD --no-verify} --data "$BATS_FILE_TMPDIR/long.jsonl" --batch "$batch" --max-seq-len "$len" --truncate --max-steps 1 --max-loss 0 -o a "$@")
     plan=$(apr-plan "$model" -m ${METHOD:-lora} --ctx "$len" --batch "$batch" "$@" --json | jq '.total_bytes / 1024 | floor')
     near "apr-lora ${METHOD:+$METHOD }$(basename "$model"), $batch of $len $*" "$kib" "$plan"
 }

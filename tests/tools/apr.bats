@@ -58,6 +58,8 @@ says() { # says "LINE;LINE" ARGS...
 @test "finetune" {
     says "apr-lora m.apr -o a --rank 8 --lr 1e-3 --epochs 2 --data t.jsonl" finetune m.apr --method lora --rank 8 --lr 1e-3 --epochs 2 --data t.jsonl -o a
     says "apr-lora m.apr -o a --lr 1e-3" finetune m.apr --learning-rate=1e-3 --quantize-nf4 --vram 8 -oa
+    says "apr-lora m.apr -o a.apr --method full --data t.jsonl" finetune m.apr --method full --data t.jsonl -o a.apr
+    says "apr-lora m.apr --rank 8 --adapters t.jsonl:a,u.jsonl:b" finetune m.apr --rank 8 --adapters t.jsonl:a,u.jsonl:b
     says "apr-fuse m.apr --adapter a -o t.apr" finetune m.apr --merge --adapter a -o t.apr
     run --separate-stderr -69 bin/apr finetune m.apr --method dpo --data x -o a
     run --separate-stderr -69 bin/apr finetune m.apr --beta 0.1 --data x -o a

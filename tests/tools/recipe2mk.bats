@@ -53,6 +53,35 @@ setup() { project; }
     run --separate-stderr -78 bin/recipe2mk recipes/t.yaml $R
     [[ $stderr == *"recipes/t.yaml:19:13: missing input: "* ]]
 }
+@test "apr-lora with method full writes a model; a benchmark that training is scored on is an input" {
+    printf 'pairs:\n  file: data/train.jsonl\n  sha256: %s\n  bytes: 6\n' "$(sha256sum <data/train.jsonl | cut -d' ' -f1)" >data/catalog.yaml
+    printf 'name: three\ndata: pairs\n' >configs/bench/three.yaml
+    sed 's/^    rank: 8/    method: full\n    task: pretrain\n    eval-bench: three\n    eval-every: 50\n    keep: best/; /^  fuse:/,/adapter: finetune/d; s/model: fuse/model: finetune/' recipes/t.yaml >recipes/u.yaml
+    bin/recipe2mk recipes/u.yaml d
+    grep -q '^d/finetune.apr d/finetune.metrics.jsonl &: ' d/recipe.mk
+    grep -q 'apr-lora d/import.apr --data data/train.jsonl --metrics d/finetune.metrics.jsonl --method full --task pretrain --eval-bench three --eval-every 50 --keep best.* -o d/finetune.apr' d/recipe.mk
+    grep -q -- '--model d/finetune.apr' d/recipe.mk
+    [ "$(jq -r '.options["eval-bench"]' d/finetune.args)" = three ]
+    [ "$(jq -r '.files | keys | join(" ")' d/finetune.args)" = "configs/bench/three.yaml data/train.jsonl" ]
+    sed -i 's/eval-bench: three/eval-bench: four/' recipes/u.yaml
+    run --separate-stderr -78 bin/recipe2mk recipes/u.yaml d
+    [[ $stderr == *"missing input: "*"configs/bench/four.yaml"* ]]
+    sed -i 's/eval-bench: four/foreach:\n      m:\n        - lora\n        - full/; s/method: full/method: $m/' recipes/u.yaml
+    run --separate-stderr -78 bin/recipe2mk recipes/u.yaml d
+    [[ $stderr == *"method: decides what the stage writes"* ]]
+}
+@test "an alert's message goes to the tool, and re-runs nothing" {
+    printf 'monitoring:\n  alerts:\n    - condition: loss > 9\n      action: stop\n      message: "the loss is lost"\n' >>recipes/t.yaml
+    bin/recipe2mk recipes/t.yaml d
+    grep -q -- "--max-loss 9 --alert 'the loss is lost'" d/recipe.mk
+    cp d/finetune.args was
+    sed -i 's/is lost/is gone/' recipes/t.yaml
+    bin/recipe2mk recipes/t.yaml d
+    cmp was d/finetune.args
+    sed -i 's/is gone/is $lost/' recipes/t.yaml
+    run --separate-stderr -78 bin/recipe2mk recipes/t.yaml d
+    [[ $stderr == *"message: expected plain text"* ]]
+}
 @test "exit codes: 64 usage, 66 no recipe, 73 no folder, 78 bad" {
     run --separate-stderr -64 bin/recipe2mk recipes/t.yaml
     run --separate-stderr -66 bin/recipe2mk nothing.yaml d
