@@ -67,7 +67,7 @@ same() { # A B: the same adapter, but for its name
 }
 
 @test "one that stops early leaves the others alone" {
-    opts+=(--val v.jsonl --eval-every 2 --patience 2 --lr 0.5)
+    opts=(m.apr --val v.jsonl --lr 0.05 --schedule constant --batch 4 --epochs 6 --eval-every 4 --patience 2)
     run --separate-stderr -0 "$x" "${opts[@]}" --adapters x.jsonl:a,y.jsonl:b
     [[ "$stderr" == *": stopped"* ]]
     "$x" -q "${opts[@]}" --data x.jsonl -o alone
