@@ -21,10 +21,10 @@ ppl() {
 }
 bad=0
 for type in ${TYPES:-q8_0 q4_0 q4_1 q5_0 q5_1 q4_k_s q5_k_s q6_k q4_k_m:mix f16 bf16}; do
-    [ "${type%:mix}" != "$type" ] || pure=--pure
-    "$bin/apr-quant" "$model" -t "${type%:mix}" ${pure:-} --requantize --no-verify -q -o "$tmp/q.apr"
+    mix=(--pure)
+    [ "${type%:mix}" = "$type" ] || mix=()
+    "$bin/apr-quant" "$model" -t "${type%:mix}" "${mix[@]}" --requantize --no-verify -q -o "$tmp/q.apr"
     "$bin/apr-quant" "$tmp/q.apr" -t f32 --requantize --no-verify -q -o "$tmp/f.apr"
-    pure=
     awk -v t="$type" -v a="$(ppl "$tmp/q.apr")" -v b="$(ppl "$tmp/f.apr")" -v limit="${LIMIT:-0.1}" 'BEGIN {
         d = (a / b - 1) * 100
         printf "%-11s %.5f %.5f %+.4f %%\n", t, a, b, d
