@@ -105,8 +105,13 @@ int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
 int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at tmp,
                 const struct kn_attn *a, const struct kn_batch *b)
 {
-    int m = b->n_tok, err;
-    if (!a->post.buf && a->residual == 0) {
+    int m = b->n_tok, err = KN_EUNSUP;
+    const int plain = !a->post.buf && a->residual == 0;
+    if (plain && d->ops->attn_out && !kn_adapts(b, &a->lora_o, 1))
+        err = d->ops->attn_out(d, x, att, a, b);
+    if (err != KN_EUNSUP)
+        return err;
+    if (plain) {
         err = kn_matmul(d, x, att, a->o, a->bo, m, KN_ADD);
         return err ? err : kn_adapt(d, x, att, a->o, a->lora_o, b);
     }

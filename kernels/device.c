@@ -272,7 +272,7 @@ int kn_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, str
 static void check_rows(const struct kn_batch *b, const struct kn_rows *r)
 {
     assert(r->n_tok >= 0 && r->n_tok <= b->max_tok && r->n_seq >= 0 && r->n_seq <= b->max_seq);
-    assert(r->n_out >= 0 && r->n_out <= r->n_tok);
+    assert(r->n_out >= 0 && r->n_out <= r->n_tok && r->n_made >= 0 && r->n_made <= r->n_tok);
     for (int i = 0; i < r->n_tok; i++) {
         assert(r->seq[i] >= 0 && r->seq[i] < r->n_seq && r->tok[i] >= 0);
         assert(r->pos[i] >= 0 && r->pos[i] / KN_TILE < b->max_blocks);
@@ -292,6 +292,7 @@ int kn_batch_set(struct kn_dev *d, struct kn_batch *b, const struct kn_rows *r)
     b->n_tok = r->n_tok;
     b->n_seq = r->n_seq;
     b->n_out = r->n_out;
+    b->n_made = r->n_made;
     return kn_adapt_set(d, b, r);
 }
 

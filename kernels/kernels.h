@@ -40,6 +40,9 @@
  *      integer, halves away from 0; d = s as f16, nearest even.  The value is f32(d) * q.
  *  R5  exp is kn_exp (kernels/poly.h): one polynomial in explicit fma, shared by all devices;
  *      silu(x) = x / (1 + kn_exp(-x)); gelu and tanh likewise (kn_gelu, kn_tanh).  Division and square root are IEEE.
+ * A device that is not exact ("cuda") computes rows of generated tokens so (kn_rows.n_made), and may compute those of a
+ * text, prompts, in another arithmetic, one for each layer's shape; of the cache, what was written stays.  Its results too
+ * depend on nothing but the row and what its sequence holds before it.
  * Device "ref" computes in double with unrounded activations (what quality is measured against);
  * "ref:q" follows R1 to R5 in scalar code (what the fast paths must equal bit for bit).
  *
@@ -97,6 +100,7 @@ struct kn_rows {
     const int32_t *adapter; /* (n_tok) adapter of a row, -1 none; NULL = none at all */
     const int32_t *blocks;  /* (n_seq, max_blocks) KV blocks; p is in blocks[p/KN_TILE] */
     const int32_t *rope;    /* (n_tok) a row's line of the RoPE table; NULL = its position */
+    int n_made; /* the first n_made rows are tokens that were generated, the others a text's */
 };
 
 /* What an adapter adds to a linear layer's y(m, n) = x(m, k) w^T + bias, in f32:
@@ -167,6 +171,8 @@ enum {
     KN_W_INFER = 1, /* used by kn_matmul and the fused calls */
     KN_W_TRAIN = 2, /* used by train.h: products in f32 with the dequantized weight */
     KN_W_FLOAT = 4, /* kn_matmul too uses R2 with the dequantized weight */
+    KN_W_LAYER =
+        16, /* of kn_qkv, kn_attn_out or kn_ffn: a device may keep another form of it for prompts */
     KN_W_MIXED =
         8, /* with KN_W_TRAIN: kept in bf16, 4 bytes a value, for KN_MIXED of train.h; the results
                        are the same without, the work more */
@@ -244,6 +250,8 @@ struct kn_ops {
                const struct kn_batch *b);
     int (*head)(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
                 struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
+    int (*attn_out)(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct kn_attn *a,
+                    const struct kn_batch *b); /* without post and residual */
     int (*argmax)(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
     /* collectives over the devices of a group (opt: a group of one) */
     int (*all_reduce)(struct kn_dev *d, struct kn_at x, size_t n);
@@ -258,10 +266,12 @@ struct kn_dev {
     const struct kn_ops *ops;
     char name[32]; /* what runs: "cpu:avx512", "ref", "ref:q" */
     int n_threads;
-    int exact;          /* computes by R1 to R5, to the bit */
-    void *priv;         /* what open() made: freed by close() */
-    char why[200];      /* the last failure in the backend's words; "" if it has none */
+    int exact;     /* computes by R1 to R5, to the bit */
+    int step;      /* rows of a step of prompts that it is fastest with; 0 = it does not matter */
+    void *priv;    /* what open() made: freed by close() */
+    char why[200]; /* the last failure in the backend's words; "" if it has none */
     char hardware[160]; /* the card and its driver, where results could depend on them; "" */
+    char note[160];     /* what it keeps beside the weights so that it is faster; "" */
 };
 struct kn_buf {
     size_t bytes;
@@ -275,7 +285,7 @@ struct kn_adapted {
     int adapter, first, n;
 };
 struct kn_batch {
-    int n_tok, n_seq, n_out; /* host copies: the launch shape */
+    int n_tok, n_seq, n_out, n_made; /* host copies: the launch shape */
     int max_tok, max_seq, max_blocks;
     /* kn_batch_adapters; all 0: no row has an adapter */
     int n_adapter, n_group;   /* that there are; that this step's rows have */
@@ -290,8 +300,8 @@ struct kn_kv {
 };
 
 /* Device by name: "ref" "ref:q" "cpu" "cpu:generic" "cpu:avx2" "cpu:avx512" "cpu:amx" "cuda"; n_threads 0 = all
- * cores.  "cpu:amx-model" is AMX's arithmetic in plain C, for tests.  "cuda" is a shared object beside the
- * executable, which a build without nvcc does not have (kernels/plugin.h).
+ * cores.  "cpu:amx-model" is AMX's arithmetic in plain C, for tests.  "cuda" (prompts in bf16) and "cuda:exact"
+ * are a shared object beside the executable, which a build without nvcc does not have (kernels/plugin.h).
  * A path that this machine cannot run is KN_EDEVICE, never another path in its place. */
 int kn_open(struct kn_dev **d, const char *name, int n_threads);
 /* What the backend says of its last failure; of this thread's last kn_open if d is NULL. "": nothing. */

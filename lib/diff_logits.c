@@ -193,8 +193,8 @@ static int open_run(struct run *r, struct kn_dev *dev, struct err *e)
         const struct view *v = r->side[m]->v;
         if (!(r->logits[m] = malloc(OUT * (size_t)v->h.n_vocab * sizeof(float))))
             return err_set(e, ERR_NOMEM, "out of memory");
-        if (walk_open(&r->walk[m], v, dev, r->n_ctx, r->max_rows, GROUP, OUT, r->max_blocks, KN_F32,
-                      e) < 0)
+        if (walk_open(&r->walk[m], v, dev, KN_W_INFER, r->n_ctx, r->max_rows, GROUP, OUT,
+                      r->max_blocks, KN_F32, e) < 0)
             return e->code;
     }
     return 0;

@@ -188,10 +188,10 @@ static void add_rows(struct engine *g, struct kn_rows *r, struct seq *s, int n)
     }
 }
 
-/* One row for each sequence that decodes, then prompts in order of admission. */
+/* One row for each sequence that decodes, then prompts, both in order of admission. */
 static int plan(struct engine *g, struct kn_rows *r, struct err *e)
 {
-    int rc = 0, n_decode = 0;
+    int rc = 0;
     *r = (struct kn_rows){
         .tok = g->tok, .pos = g->pos, .seq = g->seq, .out = g->out, .blocks = g->blocks};
     r->rope = g->rope;
@@ -200,17 +200,16 @@ static int plan(struct engine *g, struct kn_rows *r, struct err *e)
         struct seq *s = g->active[i];
         s->rows = 0;
         s->out = -1;
-        n_decode += s->n_ids > s->n_prompt;
     }
+    for (int i = 0; i < g->n_active; i++)
+        if (g->active[i]->n_ids > g->active[i]->n_prompt)
+            add_rows(g, r, g->active[i], 1);
+    r->n_made = r->n_tok;
     for (int i = 0; i < g->n_active && rc == 0; i++) {
         struct seq *s = g->active[i];
-        int left = g->o.chunk - r->n_tok - n_decode, want = s->n_ids - s->n_done;
-        if (s->n_ids > s->n_prompt) {
-            add_rows(g, r, s, 1);
-            n_decode--;
-        } else if (left > 0 && engine_ready(g, s, &rc) && rc == 0) {
+        int left = g->o.chunk - r->n_tok, want = s->n_ids - s->n_done;
+        if (s->n_ids == s->n_prompt && left > 0 && engine_ready(g, s, &rc) && rc == 0)
             add_rows(g, r, s, want < left ? want : left);
-        }
     }
     return rc < 0 ? dev_failed(g->m->dev, "KV cache", rc, e) : 0;
 }

@@ -218,8 +218,8 @@ int forward_step(struct forward *f, const struct kn_rows *r, struct err *e)
 {
     int rc = forward_batch(f, r, e);
     /* where adapters are chosen the calls change with the rows that chose them */
-    const int decodes = r->n_tok == r->n_seq && r->n_out == r->n_tok && r->n_tok > 0 &&
-                        r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs &&
+    const int decodes = r->n_tok == r->n_seq && r->n_out == r->n_tok && r->n_made == r->n_tok &&
+                        r->n_tok > 0 && r->n_tok <= FORWARD_GRAPHS && !f->watch && !f->no_graphs &&
                         !f->batch->n_group;
     if (rc < 0)
         return rc;

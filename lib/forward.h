@@ -21,8 +21,9 @@ struct forward {
      * (1..n_layer); NULL = not */
     void (*watch)(void *arg, int layer, struct kn_at x, int n_tok);
     void *watch_arg;
-    struct kn_graph *graph[FORWARD_GRAPHS]; /* of n_tok - 1: a step of one row a sequence */
-    int no_graphs;                          /* the device has none */
+    struct kn_graph
+        *graph[FORWARD_GRAPHS]; /* of n_tok - 1: a step of one generated row a sequence */
+    int no_graphs;              /* the device has none */
 };
 int forward_new(struct forward *f, const struct model *m, int max_tok, int max_seq, int max_out,
                 int max_blocks, int n_block, int kv_type, struct err *e);

@@ -129,6 +129,7 @@ int model_load_attn(struct model *m, struct model_small *s, int l, int flags, st
     const struct hparams *h = &m->h;
     struct kn_attn *a = &m->layer[l].attn;
     const int q = h->n_head * h->head_dim, kv = h->n_head_kv * h->head_dim;
+    flags |= flags & KN_W_INFER ? KN_W_LAYER : 0;
     const int window = hparams_window(h, l);
     const double scale = h->attn_scale != 0     ? h->attn_scale
                          : h->query_scalar != 0 ? 1 / sqrt(h->query_scalar)
@@ -259,6 +260,7 @@ int model_load_ffn(struct model *m, struct model_small *s, int l, int flags, str
         return e->code;
     if (h->n_expert)
         return load_moe(m, l, flags, e);
+    flags |= flags & KN_W_INFER ? KN_W_LAYER : 0;
     if (!hparams_has(h, ARCH_LAYER_NORM))
         return load_mlp(m, w, l, "mlp", h->n_ff, flags, e);
     if (model_weight(m, &f->up, NAME("mlp.c_fc.weight"), h->n_ff, h->n_embd, flags, e) < 0)

@@ -93,7 +93,8 @@ static int open_device(struct parity_job *j, struct parity_device *d, const stru
                        struct err *e)
 {
     const size_t n = (size_t)j->n_tok;
-    int rc = walk_open(&d->w, v, d->dev, j->n_tok, j->n_tok, 1, OUT, 2 * j->max_blocks, KN_F16, e);
+    int rc = walk_open(&d->w, v, d->dev, d->flags, j->n_tok, j->n_tok, 1, OUT, 2 * j->max_blocks,
+                       KN_F16, e);
     if (rc < 0)
         return rc;
     if (!(d->own = calloc(n * (size_t)j->n_embd, sizeof *d->own)))
@@ -125,6 +126,7 @@ int parity_batch(struct parity_job *j, int d, struct parity_step s, int own, int
     const struct kn_rows r = {.n_tok = s.m,
                               .n_seq = 1,
                               .n_out = n_out,
+                              .n_made = j->made ? s.m : 0,
                               .tok = j->tok + s.from,
                               .pos = j->pos + s.from,
                               .seq = j->zero,
@@ -251,12 +253,13 @@ static int layers(struct parity_job *j, struct err *e)
 
 /* ---- all of it ---- */
 
-static const struct parity_limits *limits_of(const struct parity_conf *c, const struct kn_dev *dev,
-                                             const struct kn_dev *peer)
+static const struct parity_limits *limits_of(const struct parity_want *w, const struct kn_dev *dev,
+                                             const struct kn_dev *peer, int flt)
 {
-    return strcmp(peer->name, "ref") == 0 ? &c->ref
-           : dev->exact && peer->exact    ? &c->exact
-                                          : &c->rounded;
+    return strcmp(peer->name, "ref") == 0           ? &w->conf->ref
+           : flt                                    ? &w->conf->flt
+           : (dev->exact || w->made) && peer->exact ? &w->conf->exact
+                                                    : &w->conf->rounded;
 }
 
 static int make_room(struct parity_job *j, const struct hparams *h, const struct parity_conf *c,
@@ -345,22 +348,25 @@ int parity_run(struct parity *p, const struct apr *a, struct kn_dev *dev,
 int parity_compare(struct parity *p, const struct apr *a, struct kn_dev *dev,
                    const struct parity_want *w, struct err *e)
 {
-    struct parity_job j = {.p = p};
+    struct parity_job j = {.p = p, .made = w->made};
     struct view v;
     const double start = clock_now();
     p->with_ops = w->ops;
     int rc = view_apr(&v, a, e);
     if (rc < 0)
         return rc;
+    j.d[j.n_dev].flags = KN_W_INFER;
     j.d[j.n_dev++].dev = dev;
     for (int k = 0; k < w->n_peer && rc == 0; k++) {
         struct kn_dev *peer = NULL;
-        if ((rc = dev_open(&peer, w->peer[k], w->threads, e)) < 0)
+        const int flt = strcmp(w->peer[k], PARITY_FLOAT) == 0;
+        if ((rc = dev_open(&peer, flt ? "cpu" : w->peer[k], w->threads, e)) < 0)
             break;
+        j.d[j.n_dev].flags = KN_W_INFER | (flt ? KN_W_FLOAT : 0);
         j.d[j.n_dev++].dev = peer;
         struct parity_peer *x = &p->peer[p->n_peer++];
-        snprintf(x->name, sizeof x->name, "%s", peer->name);
-        x->limits = *limits_of(w->conf, dev, peer);
+        snprintf(x->name, sizeof x->name, "%s", flt ? PARITY_FLOAT : peer->name);
+        x->limits = *limits_of(w, dev, peer, flt);
         x->differs = x->id = x->id_peer = -1;
     }
     if (rc == 0)

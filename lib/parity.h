@@ -3,7 +3,8 @@
  * The model runs on a templated prompt, most of it in one step, then (of a long one) 16 and 4 positions and the last
  * ones one by one, since devices have kernels for each; one layer is in memory at a time.  Ops and layers get the first
  * peer's numbers as input on every device, so that each is judged by what itself does; the logits come of each device's
- * own numbers all the way.  Nearness is of rows, one a position: the cosine in double, the largest difference over the
+ * own numbers all the way.  All rows are a prompt's, or all are as tokens that were generated are (kn_rows.n_made), which
+ * on a device that is not exact is another arithmetic.  Nearness is of rows, one a position: the cosine in double, the largest difference over the
  * row's largest number, and whether the bits are equal. */
 #ifndef PARITY_H
 #define PARITY_H
@@ -48,7 +49,7 @@ struct parity_limits {
 struct parity_conf {
     char *prompt;
     int positions, singly;
-    struct parity_limits exact, rounded, ref; /* which: parity_limits() */
+    struct parity_limits exact, rounded, flt, ref; /* which: limits_of() of parity.c */
 };
 /* path NULL: configs/parity.yaml.  ERR_NOINPUT, ERR_CONFIG with file:line:col. */
 int parity_conf_load(struct parity_conf *c, const char *path, struct err *e);
@@ -79,7 +80,10 @@ struct parity_want {
     const struct parity_conf *conf;
     const char *peer[PARITY_PEERS]; /* devices to compare with; the first one gives the inputs */
     int n_peer, threads, ops;       /* ops: those and layers, not the logits alone */
+    int made;                       /* rows as of generated tokens */
 };
+/* A peer: device cpu with products in f32, weights dequantized and activations as they are. */
+#define PARITY_FLOAT "cpu:float"
 /* A device that is far off is a result (0).  Errors: a device that is not there, memory, a model that cannot run. */
 int parity_run(struct parity *p, const struct apr *a, struct kn_dev *dev,
                const struct parity_want *w, struct err *e);
@@ -88,7 +92,8 @@ void parity_json(struct json_out *j, const struct parity *p); /* parity/1 of sch
 void parity_text(FILE *out, const struct parity *p);
 const char *parity_op_name(int op);
 
-/* The gate before a device other than cpu and ref is used: the logits against the CPU's.  What passed is remembered in
+/* The gate before a device other than cpu and ref is used: the logits against the CPU's.  Of a device that is not exact
+ * those of generated tokens first, to the bit, then those of prompts, against PARITY_FLOAT.  What passed is remembered in
  * the cache, by model, device, hardware with driver, build and thresholds; *cached says so.  ERR_UNAVAILABLE if a
  * threshold is missed.  p may be NULL. */
 int parity_gate(struct parity *p, const struct apr *a, struct kn_dev *dev,

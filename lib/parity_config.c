@@ -42,8 +42,8 @@ static void limits(struct parity_limits *l, const struct yaml_doc *d, const char
 
 int parity_conf_load(struct parity_conf *c, const char *path, struct err *e)
 {
-    static const char *const top[] = {"schema", "prompt",  "positions", "singly",
-                                      "exact",  "rounded", "ref",       NULL};
+    static const char *const top[] = {"schema",  "prompt", "positions", "singly", "exact",
+                                      "rounded", "float",  "ref",       NULL};
     char found[PATH_MAX];
     struct yaml_doc d;
     memset(c, 0, sizeof *c);
@@ -63,6 +63,7 @@ int parity_conf_load(struct parity_conf *c, const char *path, struct err *e)
         yaml_err(&d, d.root, e, "prompt: missing");
     limits(&c->exact, &d, "exact", e);
     limits(&c->rounded, &d, "rounded", e);
+    limits(&c->flt, &d, "float", e);
     limits(&c->ref, &d, "ref", e);
     if (!e->code && !(c->prompt = strdup(prompt)))
         err_set(e, ERR_NOMEM, "out of memory");

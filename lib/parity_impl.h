@@ -7,6 +7,7 @@
 enum { PARITY_DEVICES = 1 + PARITY_PEERS }; /* the one that is judged, then its peers */
 struct parity_device {
     struct kn_dev *dev;
+    int flags; /* of its weights */
     struct walk w;
     struct kn_at a, b, c; /* (max_tok, widest) */
     float *own;           /* (n_tok, n_embd) of its own numbers so far */
@@ -17,7 +18,7 @@ struct parity_step { /* rows [from, from + m) */
 struct parity_job {
     struct parity *p;
     struct parity_device d[PARITY_DEVICES];
-    int n_dev, n_tok, n_step, n_embd, n_vocab, max_blocks;
+    int n_dev, n_tok, n_step, n_embd, n_vocab, max_blocks, made;
     struct parity_step *step; /* (n_step) */
     int32_t *tok, *pos, *zero,
         *blocks;                    /* (n_tok) x3; (2, max_blocks): shared numbers, own numbers */

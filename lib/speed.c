@@ -178,6 +178,7 @@ static int decode(struct run *r, double *seconds, double *steps, struct err *e)
         struct kn_rows rows = {.n_tok = t->n_seq,
                                .n_seq = t->n_seq,
                                .n_out = t->n_seq,
+                               .n_made = t->n_seq,
                                .tok = r->tok,
                                .pos = r->pos,
                                .seq = r->seq,

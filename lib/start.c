@@ -23,13 +23,14 @@ static int check(const char *path, struct kn_dev *dev, int threads, struct err *
 static int start_one(struct model *m, struct kn_dev **dev, const char *path, const char *device,
                      int threads, int flags, int n_ctx, struct err *e)
 {
-    int rc = dev_open(dev, device, threads, e);
+    const int exact = flags & START_EXACT && strcmp(device, "cuda") == 0;
+    int rc = dev_open(dev, exact ? "cuda:exact" : device, threads, e);
     if (rc < 0)
         return rc;
     if (kn_file(*dev)) /* not cpu or ref, which others are compared with */
         rc = check(path, *dev, threads, e);
     if (rc == 0)
-        rc = model_load(m, path, *dev, flags, n_ctx, e);
+        rc = model_load(m, path, *dev, flags & ~START_EXACT, n_ctx, e);
     if (rc < 0) {
         kn_close(*dev);
         *dev = NULL;

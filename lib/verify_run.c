@@ -272,7 +272,7 @@ static int ask(struct work *w, float *room, struct verify_run *v, struct err *e)
 static int with(struct work *w, const struct view *v, struct kn_dev *dev, struct err *e)
 {
     struct plan *p = w->p;
-    return walk_open(&w->w, v, dev, p->n_ctx, p->rows, p->n_seq, OUT,
+    return walk_open(&w->w, v, dev, KN_W_INFER, p->n_ctx, p->rows, p->n_seq, OUT,
                      (p->n_ctx + KN_TILE - 1) / KN_TILE, KN_F32, e);
 }
 

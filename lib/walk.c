@@ -50,8 +50,8 @@ static int load_layer(struct walk *w, int l, struct err *e)
     if (!w->keep)
         w->small.used = w->base;
     from = w->small.used;
-    if (rc == 0 && (rc = model_load_attn(&w->m, &w->small, l, KN_W_INFER, e)) == 0 &&
-        (rc = model_load_ffn(&w->m, &w->small, l, KN_W_INFER, e)) == 0)
+    if (rc == 0 && (rc = model_load_attn(&w->m, &w->small, l, w->flags, e)) == 0 &&
+        (rc = model_load_ffn(&w->m, &w->small, l, w->flags, e)) == 0)
         rc = model_push(&w->m, &w->small, from, e);
     return rc;
 }
@@ -78,7 +78,7 @@ static size_t bytes_needed(const struct walk *w)
     const int n_layer = w->m.h.n_layer;
     size_t ends = 0, largest = 0;
     if (w->keep)
-        return model_bytes(&w->m, KN_W_INFER);
+        return model_bytes(&w->m, w->flags);
     size_t *layer = calloc((size_t)n_layer, sizeof *layer);
     for (int i = 0; layer && i < w->v->n; i++) {
         const struct tensor *t = &w->v->t[i];
@@ -94,13 +94,14 @@ static size_t bytes_needed(const struct walk *w)
     return all < largest ? SIZE_MAX : all;
 }
 
-int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
-              int max_seq, int max_out, int max_blocks, int kv_type, struct err *e)
+int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int flags, int n_ctx,
+              int max_tok, int max_seq, int max_out, int max_blocks, int kv_type, struct err *e)
 {
     struct model *m = &w->m;
     int rc;
     memset(w, 0, sizeof *w);
     w->v = v;
+    w->flags = flags;
     m->dev = dev;
     m->h = v->h;
     m->n_ctx = n_ctx;
@@ -116,10 +117,10 @@ int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ct
     m->forget = forget;
     m->forget_arg = w;
     memcpy(m->file.tensor, v->t, (size_t)v->n * sizeof *v->t);
-    w->keep = model_bytes(m, KN_W_INFER) <= WALK_KEEP;
+    w->keep = model_bytes(m, w->flags) <= WALK_KEEP;
     if ((rc = model_room(v->name, bytes_needed(w), e)) < 0 ||
         (rc = model_begin(m, &w->small, 0, e)) < 0 || (rc = bring(w, -1, e)) < 0 ||
-        (rc = model_load_ends(m, &w->small, KN_W_INFER, e)) < 0 ||
+        (rc = model_load_ends(m, &w->small, w->flags, e)) < 0 ||
         (rc = model_push(m, &w->small, 0, e)) < 0 ||
         (rc = forward_new(&w->f, m, max_tok, max_seq, max_out, max_blocks, max_seq * max_blocks,
                           kv_type, e)) < 0)

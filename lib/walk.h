@@ -15,14 +15,15 @@ struct walk {
     struct forward f;
     struct model_small small;
     size_t base; /* of small: where the layers' norms begin */
+    int flags;   /* of the weights */
     int keep;    /* all layers stay */
     int loaded;  /* layers that are there, if they stay */
     void **made; /* (v->n) tensors that fill made */
 };
-/* n_ctx positions, max_tok rows, max_seq sequences of max_blocks KV blocks of kv_type, logits of max_out rows at a time.
+/* Weights with flags, KN_W_INFER or that with KN_W_FLOAT (products in f32); n_ctx positions, max_tok rows, max_seq sequences of max_blocks KV blocks of kv_type, logits of max_out rows at a time.
  * ERR_NOMEM says what is needed and what there is; ERR_UNAVAILABLE what the device cannot do. */
-int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int n_ctx, int max_tok,
-              int max_seq, int max_out, int max_blocks, int kv_type, struct err *e);
+int walk_open(struct walk *w, const struct view *v, struct kn_dev *dev, int flags, int n_ctx,
+              int max_tok, int max_seq, int max_out, int max_blocks, int kv_type, struct err *e);
 void walk_close(struct walk *w);
 /* Layer l in memory, for forward_layer(&w->f, l), and no longer. */
 int walk_hold(struct walk *w, int l, struct err *e);

@@ -2,6 +2,7 @@
 #include "backward.h"
 #include "cli.h"
 #include "dev.h"
+#include "engine.h"
 #include "outfile.h"
 #include "speed.h"
 #include "start.h"
@@ -12,14 +13,13 @@ static struct {
     const char *prompt, *gen, *batch, *batch_size, *brick, *precision, *device, *kv_type, *out;
     struct cli_list both;
     long reps, warmup, chunk, threads, train_rows, seed;
-    int ttft, all, json, csv, md;
+    int ttft, all, json, csv, md, exact;
 } o = {.prompt = "512",
        .gen = "128",
        .batch = "0",
        .batch_size = "128,128",
        .reps = 5,
        .warmup = 1,
-       .chunk = 512,
        .train_rows = 512,
        .precision = "f32",
        .device = "cpu",
@@ -38,12 +38,13 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "all", &o.all, "everything: pg 512,128, batches of 1, 8 and 32, ttft, bricks"),
     CLI_INT('r', "repetitions", &o.reps, "N", "measured runs of each test", 1, 10000),
     CLI_INT(0, "warmup", &o.warmup, "N", "runs before that are not measured", 0, 1000),
-    CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step of a prompt", 1, 65536),
+    CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step of a prompt; 0 = as the device likes, or 512", 0, 65536),
     CLI_INT(0, "train-rows", &o.train_rows, "N", "tokens of a training step", 1, 65536),
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of a training step's products"),
     CLI_INT(0, "seed", &o.seed, "N", "of the tokens", 0, 9e15),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
+    CLI_FLAG(0, "exact", &o.exact, "prompts too in the arithmetic of every device (of cuda: cuda:exact)"),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
@@ -158,17 +159,24 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
     int ctx = 1;
     for (int i = 0; i < p->n; i++)
         ctx = speed_ctx(&p->test[i]) > ctx ? speed_ctx(&p->test[i]) : ctx;
+    if (o.exact && strcmp(o.device, "cuda") == 0) /* for each of its processes */
+        o.device = "cuda:exact";
     if (p->ttft && speed_start(s, path, o.device, (int)o.threads, c, &e) < 0) /* no threads yet */
         cli_die(&e);
     /* training alone runs on the CPU */
-    if (p->n ? start_model(&m, &dev, path, o.device, (int)o.threads, KN_W_INFER, ctx, &e) < 0
+    if (p->n ? start_model(&m, &dev, path, o.device, (int)o.threads,
+                           KN_W_INFER | (o.exact ? START_EXACT : 0), ctx, &e) < 0
              : dev_open(&dev, strcmp(o.device, "auto") ? o.device : "cpu", (int)o.threads, &e) < 0)
         cli_die(&e);
     snprintf(h->device, sizeof h->device, "%s", dev->name);
     h->threads = dev->n_threads;
+    if (cli_verbose && dev->note[0])
+        cli_warn("%s: %s", dev->name, dev->note);
     if (p->n) {
+        struct speed_conf with = *c;
+        with.chunk = c->chunk ? c->chunk : dev->step ? dev->step : ENGINE_CHUNK;
         for (int i = 0; i < p->n; i++)
-            if (speed_run(s, &m, c, &p->test[i], &e) < 0)
+            if (speed_run(s, &m, &with, &p->test[i], &e) < 0)
                 cli_die(&e);
         model_free(&m); /* before training's kind of weights takes memory */
     }

@@ -17,7 +17,7 @@ static struct {
         *default_adapter;
     long max_tokens, top_k, samples, seed, batch, ctx, think_budget, threads, chunk, repeat_last;
     double temperature, top_p, min_p, repeat_penalty;
-    int raw, logprobs, ids, timings, unordered, text, no_share, other_base;
+    int exact, raw, logprobs, ids, timings, unordered, text, no_share, other_base;
     struct cli_list stop, adapter;
 } o = {.out = "-",
        .max_tokens = 2048,
@@ -28,8 +28,7 @@ static struct {
        .repeat_penalty = 1,
        .repeat_last = 64,
        .device = "cpu",
-       .kv_type = "f32",
-       .chunk = 512};
+       .kv_type = "f32"};
 
 // clang-format off
 static const struct cli_opt opts[] = {
@@ -62,9 +61,10 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "thinking", &o.thinking, "auto|on|off", "whether a model that can think does"),
     CLI_INT(0, "think-budget", &o.think_budget, "N", "tokens of thinking; -1 = no limit", -1, 1e9),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
-    CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; changes no result", 1, 65536),
+    CLI_INT(0, "chunk", &o.chunk, "N", "rows of a step; 0 = as the device likes; changes no result", 0, 65536),
     CLI_FLAG(0, "no-share", &o.no_share, "compute every prompt whole; changes no result"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
+    CLI_FLAG(0, "exact", &o.exact, "prompts too in the arithmetic of every device (as --device cuda:exact)"),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -127,6 +127,9 @@ static char *part_key(struct run *r)
         const char *v = cli_value(names[i], value, sizeof value);
         hash_sha256_add(&sha, v, strlen(v) + 1);
     }
+    /* the arithmetic, which --exact, the device and (auto) the machine decide: never two in one file */
+    hash_sha256_add(&sha, r->dev->exact ? "exact" : r->dev->name,
+                    strlen(r->dev->exact ? "exact" : r->dev->name) + 1);
     for (int i = 0; i < r->lora.n; i++) {
         const struct model_adapter *a = &r->lora.v[i];
         hash_sha256_add(&sha, a->name, strlen(a->name) + 1);
@@ -239,7 +242,7 @@ static struct engine_opts plan(struct run *r)
 {
     struct engine_opts eo = {.batch = (int)o.batch,
                              .n_ctx = r->prompts.longest,
-                             .chunk = (int)o.chunk,
+                             .chunk = (int)(o.chunk ? o.chunk : r->dev->step),
                              .kv_type = kn_type_by_name(o.kv_type),
                              .unordered = o.unordered,
                              .no_share = o.no_share};
@@ -345,11 +348,13 @@ static void commit(struct run *r, double seconds)
 
 static void load(struct run *r, const char *prompts)
 {
-    if (start_model(&r->m, &r->dev, o.model, o.device, (int)o.threads, KN_W_INFER | MODEL_LATER,
-                    (int)o.ctx, &r->e) < 0)
+    if (start_model(&r->m, &r->dev, o.model, o.device, (int)o.threads,
+                    KN_W_INFER | MODEL_LATER | (o.exact ? START_EXACT : 0), (int)o.ctx, &r->e) < 0)
         cli_die(&r->e);
     if (cli_verbose && (r->m.packed || *r->m.packed_why))
         cli_warn("%s.packed: %s", o.model, r->m.packed ? "its weights are used" : r->m.packed_why);
+    if (cli_verbose && r->dev->note[0])
+        cli_warn("%s: %s", r->dev->name, r->dev->note);
     if (!r->m.tok)
         cli_die(&(struct err){ERR_DATA, "the model has no tokenizer"});
     if (o.adapter.n && model_lora_load(&r->lora, &r->m, (const char *const *)o.adapter.v,

@@ -16,7 +16,7 @@ static struct {
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_STR(0, "device", &o.device, "D", "the device that is judged"),
-    CLI_LIST(0, "against", &o.against, "D", "a device to compare with (repeatable, 2 at most; cpu and ref)"),
+    CLI_LIST(0, "against", &o.against, "D", "a device to compare with (repeatable, 2 at most; cpu and ref); cpu:float is cpu with products in f32"),
     CLI_STR(0, "limits", &o.limits, "FILE", "prompt and thresholds (configs/parity.yaml)"),
     CLI_INT(0, "positions", &o.positions, "N", "of the prompt; 0 = as the file says", 0, 512),
     CLI_FLAG(0, "logits", &o.logits, "the logits alone, not ops and layers"),
@@ -85,6 +85,8 @@ int main(int argc, char **argv)
     if (parity_conf_load(&c, o.limits, &e) < 0 || apr_open(&a, argv[0], &e) < 0 ||
         dev_open(&dev, o.device, (int)o.threads, &e) < 0)
         cli_die(&e);
+    if (!o.against.n && !dev->exact && kn_file(dev)) /* prompts are not computed as the CPU does */
+        w.peer[0] = PARITY_FLOAT;
     if (o.positions)
         c.positions = (int)o.positions;
     rc = o.gate ? parity_gate(&p, &a, dev, &c, (int)o.threads, &cached, &e)

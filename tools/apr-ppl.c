@@ -22,7 +22,7 @@
 static struct {
     long ctx, threads, chunks;
     const char *device, *out, *kv_type, *base, *adapter;
-    int json, kl, other_base;
+    int json, kl, exact, other_base;
 } o = {.device = "cpu", .out = "-", .kv_type = "f32"};
 
 // clang-format off
@@ -37,6 +37,7 @@ static const struct cli_opt opts[] = {
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
+    CLI_FLAG(0, "exact", &o.exact, "prompts too in the arithmetic of every device (as --device cuda:exact)"),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_END};
 // clang-format on
@@ -297,7 +298,8 @@ int main(int argc, char **argv)
         cli_usage("--ctx %ld: %s has chunks of %d", o.ctx, o.base, s.base.n_ctx);
     if (!o.ctx)
         o.ctx = o.kl ? s.base.n_ctx : 512;
-    if (start_model(&m, &dev, argv[0], o.device, (int)o.threads, KN_W_INFER, (int)o.ctx, &e) < 0)
+    if (start_model(&m, &dev, argv[0], o.device, (int)o.threads,
+                    KN_W_INFER | (o.exact ? START_EXACT : 0), (int)o.ctx, &e) < 0)
         cli_die(&e);
     if (o.adapter && model_lora_load(&lora, &m, &o.adapter, 1, o.other_base, &e) < 0)
         cli_die(&e);

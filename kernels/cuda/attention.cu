@@ -3,6 +3,7 @@
  * Eight tiles at once: a warp takes one, a lane one position, for the scores and the weights; then a
  * thread takes one column of v and goes through all positions in their order. */
 #include "cuda/attend.h"
+#include "cuda/prompt.h"
 #include "poly.h"
 
 enum { COLUMNS = HEAD_MAX / (WARPS * 32) };
@@ -108,6 +109,16 @@ __global__ __launch_bounds__(WARPS * 32) static void attend(float *y, const floa
     }
 }
 
+static int one_by_one(struct kn_dev *d, float *y, const float *q, const struct view *v, int type,
+                      const int2 *items, int n)
+{
+    auto *kernel = type == KN_F32   ? attend<KN_F32>
+                   : type == KN_F16 ? attend<KN_F16>
+                                    : attend<KN_Q8_0>;
+    return cu_launch(d, "attention", kernel, (unsigned)n * (unsigned)v->n_head, WARPS * 32, y, q,
+                     *v, items);
+}
+
 int cu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct kn_kv *kv,
                  int layer, const struct kn_attn *a, const struct kn_batch *batch)
 {
@@ -130,18 +141,23 @@ int cu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct 
         .cap = a->cap,
         .window = a->window,
     };
-    auto *kernel = kv->type == KN_F32   ? attend<KN_F32>
-                   : kv->type == KN_F16 ? attend<KN_F16>
-                                        : attend<KN_Q8_0>;
     const int2 *items = (const int2 *)(b->dev + b->items);
-    const bool alone = c->dim > WIDEST; /* each row for itself */
-    const unsigned rows = (unsigned)(alone ? batch->n_tok : b->n_single);
     int rc = KN_OK;
-    if (rows)
-        rc = cu_launch(d, "attention", kernel, rows * (unsigned)a->n_head, WARPS * 32, cu_f32(y),
-                       cu_f32(q), v, alone ? NULL : items);
-    if (rc == KN_OK && !alone && b->n_several)
-        rc = cu_attend_several(d, cu_f32(y), cu_f32(q), &v, kv->type, items + b->n_single,
-                               b->n_several);
+    if (c->dim > WIDEST) /* each row for itself */
+        return one_by_one(d, cu_f32(y), cu_f32(q), &v, kv->type, NULL, batch->n_tok);
+    for (int i = 0; i < 2 && rc == KN_OK; i++) {
+        if (i == 1 && cu_attends_prompts(&v)) {
+            items += b->n_single[1] + b->n_several[1];
+            return b->n_prompt
+                       ? cu_attend_prompt(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_prompt)
+                       : KN_OK;
+        }
+        if (b->n_single[i])
+            rc = one_by_one(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_single[i]);
+        items += b->n_single[i];
+        if (rc == KN_OK && b->n_several[i])
+            rc = cu_attend_several(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_several[i]);
+        items += b->n_several[i];
+    }
     return rc;
 }

@@ -1,5 +1,5 @@
 /* batch - the rows of a step on the device: one copy each; the paged cache: make, copy a block, write */
-#include "cuda/cuda.h"
+#include "cuda/gemm_bf16.h"
 #include "cuda/kv.h"
 #include <assert.h>
 #include <stdio.h>
@@ -13,9 +13,11 @@ int cu_batch_new(struct kn_dev *d, int max_tok, int max_seq, int max_blocks, str
         return KN_ENOMEM;
     const size_t n = (size_t)max_tok;
     b->pos = n, b->seq = 2 * n, b->rope = 3 * n, b->out = 4 * n, b->items = 5 * n,
-    b->blocks = 7 * n;
-    b->words = 7 * n + (size_t)max_seq * (size_t)max_blocks;
-    int rc = cu_status(d, cudaMalloc(&b->dev, b->words * sizeof *b->dev), "a batch");
+    b->blocks = 9 * n;
+    b->words = 9 * n + (size_t)max_seq * (size_t)max_blocks;
+    int rc = d->exact ? KN_OK : cu_wide_reserve(d, max_tok, 1, 0);
+    if (rc == KN_OK)
+        rc = cu_status(d, cudaMalloc(&b->dev, b->words * sizeof *b->dev), "a batch");
     if (rc == KN_OK)
         rc = cu_status(d, cudaMallocHost(&b->host, SLOTS * b->words * sizeof *b->host), "a batch");
     for (int i = 0; i < SLOTS && rc == KN_OK; i++)
@@ -39,21 +41,22 @@ void cu_batch_free(struct kn_dev *d, struct kn_batch *batch)
     free(b);
 }
 
-/* Rows into work items: those of a sequence are consecutive. */
-static void make_items(struct cu_batch *b, const struct kn_rows *r, int32_t *item)
+/* Rows [from, to) into work items of up to `most` rows, those of a sequence being consecutive; only those of one row, of
+ * several, or (-1) all.  Returns how many. */
+static int make_items(int32_t **item, const struct kn_rows *r, int from, int to, int most,
+                      int several)
 {
-    b->n_single = b->n_several = 0;
-    for (int several = 0; several < 2; several++)
-        for (int i = 0, n; i < r->n_tok; i += n) {
-            for (n = 1; n < ITEM_ROWS && i + n < r->n_tok && r->seq[i + n] == r->seq[i]; n++)
-                ;
-            if ((n > 1) != several)
-                continue;
-            *item++ = i;
-            *item++ = n;
-            b->n_single += !several;
-            b->n_several += several;
-        }
+    int count = 0;
+    for (int i = from, n; i < to; i += n) {
+        for (n = 1; n < most && i + n < to && r->seq[i + n] == r->seq[i]; n++)
+            ;
+        if (several >= 0 && (n > 1) != several)
+            continue;
+        *(*item)++ = i;
+        *(*item)++ = n;
+        count++;
+    }
+    return count;
 }
 
 int cu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows *r)
@@ -71,7 +74,14 @@ int cu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows 
     memcpy(h + b->rope, r->rope ? r->rope : r->pos, n);
     if (r->n_out)
         memcpy(h + b->out, r->out, (size_t)r->n_out * sizeof *h);
-    make_items(b, r, h + b->items);
+    int32_t *item = h + b->items;
+    b->n_exact = d->exact ? r->n_tok : r->n_made;
+    for (int i = 0; i < 2; i++) {
+        const int from = i ? b->n_exact : 0, to = i ? r->n_tok : b->n_exact;
+        b->n_single[i] = make_items(&item, r, from, to, ITEM_ROWS, 0);
+        b->n_several[i] = make_items(&item, r, from, to, ITEM_ROWS, 1);
+    }
+    b->n_prompt = make_items(&item, r, b->n_exact, r->n_tok, PROMPT_ROWS, -1);
     const size_t table = (size_t)r->n_seq * (size_t)batch->max_blocks;
     memcpy(h + b->blocks, r->blocks, table * sizeof *h);
     rc = cu_status(d,

@@ -1,6 +1,6 @@
 /* cuda.h - what the parts of the CUDA device share: its objects, and how weights and caches lie
  *
- * The device computes by R1 to R5 of kernels.h, to the bit: its name is "cuda:exact".
+ * "cuda:exact" computes by R1 to R5 of kernels.h, to the bit.  "cuda" does so but for the rows of prompts (prompt.h).
  *
  * How a weight lies.  Rows go in groups of 32, the last filled up with zeros; a warp reads one group, a
  * thread one row.  The 16-byte pieces of a block lie as [piece][row of the group], so that a load of the
@@ -81,6 +81,14 @@ struct cu_old { /* memory that a graph may still name: freed when the device is 
     struct cu_old *next;
     void *p;
 };
+struct cu_wide_room { /* of prompts (gemm_bf16.h) */
+    int rows, k;      /* x and h have room for so many rows of so many columns */
+    uint8_t *x, *h;   /* panels */
+    size_t weight;    /* bytes that each of w has, for weights that are not kept as panels */
+    uint8_t *w[2];
+    size_t kept; /* bytes of panels that are kept, of n_kept weights of n_all */
+    int n_kept, n_all;
+};
 struct cu_dev { /* kn_dev.priv */
     cudaStream_t stream;
     int early; /* the card can begin a kernel before the one before has ended */
@@ -89,6 +97,7 @@ struct cu_dev { /* kn_dev.priv */
     char *stage;   /* (STAGE bytes) rows of a file on their way into a weight */
     char *landing; /* (LANDING bytes) of the host, for what is read */
     struct cu_old *old;
+    struct cu_wide_room wide;
 };
 struct cu_buf {
     struct kn_buf buf;
@@ -99,20 +108,24 @@ struct cu_weight {
     struct kn_weight w;
     int form; /* a type of form_of: the weight's own, or KN_F32 where it is kept widened */
     int n_block;
+    int wide; /* prompts may use it in bf16 */
     uint8_t *p;
+    uint8_t *panels; /* its bf16 form, if it is kept */
 };
 enum {
     SLOTS = 4,
-    ITEM_ROWS = 32
-}; /* batches that may be on their way at once; rows of a work item */
+    ITEM_ROWS = 32,
+    PROMPT_ROWS = 128
+}; /* batches that may be on their way at once; rows of a work item; of one of cu_attend_prompt */
 struct cu_batch {
     struct kn_batch b;
     int32_t *dev, *host; /* (words), (SLOTS, words) */
     size_t words;
     size_t pos, seq, rope, out, items, blocks; /* where they begin, in words; tok at 0 */
-    /* Work items of attention, (first row, rows): n_single of one row, then n_several of up to ITEM_ROWS rows of
-     * one sequence. */
-    int n_single, n_several;
+    /* Work items of attention, (first row, rows): of the rows in exact arithmetic, then of prompts', [n_single] of one
+     * row and [n_several] of up to ITEM_ROWS rows of one sequence; last, prompts' again, n_prompt of up to PROMPT_ROWS. */
+    int n_exact; /* the first rows: those of generated tokens, or all of an exact device */
+    int n_single[2], n_several[2], n_prompt;
     cudaEvent_t copied[SLOTS];
     int slot;
 };
@@ -192,6 +205,8 @@ __device__ static inline void after(void)
 
 /* Room for activations of k; while no graph is recorded. */
 int cu_reserve(struct kn_dev *d, int k);
+/* The device frees p when it is closed: a graph may name it. */
+int cu_forget(struct kn_dev *d, void *p);
 
 int cu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, int flags,
                   struct kn_weight **w);
@@ -235,5 +250,7 @@ int cu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
            const struct kn_batch *b);
 int cu_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
             struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
+int cu_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct kn_attn *a,
+                const struct kn_batch *b);
 int cu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
 #endif

@@ -85,7 +85,8 @@ static void name_hardware(struct kn_dev *d)
 static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
 {
     (void)n_threads;
-    if (*opt && strcmp(opt, "exact") != 0) {
+    const int exact = strcmp(opt, "exact") == 0;
+    if (*opt && !exact) {
         snprintf(dev->why, sizeof dev->why, "expected cuda or cuda:exact");
         return KN_EDEVICE;
     }
@@ -106,9 +107,10 @@ static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
     c->early = major >= 9;
     dev->priv = c;
     name_hardware(dev);
-    snprintf(dev->name, sizeof dev->name, "cuda:exact");
+    snprintf(dev->name, sizeof dev->name, exact ? "cuda:exact" : "cuda");
     dev->n_threads = 1;
-    dev->exact = 1;
+    dev->exact = exact;
+    dev->step = exact ? 0 : 2048;
     return KN_OK;
 }
 
@@ -122,6 +124,10 @@ static void cu_close(struct kn_dev *dev)
         free(o);
     }
     cudaFree(c->act.q);
+    cudaFree(c->wide.x);
+    cudaFree(c->wide.h);
+    cudaFree(c->wide.w[0]);
+    cudaFree(c->wide.w[1]);
     cudaFree(c->stage);
     cudaFreeHost(c->landing);
     cudaStreamDestroy(c->stream);
@@ -203,23 +209,30 @@ static int cu_read(struct kn_dev *d, void *dst, struct kn_at src, size_t bytes)
     return rc != KN_OK ? rc : cu_sync(d);
 }
 
+int cu_forget(struct kn_dev *d, void *p)
+{
+    struct cu_dev *c = cu_dev(d);
+    struct cu_old *old = p ? (struct cu_old *)calloc(1, sizeof *old) : NULL;
+    if (!old)
+        return p ? KN_ENOMEM : KN_OK;
+    *old = (struct cu_old){c->old, p};
+    c->old = old;
+    return KN_OK;
+}
+
 int cu_reserve(struct kn_dev *d, int k)
 {
     struct cu_dev *c = cu_dev(d);
     const size_t n = ((size_t)k + 255) / 256 * 256;
     if ((size_t)c->act_k >= n)
         return KN_OK;
-    struct cu_old *old = (struct cu_old *)calloc(1, sizeof *old);
     char *p = NULL;
-    int rc = old ? cu_status(d, cudaMalloc(&p, ACT_ROWS * (n + n / 16 * 2 + n / 32 * 4)),
-                             "room for activations")
-                 : KN_ENOMEM;
-    if (rc != KN_OK) {
-        free(old);
+    int rc = cu_status(d, cudaMalloc(&p, ACT_ROWS * (n + n / 16 * 2 + n / 32 * 4)),
+                       "room for activations");
+    if (rc == KN_OK && (rc = cu_forget(d, c->act.q)) != KN_OK)
+        cudaFree(p);
+    if (rc != KN_OK)
         return rc;
-    }
-    *old = (struct cu_old){c->old, c->act.q};
-    c->old = old;
     c->act_k = (int)n;
     c->act.q = (int8_t *)p;
     c->act.sum = (int32_t *)(p + ACT_ROWS * n);
@@ -302,6 +315,7 @@ __attribute__((visibility("default"))) const struct kn_ops kn_cuda_ops = {
     .qkv = cu_qkv,
     .ffn = cu_ffn,
     .head = cu_head,
+    .attn_out = cu_attn_out,
     .argmax = cu_argmax,
 };
 }

@@ -1,9 +1,10 @@
 /* fused - the calls of a layer in few kernels: norm with quantizing, heads (QK-norm, RoPE, cache), SwiGLU with quantizing
  *
- * The same operations in the same order as the small calls.  What does not fit (weights of float types,
+ * The same operations in the same order as the small calls; rows of prompts in default mode go to prompt.cu.  What does not fit (weights of float types,
  * of several activation blocks, more rows than the room for activations) is left to the composition. */
 #include "cuda/kv.h"
 #include "cuda/matmul.h"
+#include "cuda/prompt.h"
 #include "cuda/sums.h"
 #include "poly.h"
 
@@ -160,34 +161,21 @@ static float *part(struct kn_at *tmp, size_t n)
     return p;
 }
 
-int cu_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
-           int layer, const struct kn_attn *a, const struct kn_batch *batch)
+int cu_heads(struct kn_dev *d, float *q, const float *k, const float *v, struct kn_kv *kv,
+             int layer, const struct kn_attn *a, const struct kn_batch *batch, int from, int m)
 {
     const struct cu_batch *b = (const struct cu_batch *)batch;
     const struct cu_kv *c = (const struct cu_kv *)kv;
-    const int m = batch->n_tok, len = act_block(form(a->q));
-    if (m == 0)
-        return KN_OK;
-    if (!len || act_block(form(a->k)) != len || act_block(form(a->v)) != len || m > ACT_ROWS)
-        return KN_EUNSUP;
-    const size_t width = (size_t)m * (size_t)a->n_head_kv * (size_t)a->head_dim;
-    float *k = part(&tmp, width), *v = part(&tmp, width);
-    const struct kn_weight *const w[] = {a->q, a->k, a->v};
-    float *const y[] = {cu_f32(q), k, v};
-    const float *const bias[] = {cu_f32(a->bq), cu_f32(a->bk), cu_f32(a->bv)};
-    int rc = norm_into(d, cu_f32(x), cu_f32(a->norm), NULL, a->eps, m, a->n_embd, len);
-    if (rc != KN_OK || (rc = several(d, w, y, bias, 3, m)) != KN_OK)
-        return rc;
     const struct heads h = {
-        .q = y[0],
+        .q = q,
         .k = k,
         .v = v,
         .q_norm = cu_f32(a->q_norm),
         .k_norm = cu_f32(a->k_norm),
         .table = cu_f32(a->rope),
-        .pos = b->dev + b->pos,
-        .seq = b->dev + b->seq,
-        .rope = b->dev + b->rope,
+        .pos = b->dev + b->pos + from,
+        .seq = b->dev + b->seq + from,
+        .rope = b->dev + b->rope + from,
         .blocks = b->dev + b->blocks,
         .cache = c->p + (size_t)layer * (size_t)kv->n_block * c->block,
         .tile = c->tile,
@@ -207,12 +195,68 @@ int cu_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, s
                           WARPS * (size_t)a->head_dim * sizeof(float), h, m);
 }
 
-int cu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
-           const struct kn_batch *batch)
+/* The first m rows of the batch. */
+static int fused_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp,
+                     struct kn_kv *kv, int layer, const struct kn_attn *a,
+                     const struct kn_batch *batch, int m)
 {
-    const int m = batch->n_tok, len = act_block(form(f->gate)), len2 = act_block(form(f->down));
-    if (m == 0)
-        return KN_OK;
+    const int len = act_block(form(a->q));
+    if (!len || act_block(form(a->k)) != len || act_block(form(a->v)) != len || m > ACT_ROWS)
+        return KN_EUNSUP;
+    const size_t width = (size_t)m * (size_t)a->n_head_kv * (size_t)a->head_dim;
+    float *k = part(&tmp, width), *v = part(&tmp, width);
+    const struct kn_weight *const w[] = {a->q, a->k, a->v};
+    float *const y[] = {cu_f32(q), k, v};
+    const float *const bias[] = {cu_f32(a->bq), cu_f32(a->bk), cu_f32(a->bv)};
+    int rc = norm_into(d, cu_f32(x), cu_f32(a->norm), NULL, a->eps, m, a->n_embd, len);
+    if (rc != KN_OK || (rc = several(d, w, y, bias, 3, m)) != KN_OK)
+        return rc;
+    return cu_heads(d, y[0], k, v, kv, layer, a, batch, 0, m);
+}
+
+/* The same from small calls, for what the fused one does not take. */
+static int small_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp,
+                     struct kn_kv *kv, int layer, const struct kn_attn *a,
+                     const struct kn_batch *batch, int m)
+{
+    const size_t width = (size_t)m * (size_t)a->n_head_kv * (size_t)a->head_dim;
+    const struct kn_at h = tmp;
+    part(&tmp, (size_t)m * (size_t)a->n_embd);
+    const struct kn_at k = tmp;
+    part(&tmp, width);
+    int rc = cu_rms_norm(d, h, x, a->norm, a->eps, m, a->n_embd);
+    if (rc != KN_OK || (rc = cu_matmul(d, q, h, a->q, a->bq, m, 0)) != KN_OK ||
+        (rc = cu_matmul(d, k, h, a->k, a->bk, m, 0)) != KN_OK ||
+        (rc = cu_matmul(d, tmp, h, a->v, a->bv, m, 0)) != KN_OK)
+        return rc;
+    return cu_heads(d, cu_f32(q), cu_f32(k), cu_f32(tmp), kv, layer, a, batch, 0, m);
+}
+
+int cu_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
+           int layer, const struct kn_attn *a, const struct kn_batch *batch)
+{
+    const int wide = !d->exact && cu_wide_qkv_fits(a), m = wide ? batch->n_made : batch->n_tok;
+    int rc = m ? fused_qkv(d, q, x, tmp, kv, layer, a, batch, m) : KN_OK;
+    if (!wide)
+        return rc;
+    if (rc == KN_EUNSUP)
+        rc = small_qkv(d, q, x, tmp, kv, layer, a, batch, m);
+    return rc != KN_OK || m == batch->n_tok ? rc : cu_wide_qkv(d, q, x, tmp, kv, layer, a, batch);
+}
+
+int cu_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct kn_attn *a,
+                const struct kn_batch *batch)
+{
+    const int n = d->exact || !cu_wide_out_fits(a) ? batch->n_tok : batch->n_made;
+    int rc = cu_matmul(d, x, att, a->o, a->bo, n, KN_ADD);
+    return rc != KN_OK || n == batch->n_tok ? rc : cu_wide_out(d, x, att, a, batch);
+}
+
+/* The first m rows. */
+static int fused_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
+                     int m)
+{
+    const int len = act_block(form(f->gate)), len2 = act_block(form(f->down));
     if (!len || act_block(form(f->up)) != len || !len2 || m > ACT_ROWS)
         return KN_EUNSUP;
     const size_t width = (size_t)m * (size_t)f->n_ff, n = width / (size_t)len2;
@@ -227,6 +271,34 @@ int cu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_f
                    128, cu_dev(d)->act, gate, up, f->n_ff, n);
     const struct products p = cu_products(f->down, cu_f32(x), NULL, 1);
     return rc != KN_OK ? rc : cu_product(d, &p, form(f->down), m);
+}
+
+static int small_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
+                     int m)
+{
+    const size_t width = (size_t)m * (size_t)f->n_ff;
+    const struct kn_at h = tmp;
+    part(&tmp, (size_t)m * (size_t)f->n_embd);
+    const struct kn_at gate = tmp;
+    part(&tmp, width);
+    int rc = cu_rms_norm(d, h, x, f->norm, f->eps, m, f->n_embd);
+    if (rc != KN_OK || (rc = cu_matmul(d, gate, h, f->gate, {}, m, 0)) != KN_OK ||
+        (rc = cu_matmul(d, tmp, h, f->up, {}, m, 0)) != KN_OK ||
+        (rc = cu_swiglu(d, gate, gate, tmp, m, f->n_ff)) != KN_OK)
+        return rc;
+    return cu_matmul(d, x, gate, f->down, {}, m, KN_ADD);
+}
+
+int cu_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
+           const struct kn_batch *batch)
+{
+    const int wide = !d->exact && cu_wide_ffn_fits(f), m = wide ? batch->n_made : batch->n_tok;
+    int rc = m ? fused_ffn(d, x, tmp, f, m) : KN_OK;
+    if (!wide)
+        return rc;
+    if (rc == KN_EUNSUP)
+        rc = small_ffn(d, x, tmp, f, m);
+    return rc != KN_OK || m == batch->n_tok ? rc : cu_wide_ffn(d, x, f, batch);
 }
 
 int cu_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,

@@ -5,6 +5,17 @@
 #define CUDA_UNPACK_H
 #include "cuda/cuda.h"
 
+/* Where byte `off` of block b of a row of a weight lies (cuda.h). */
+__device__ static inline size_t place(struct form f, int n_block, int row, int b, int off)
+{
+    const size_t at = ((size_t)(row / GROUP) * n_block + b) * (size_t)(GROUP * f.bytes);
+    const int r = row % GROUP, o = off - f.head;
+    if (o >= 0 && o < 16 * f.pieces)
+        return at + (size_t)(o / 16 * GROUP + r) * 16 + o % 16;
+    const int small = off < f.head ? off : off - 16 * f.pieces;
+    return at + (size_t)f.pieces * GROUP * 16 + (size_t)r * f.small() + small;
+}
+
 /* A block in a file: its length and its bytes. */
 struct file_form {
     int len, bytes;

@@ -1,21 +1,10 @@
 /* weight - rows of a file into the layout of cuda.h, element by element back for embed */
-#include "cuda/cuda.h"
+#include "cuda/gemm_bf16.h"
 #include "cuda/unpack.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { STAGE = 64 << 20 };
-
-/* Where byte `off` of block b of a row lies. */
-__device__ static size_t place(struct form f, int n_block, int row, int b, int off)
-{
-    const size_t at = ((size_t)(row / GROUP) * n_block + b) * (size_t)(GROUP * f.bytes);
-    const int r = row % GROUP, o = off - f.head;
-    if (o >= 0 && o < 16 * f.pieces)
-        return at + (size_t)(o / 16 * GROUP + r) * 16 + o % 16;
-    const int small = off < f.head ? off : off - 16 * f.pieces;
-    return at + (size_t)f.pieces * GROUP * 16 + (size_t)r * f.small() + small;
-}
 
 /* Two bytes a thread: rows [row0, row0 + n_row) of row_bytes each. */
 __global__ static void pack_rows(uint8_t *dst, const uint8_t *src, struct form f, int n_block,
@@ -100,6 +89,11 @@ int cu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, in
         free(w);
         return rc;
     }
+    if (!d->exact && flags & KN_W_LAYER && (rc = cu_wide_keep(d, w, n, k)) != KN_OK) {
+        cudaFree(w->p);
+        free(w);
+        return rc;
+    }
     *out = &w->w;
     return KN_OK;
 }
@@ -108,6 +102,7 @@ void cu_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
     (void)d;
     cudaFree(((struct cu_weight *)w)->p);
+    cudaFree(((struct cu_weight *)w)->panels);
     free(w);
 }
 

@@ -1,12 +1,14 @@
 #!/bin/bash
-# cuda - the CUDA device on a machine with a card: every op to the bit, whole models to the bit, speed
+# cuda - the CUDA device on a machine with a card: every op, whole models, both modes, speed
 #
-#     tests/gpu/cuda.sh [PART...]          parts: ops, model, sanitize, speed (default: all but sanitize)
+#     tests/gpu/cuda.sh [PART...]          parts: ops, model, default, sanitize, speed (default: all but sanitize)
 #
 # From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
-#     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref, and the bits of ref:q
-#     model     greedy completions of the built-in model and of random models of each type, and perplexity, against
+#     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref; of cuda:exact the bits of ref:q
+#     model     cuda:exact: greedy completions of the built-in model and of random models of each type, and perplexity, against
 #               the CPU's, in batches of 1, 7 and 64, with each type of KV cache: equal files
+#     default   cuda: apr-parity's thresholds; the same texts in batches of 1, 7, 64 and 256, with other steps, with and
+#               without shared prefixes; how many are other texts than the exact ones
 #     sanitize  compute-sanitizer's memcheck and racecheck over the ops
 #     speed     random weights of true shapes: DIR (default: a temporary folder) keeps them; MODELS="7b 1.5b"
 # Exit 1 if a part fails.
@@ -30,31 +32,60 @@ bad() {
 }
 
 ops() {
-    for t in test_ops test_layer test_adapt; do
-        "$tests/$t" cuda >"$tmp/$t.log" || bad "$t"
-        grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
-        echo "$t: $(grep -c '^ok' "$tmp/$t.log") ok, $(grep -c '^not ok' "$tmp/$t.log") not"
+    local dev t
+    for dev in cuda cuda:exact; do
+        for t in test_ops test_layer test_adapt; do
+            "$tests/$t" $dev >"$tmp/$t.log" || bad "$t"
+            grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
+            echo "$t $dev: $(grep -c '^ok' "$tmp/$t.log") ok, $(grep -c '^not ok' "$tmp/$t.log") not"
+        done
     done
 }
 
 sanitize() {
     for tool in memcheck racecheck; do
         for t in test_ops test_layer test_adapt; do
-            compute-sanitizer --tool $tool --error-exitcode 9 "$tests/$t" cuda >"$tmp/$t.$tool" 2>&1 || bad "$t under $tool"
+            compute-sanitizer --tool $tool --error-exitcode 9 "$tests/$t" ${SANITIZE:-cuda} >"$tmp/$t.$tool" 2>&1 || bad "$t under $tool"
             grep -E '=========' "$tmp/$t.$tool" | tail -n 3
         done
     done
+}
+
+# texts of the default mode: NAME OPTIONS...
+texts() {
+    local name=$1
+    shift
+    "$bin/apr-gen" -m "$tmp/tiny.apr" "$data/prompts.jsonl" --ids --device cuda "$@" -o "$tmp/$name" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-gen cuda $*"; }
+}
+
+default() {
+    local i=0 o
+    [ -e "$tmp/tiny.apr" ] || "$bin/gguf2apr" "$TINY" -o "$tmp/tiny.apr" || bad gguf2apr
+    "$bin/apr-parity" "$tmp/tiny.apr" --device cuda || bad "apr-parity cuda"
+    texts first.jsonl --batch 64
+    grep -c '"exact":false' "$tmp/first.jsonl"
+    for o in "--batch 1" "--batch 7" "--batch 256" "--batch 64 --chunk 64" "--batch 64 --chunk 100 --no-share"; do
+        texts "$((++i)).jsonl" $o
+        if cmp -s "$tmp/first.jsonl" "$tmp/$i.jsonl"; then
+            echo "equal: default mode, $o ($(wc -l <"$tmp/$i.jsonl") completions)"
+        else
+            bad "default mode, $o: $(diff "$tmp/first.jsonl" "$tmp/$i.jsonl" | grep -c '^<') completions differ"
+        fi
+    done
+    texts exact.jsonl --batch 64 --exact
+    sed -i 's/"exact":[a-z]*//' "$tmp/first.jsonl" "$tmp/exact.jsonl"
+    echo "other texts than with --exact: $(diff "$tmp/first.jsonl" "$tmp/exact.jsonl" | grep -c '^<')"
 }
 
 # two devices, one file: MODEL PROMPTS OPTIONS...
 same() {
     local m=$1 prompts=$2 dev
     shift 2
-    for dev in cpu cuda; do
+    for dev in cpu cuda:exact; do
         "$bin/apr-gen" -m "$m" "$prompts" --ids --device $dev "$@" -o "$tmp/$dev.jsonl" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-gen $dev $m $*"; return; }
     done
-    if diff <(sed 's/"seconds":[^,}]*//' "$tmp/cpu.jsonl") <(sed 's/"seconds":[^,}]*//' "$tmp/cuda.jsonl") >"$tmp/diff"; then
-        echo "equal: $(basename "$m") $* ($(wc -l <"$tmp/cuda.jsonl") completions)"
+    if diff <(sed 's/"seconds":[^,}]*//' "$tmp/cpu.jsonl") <(sed 's/"seconds":[^,}]*//' "$tmp/cuda:exact.jsonl") >"$tmp/diff"; then
+        echo "equal: $(basename "$m") $* ($(wc -l <"$tmp/cuda:exact.jsonl") completions)"
     else
         head -c 300 "$tmp/diff"
         bad "$(basename "$m") $*: $(grep -c '^<' "$tmp/diff") completions differ"
@@ -74,27 +105,30 @@ model() {
     same "$tmp/tiny.apr" "$tmp/prompts.jsonl" --temperature 0.8 --seed 3
     for type in q4_k_m q5_k_m q6_k q5_0 q5_1 q4_0 q4_1 bf16 f16; do
         "$bin/apr-random" -q --type $type -o "$tmp/r.apr" || bad "apr-random $type"
-        head -n 4 "$data/prompts.jsonl" >"$tmp/few.jsonl"
+        # many rows at once for one of them: all heads that share k and v in one kernel
+        head -n "$([ $type = q4_k_m ] && echo 70 || echo 4)" "$data/prompts.jsonl" >"$tmp/few.jsonl"
         same "$tmp/r.apr" "$tmp/few.jsonl" --raw --max-tokens 24
         mv "$tmp/r.apr" "$tmp/r-$type.apr" && rm "$tmp/r-$type.apr"
     done
-    for dev in cpu cuda; do
+    for dev in cpu cuda:exact; do
         "$bin/apr-ppl" "$tmp/tiny.apr" "$data/prompts.jsonl" --chunks 8 --device $dev 2>"$tmp/err" | sed 's/"device":"[^"]*"//; s/"seconds":[^,}]*//' >"$tmp/ppl.$dev" || { cat "$tmp/err"; bad "apr-ppl $dev"; }
     done
-    cat "$tmp/ppl.cuda"
-    cmp "$tmp/ppl.cpu" "$tmp/ppl.cuda" || bad "perplexity differs"
+    cat "$tmp/ppl.cuda:exact"
+    cmp "$tmp/ppl.cpu" "$tmp/ppl.cuda:exact" || bad "perplexity differs"
 }
 
 speed() {
-    local m
+    local m dev
     nvidia-smi --query-gpu=name,driver_version,clocks.sm,memory.used --format=csv,noheader
     for m in $MODELS; do
         [ -e "$DIR/$m.apr" ] || "$bin/apr-random" -q --shape qwen2.5-$m -o "$DIR/$m.apr" || bad "apr-random $m"
-        "$bin/apr-bench" "$DIR/$m.apr" --device cuda -p ${PROMPT:-512,4096} -n 128 --batch ${BATCH:-8,32} -r ${ROUNDS:-5} 2>&1 || bad "apr-bench $m"
+        for dev in cuda cuda:exact; do
+            "$bin/apr-bench" -v "$DIR/$m.apr" --device $dev -p ${PROMPT:-512,4096} -n ${GEN:-128} --batch ${BATCH:-8,32} -r ${ROUNDS:-5} 2>&1 || bad "apr-bench $m"
+        done
     done
 }
 
-for part in ${*:-ops model speed}; do
+for part in ${*:-ops model default speed}; do
     echo "== $part"
     $part
 done

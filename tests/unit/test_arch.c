@@ -238,7 +238,15 @@ static int logits_of(const char *apr, const int32_t *ids, int n, int n_ctx, int 
         pos[i] = i;
         rope[i] = i + (alone ? model_rope_shift(&m, n) : 0);
     }
-    struct kn_rows r = {n, 1, n, ids, pos, seq, pos, NULL, blocks, rope};
+    struct kn_rows r = {.n_tok = n,
+                        .n_seq = 1,
+                        .n_out = n,
+                        .tok = ids,
+                        .pos = pos,
+                        .seq = seq,
+                        .out = pos,
+                        .blocks = blocks,
+                        .rope = rope};
     *y = calloc((size_t)n * (size_t)m.h.n_vocab, sizeof **y);
     rc = forward_step(&f, &r, e);
     if (rc == 0)
@@ -363,7 +371,14 @@ static void independent(const char *name, const char *apr, const struct golden *
                 tok[0] = g->ids[g->n_tok + at], pos[0] = at, seq[0] = 0;
             /* alone again, the sequence is number 0: its blocks are the second row of the table */
             const int32_t *table = way && !more ? blocks + BLOCKS : blocks;
-            struct kn_rows r = {n + more, 1 + more, n, tok, pos, seq, out, NULL, table, NULL};
+            struct kn_rows r = {.n_tok = n + more,
+                                .n_seq = 1 + more,
+                                .n_out = n,
+                                .tok = tok,
+                                .pos = pos,
+                                .seq = seq,
+                                .out = out,
+                                .blocks = table};
             rc = forward_step(&f, &r, &e);
             if (rc == 0)
                 rc = kn_read(dev, y[k] + (size_t)at * row, f.logits,

@@ -84,7 +84,14 @@ static void built_in(const char *apr)
         int n = (int)ids->dim[0];
         for (int i = 0; i < n; i++)
             pos[i] = i;
-        struct kn_rows r = {n, 1, n, ids->data, pos, seq, pos, NULL, blocks, NULL};
+        struct kn_rows r = {.n_tok = n,
+                            .n_seq = 1,
+                            .n_out = n,
+                            .tok = ids->data,
+                            .pos = pos,
+                            .seq = seq,
+                            .out = pos,
+                            .blocks = blocks};
         int rc = forward_step(&f, &r, &e);
         size_t count = (size_t)n * (size_t)m.h.n_vocab;
         if (rc == 0)

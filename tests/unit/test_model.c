@@ -168,7 +168,7 @@ static void test_walk(void)
     now = was;
     now.rlim_cur = 1 << 20;
     setrlimit(RLIMIT_AS, &now);
-    const int rc = walk_open(&w, &v, dev, 8, 8, 1, 1, 1, KN_F32, &e);
+    const int rc = walk_open(&w, &v, dev, KN_W_INFER, 8, 8, 1, 1, 1, KN_F32, &e);
     setrlimit(RLIMIT_AS, &was);
     ok(rc == ERR_NOMEM && layer[1] > (size_t)WALK_KEEP && strstr(e.msg, want),
        "the ends and the largest layer: %s", e.msg);
