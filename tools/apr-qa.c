@@ -14,7 +14,7 @@ static struct {
     int skip[QA_N], classifier, json;
 } o = {.gates = "configs/qa.yaml",
        .device = "cpu",
-       .gpu = "cuda",
+       .gpu = "cuda:exact",
        .out = "-",
        .tok_s = -1,
        .speedup = -1,

@@ -111,6 +111,7 @@ struct cu_weight {
     int wide; /* prompts may use it in bf16 */
     uint8_t *p;
     uint8_t *panels; /* its bf16 form, if it is kept */
+    size_t panel_bytes;
 };
 enum {
     SLOTS = 4,

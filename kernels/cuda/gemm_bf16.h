@@ -53,6 +53,7 @@ int cu_wide_reserve(struct kn_dev *d, int rows, int k, size_t weight);
 /* A weight (n, k) that prompts may use: its panels are kept, unless less than a quarter of the card's memory would be left
  * for caches and steps; else there is room to make them when they are needed. */
 int cu_wide_keep(struct kn_dev *d, struct cu_weight *w, int n, int k);
+void cu_wide_drop(struct kn_dev *d, struct cu_weight *w);
 /* The panels of w: those that are kept, or made now in room `i`, 0 or 1. */
 int cu_wide_weight(struct kn_dev *d, const struct kn_weight *w, int i, const uint8_t **panels);
 /* Rows x(m, k) into the panels of x; norm: normalized with it first. */

@@ -134,15 +134,25 @@ int cu_wide_keep(struct kn_dev *d, struct cu_weight *w, int n, int k)
     }
     if (rc != KN_OK)
         return rc;
+    w->panel_bytes = keep ? bytes : 0;
     r->n_all++;
     r->n_kept += keep;
-    r->kept += keep ? bytes : 0;
+    r->kept += w->panel_bytes;
     snprintf(
         d->note, sizeof d->note,
-        "prompts in bf16: %d of %d weights are kept so too, %zu bytes, the others made anew for "
-        "each step",
-        r->n_kept, r->n_all, r->kept);
+        "prompts in bf16: of %d weights %d are kept so too, %zu bytes; the others are made anew "
+        "for each step",
+        r->n_all, r->n_kept, r->kept);
     return KN_OK;
+}
+
+void cu_wide_drop(struct kn_dev *d, struct cu_weight *w)
+{
+    struct cu_wide_room *r = &cu_dev(d)->wide;
+    cudaFree(w->panels);
+    r->n_all -= w->wide;
+    r->n_kept -= w->panels != NULL;
+    r->kept -= w->panel_bytes;
 }
 
 int cu_wide_weight(struct kn_dev *d, const struct kn_weight *weight, int i, const uint8_t **panels)

@@ -100,9 +100,8 @@ int cu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, in
 
 void cu_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
-    (void)d;
     cudaFree(((struct cu_weight *)w)->p);
-    cudaFree(((struct cu_weight *)w)->panels);
+    cu_wide_drop(d, (struct cu_weight *)w);
     free(w);
 }
 
