@@ -3,7 +3,7 @@
 #define CUDA_TENSOR_H
 #include "cuda/cuda.h"
 
-/* Four 8 x 8 matrices: lane 8 i + j gives row j of matrix i; of each, lane 4 r + c gets (r, 2 c) and (r, 2 c + 1). */
+/* Four 8 x 8 matrices: lane 8 i + j gives row j of matrix i; of each, lane 4 r + c has row r, columns 2 c and 2 c + 1. */
 __device__ static inline void load4(uint32_t r[4], const void *p)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"

@@ -35,6 +35,14 @@ setup() {
     [ "$(jq -r .tool r.txt.meta.json)" = apr-parity ]
 }
 
+@test "cpu:float: products in f32, near double and not what the CPU does otherwise" {
+    run --separate-stderr -0 apr-parity "$m" --device ref --against cpu:float --logits --positions 32 --json
+    [ "$(jq -c '[.passed, .peers[0].device, .peers[0].limits.logits]' <<<"$output")" = '[true,"cpu:float",0.9995]' ]
+    [ "$(jq -c '.peers[0].logits.cosine > 0.999999' <<<"$output")" = true ]
+    run --separate-stderr apr-parity "$m" --device cpu --against cpu:float --logits --positions 32 --json
+    [ "$(jq -c '[.peers[0].logits.cosine > 0.99, .peers[0].logits.equal]' <<<"$output")" = '[true,0]' ]
+}
+
 @test "threads change no number" {
     apr-parity "$t" --device cpu:avx2 --against ref --threads 1 --json | jq 'del(.seconds)' >1
     apr-parity "$t" --device cpu:avx2 --against ref --threads 2 --json | jq 'del(.seconds)' >2
