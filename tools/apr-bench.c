@@ -44,7 +44,7 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "seed", &o.seed, "N", "of the tokens", 0, 9e15),
     CLI_CHOICE(0, "kv-type", &o.kv_type, "f32|f16|q8_0", "numbers of the KV cache"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, cuda, auto, ref ..."),
-    CLI_FLAG(0, "exact", &o.exact, "prompts too in the arithmetic of every device (of cuda: cuda:exact)"),
+    CLI_FLAG(0, "exact", &o.exact, "prompts too in the arithmetic of every device (as --device cuda:exact)"),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
     CLI_STR('o', "output", &o.out, "FILE", "write here"),
     CLI_FLAG(0, "json", &o.json, "one JSON object"),
