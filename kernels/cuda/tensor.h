@@ -3,6 +3,31 @@
 #define CUDA_TENSOR_H
 #include "cuda/cuda.h"
 
+#ifdef EMULATED /* tests/gpu/emulate */
+static void load4(uint32_t r[4], const void *p)
+{
+    emu_load4(r, p, 0);
+}
+static void load4_turned(uint32_t r[4], const void *p)
+{
+    emu_load4(r, p, 1);
+}
+static void mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
+{
+    emu_mma_float(c, a, b0, b1,
+                  [](unsigned short x) { return __uint_as_float((unsigned)x << 16); });
+}
+static void mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
+{
+    emu_mma_float(c, a, b0, b1, [](unsigned short x) { return __half2float(__ushort_as_half(x)); });
+}
+static void copy_or_zero(void *to, const void *from, bool there)
+{
+    static const char zeros[16] = {};
+    emu_copy_async(to, there ? from : zeros, 16);
+}
+#else
+
 /* Four 8 x 8 matrices: lane 8 i + j gives row j of matrix i; of each, lane 4 r + c has row r, columns 2 c and 2 c + 1. */
 __device__ static inline void load4(uint32_t r[4], const void *p)
 {
@@ -42,4 +67,5 @@ __device__ static inline void copy_or_zero(void *to, const void *from, bool ther
                  "l"(from), "r"(there ? 16 : 0)
                  : "memory");
 }
+#endif
 #endif

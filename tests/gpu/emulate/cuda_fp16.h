@@ -25,6 +25,10 @@ static inline __half __float2half_rn(float f)
 {
     return {(unsigned short)_cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT)};
 }
+static inline __half2 __floats2half2_rn(float a, float b)
+{
+    return {__float2half_rn(a), __float2half_rn(b)};
+}
 static inline float2 __half22float2(__half2 h)
 {
     return {__half2float(h.x), __half2float(h.y)};

@@ -55,6 +55,14 @@ static inline int2 make_int2(int a, int b)
 {
     return {a, b};
 }
+static inline uint2 make_uint2(unsigned x, unsigned y)
+{
+    return {x, y};
+}
+static inline float2 make_float2(float a, float b)
+{
+    return {a, b};
+}
 static inline float4 make_float4(float a, float b, float c, float d)
 {
     return {a, b, c, d};
@@ -156,6 +164,13 @@ template <class T> static inline T __shfl_down_sync(unsigned mask, T v, int o, i
 {
     const int lane = emu_now->id % 32;
     return emu_shuffle(mask, v, lane % width + o < width ? lane + o : lane);
+}
+
+static inline int __any_sync(unsigned mask, int x)
+{
+    for (int o = 16; o > 0; o /= 2)
+        x |= __shfl_xor_sync(mask, x, o);
+    return x;
 }
 
 static void emu_main(void)
@@ -263,7 +278,52 @@ static inline void emu_mma(int c[4], const uint32_t *a, int n_a, const uint32_t 
     emu_warp_wait(~0u);
 }
 
+/* c += a b of mma.m16n8k16 of 16-bit floats, as f32(x) says */
+template <class F>
+static inline void emu_mma_float(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1, F f32)
+{
+    struct emu_warp *w = emu_warp_of();
+    const int lane = emu_now->id % 32, g = lane / 4, t = lane % 4;
+    const uint32_t b[] = {b0, b1};
+    memcpy(w->v[lane], a, 16);
+    memcpy(w->v[lane] + 4, b, 8);
+    emu_warp_wait(~0u);
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 16; k++) {
+            const int q = k % 8 / 2, half = k / 8;
+            const uint32_t x = w->v[g * 4 + q][i / 2 + 2 * half],
+                           y = w->v[(2 * t + i % 2) * 4 + q][4 + half];
+            c[i] +=
+                f32((unsigned short)(x >> 16 * (k % 2))) * f32((unsigned short)(y >> 16 * (k % 2)));
+        }
+    emu_warp_wait(~0u);
+}
+/* ldmatrix.x4, plain or transposed */
+static inline void emu_load4(uint32_t r[4], const void *p, int turned)
+{
+    struct emu_warp *w = emu_warp_of();
+    const int lane = emu_now->id % 32, g = lane / 4, t = lane % 4;
+    const unsigned short *row;
+    memcpy(w->v[lane], &p, sizeof p);
+    emu_warp_wait(~0u);
+    for (int i = 0; i < 4; i++) {
+        unsigned short x[2];
+        for (int e = 0; e < 2; e++) {
+            memcpy(&row, w->v[8 * i + (turned ? 2 * t + e : g)], sizeof row);
+            x[e] = row[turned ? g : 2 * t + e];
+        }
+        r[i] = x[0] | (uint32_t)x[1] << 16;
+    }
+    emu_warp_wait(~0u);
+}
+
 /* ---- device functions ---- */
+
+static inline float __fdividef(float a, float b)
+{
+    return a / b;
+}
+#define __expf expf /* the C library has one of its own */
 
 static inline int __dp4a(int a, int b, int c)
 {

@@ -23,13 +23,15 @@ enum {
 };
 enum cudaDeviceAttr {
     cudaDevAttrComputeCapabilityMajor,
+    cudaDevAttrComputeCapabilityMinor,
     cudaDevAttrMultiProcessorCount,
     cudaDevAttrMaxSharedMemoryPerMultiprocessor,
     cudaDevAttrMaxSharedMemoryPerBlockOptin
 };
 enum {
     cudaFuncAttributeMaxDynamicSharedMemorySize,
-    cudaLaunchAttributeProgrammaticStreamSerialization
+    cudaLaunchAttributeProgrammaticStreamSerialization,
+    cudaLaunchAttributeClusterDimension
 };
 typedef struct emu_graph {
     std::vector<std::function<void()>> call;
@@ -50,6 +52,9 @@ struct cudaLaunchAttribute {
     int id;
     struct {
         int programmaticStreamSerializationAllowed;
+        struct {
+            unsigned x, y, z;
+        } clusterDim;
     } val;
 };
 struct cudaLaunchConfig_t {
@@ -94,9 +99,16 @@ static inline cudaError_t cudaFuncSetAttribute(const void *, int, int)
 }
 static inline cudaError_t cudaDeviceGetAttribute(int *v, cudaDeviceAttr a, int)
 {
-    *v = a == cudaDevAttrComputeCapabilityMajor ? 9
-         : a == cudaDevAttrMultiProcessorCount  ? 4
-                                                : 227 << 10;
+    /* 9.1, which is not Hopper */
+    *v = a == cudaDevAttrComputeCapabilityMajor   ? 9
+         : a == cudaDevAttrComputeCapabilityMinor ? 1
+         : a == cudaDevAttrMultiProcessorCount    ? 4
+                                                  : 227 << 10;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    *left = *all = (size_t)1 << 30;
     return cudaSuccess;
 }
 template <class T> static inline cudaError_t cudaMalloc(T **p, size_t n)
