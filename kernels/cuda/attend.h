@@ -55,6 +55,17 @@ template <int TYPE> __device__ static float value(const char *tile, int p, int i
     return d * (float)(int8_t)tile[p * dim + i];
 }
 
+/* values i and i + 1 of position p, i even */
+template <int TYPE> __device__ static float2 two_values(const char *tile, int p, int i, int dim)
+{
+    if (TYPE == KN_F32)
+        return *(const float2 *)((const float *)tile + p * dim + i);
+    if (TYPE == KN_F16)
+        return __half22float2(*(const __half2 *)((const __half *)tile + p * dim + i));
+    const float d = __half2float(((const __half *)(tile + KN_TILE * dim))[p * (dim / 32) + i / 32]);
+    return {d * (float)(int8_t)tile[p * dim + i], d * (float)(int8_t)tile[p * dim + i + 1]};
+}
+
 /* sixteen lanes of R3 in registers to their sum */
 __device__ static inline float fold_lanes(float lane[16])
 {
@@ -72,4 +83,8 @@ __device__ static inline float fold_lanes(float lane[16])
 /* The work items of several rows of a sequence (struct cu_batch), heads of at most WIDEST. */
 int cu_attend_several(struct kn_dev *d, float *y, const float *q, const struct view *v, int type,
                       const int2 *items, int n_items);
+/* Those of one row, for all heads that share k and v at once; whether so many do that it pays. */
+int cu_shares_heads(const struct view *v);
+int cu_attend_heads(struct kn_dev *d, float *y, const float *q, const struct view *v, int type,
+                    const int2 *items, int n_items);
 #endif

@@ -6,7 +6,10 @@
 #include "cuda/prompt.h"
 #include "poly.h"
 
-enum { COLUMNS = HEAD_MAX / (WARPS * 32) };
+enum {
+    COLUMNS = HEAD_MAX / (WARPS * 32),
+    BUSY = 128, /* blocks of threads that keep a card busy */
+};
 
 /* q . k of one position, sixteen lanes */
 template <int TYPE> __device__ static float score(const float *q, const char *tile, int p, int dim)
@@ -152,7 +155,10 @@ int cu_attention(struct kn_dev *d, struct kn_at y, struct kn_at q, const struct 
                        ? cu_attend_prompt(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_prompt)
                        : KN_OK;
         }
-        if (b->n_single[i])
+        /* one after another, but fewer blocks of threads: for many rows */
+        if (cu_shares_heads(&v) && b->n_single[i] * a->n_head_kv >= BUSY)
+            rc = cu_attend_heads(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_single[i]);
+        else if (b->n_single[i])
             rc = one_by_one(d, cu_f32(y), cu_f32(q), &v, kv->type, items, b->n_single[i]);
         items += b->n_single[i];
         if (rc == KN_OK && b->n_several[i])
