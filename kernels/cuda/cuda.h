@@ -68,7 +68,10 @@ __host__ __device__ constexpr int act_block(int type)
 /* Quantized activations, rows of k in blocks of LEN.  Eight rows lie together, so that a fragment of a matrix product
  * is 128 bytes in a row:  q (m / 8, k / 16, 8 rows, 16);  scale (m / 8, k / LEN, 8 rows).
  * Sums of q: LEN 32: sum (m / 8, k / 32, 8 rows).  LEN 256: of sixteen each, as 64 high + low, both of 8 bits:
- * split (m / 8, k / 256, high or low, 8 rows, 16). */
+ * split (m / 8, k / 256, high or low, 8 rows, 16).
+ * half > 0 (LEN 256, halves.cu): (m / half, k / 256), each q in f16 (4 slabs of 64 columns, half rows, 64), in pieces of
+ * 16 bytes swizzled as wgmma wants them and the values of sixteen in the order 0 1 4 5 8 9 12 13 2 3 6 7 10 11 14 15; sums
+ * of 32 as f16 (half rows, 4, even part or last bit, 2); scale (half rows). */
 struct act {
     int8_t *q;
     union {
@@ -76,6 +79,7 @@ struct act {
         int8_t *split;
     };
     float *scale;
+    int half;
 };
 struct cu_old { /* memory that a graph may still name: freed when the device is closed */
     struct cu_old *next;
@@ -91,7 +95,8 @@ struct cu_wide_room { /* of prompts (gemm_bf16.h) */
 };
 struct cu_dev { /* kn_dev.priv */
     cudaStream_t stream;
-    int early; /* the card can begin a kernel before the one before has ended */
+    int hopper; /* compute capability 9.0 */
+    int early;  /* the card can begin a kernel before the one before has ended */
     struct act act;
     int act_k;     /* the widest row that it has room for */
     char *stage;   /* (STAGE bytes) rows of a file on their way into a weight */

@@ -1,5 +1,5 @@
 /* device - the CUDA device: opening, memory, graphs, and its table of calls */
-#include "cuda/cuda.h"
+#include "cuda/hopper.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +82,18 @@ static void name_hardware(struct kn_dev *d)
                  cuda / 1000, cuda % 1000 / 10);
 }
 
+int cu_hopper(void)
+{
+    static int yes = -1;
+    int major = 0, minor = 0;
+    if (yes < 0) {
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+        yes = major == 9 && minor == 0;
+    }
+    return yes;
+}
+
 static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
 {
     (void)n_threads;
@@ -105,12 +117,13 @@ static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
     int major = 0;
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     c->early = major >= 9;
+    c->hopper = cu_hopper();
     dev->priv = c;
     name_hardware(dev);
     snprintf(dev->name, sizeof dev->name, exact ? "cuda:exact" : "cuda");
     dev->n_threads = 1;
     dev->exact = exact;
-    dev->step = exact ? 0 : 2048;
+    dev->step = exact ? ACT_ROWS : 2048;
     return KN_OK;
 }
 
@@ -227,7 +240,7 @@ int cu_reserve(struct kn_dev *d, int k)
     if ((size_t)c->act_k >= n)
         return KN_OK;
     char *p = NULL;
-    int rc = cu_status(d, cudaMalloc(&p, ACT_ROWS * (n + n / 16 * 2 + n / 32 * 4)),
+    int rc = cu_status(d, cudaMalloc(&p, ACT_ROWS * (2 * n + n / 16 * 2 + n / 32 * 4)),
                        "room for activations");
     if (rc == KN_OK && (rc = cu_forget(d, c->act.q)) != KN_OK)
         cudaFree(p);
@@ -235,8 +248,8 @@ int cu_reserve(struct kn_dev *d, int k)
         return rc;
     c->act_k = (int)n;
     c->act.q = (int8_t *)p;
-    c->act.sum = (int32_t *)(p + ACT_ROWS * n);
-    c->act.scale = (float *)(p + ACT_ROWS * (n + n / 16 * 2));
+    c->act.sum = (int32_t *)(p + ACT_ROWS * 2 * n);
+    c->act.scale = (float *)(p + ACT_ROWS * (2 * n + n / 16 * 2));
     return KN_OK;
 }
 

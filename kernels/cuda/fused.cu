@@ -129,7 +129,7 @@ static int norm_into(struct kn_dev *d, const float *x, const float *w, const int
                      float eps, int m, int n, int len)
 {
     return cu_launch(d, "norm", len == 256 ? norm_act<256> : norm_act<32>, (unsigned)m, 512,
-                     cu_dev(d)->act, x, w, rows, eps, n);
+                     cu_act(d, m, len), x, w, rows, eps, n);
 }
 
 /* Products of the activations with up to three weights, those of one type together. */
@@ -268,7 +268,7 @@ static int fused_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const s
     if (rc != KN_OK || (rc = several(d, w, y, bias, 2, m)) != KN_OK)
         return rc;
     rc = cu_launch(d, "SwiGLU", len2 == 256 ? swiglu_act<256> : swiglu_act<32>, cu_blocks(n, 4),
-                   128, cu_dev(d)->act, gate, up, f->n_ff, n);
+                   128, cu_act(d, m, len2), gate, up, f->n_ff, n);
     const struct products p = cu_products(f->down, cu_f32(x), NULL, 1);
     return rc != KN_OK ? rc : cu_product(d, &p, form(f->down), m);
 }

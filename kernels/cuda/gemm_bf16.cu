@@ -5,9 +5,8 @@
  * brings half of them for both. */
 #include "cuda/async.h"
 #include "cuda/gemm_bf16.h"
+#include "cuda/hopper.h"
 #include "cuda/tensor.h"
-
-enum { WARPGROUP = 128 };
 
 /* Which product and which of its units of UNIT rows unit u of all is; w NULL: beyond the last. */
 template <int UNIT> __device__ static struct side unit_of(const struct wide &w, int &u)
@@ -58,75 +57,9 @@ __device__ static void put_gated(uint8_t *h, int n_slab, int row, int col, float
 
 /* ---- Hopper ---- */
 
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-#define HOPPER_CODE 1
-#endif
-
 enum { STAGES = 4, STAGE_BYTES = 3 * SLAB_BYTES, HOPPER_ROOM = STAGES * STAGE_BYTES + 1024 };
 
 #ifdef HOPPER_CODE
-__device__ static unsigned shared_at(const void *p)
-{
-    return (unsigned)__cvta_generic_to_shared(p);
-}
-__device__ static void barrier_new(uint64_t *b, unsigned count)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_at(b)), "r"(count));
-}
-__device__ static void barrier_wait(uint64_t *b, unsigned phase)
-{
-    asm volatile("{\n.reg .pred p;\n"
-                 "again:\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-                 "@p bra done;\n"
-                 "bra again;\n"
-                 "done:\n}" ::"r"(shared_at(b)),
-                 "r"(phase)
-                 : "memory");
-}
-__device__ static void barrier_expect(uint64_t *b, unsigned bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_at(b)),
-                 "r"(bytes)
-                 : "memory");
-}
-/* on the barrier of block `rank` of the cluster; what was read before is done, so that it needs no fence */
-__device__ static void barrier_arrive(uint64_t *b, unsigned rank)
-{
-    asm volatile("{\n.reg .b32 at;\n"
-                 "mapa.shared::cluster.u32 at, %0, %1;\n"
-                 "mbarrier.arrive.shared::cluster.b64 _, [at];\n}" ::"r"(shared_at(b)),
-                 "r"(rank)
-                 : "memory");
-}
-__device__ static void bulk(void *to, const void *from, uint64_t *b)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], "
-                 "%2, [%3];" ::"r"(shared_at(to)),
-                 "l"(from), "n"((int)SLAB_BYTES), "r"(shared_at(b))
-                 : "memory");
-}
-/* into both blocks of the cluster, each of which counts it on its own barrier */
-__device__ static void bulk_both(void *to, const void *from, uint64_t *b)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::"
-                 "cluster [%0], [%1], %2, [%3], %4;" ::"r"(shared_at(to)),
-                 "l"(from), "n"((int)SLAB_BYTES), "r"(shared_at(b)), "h"((uint16_t)3)
-                 : "memory");
-}
-__device__ static void cluster_sync(void)
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;\n"
-                 "barrier.cluster.wait.acquire.aligned;" ::
-                     : "memory");
-}
-/* rows of 128 bytes, swizzled, eight rows 1024 bytes on */
-__device__ static uint64_t operand(const void *p)
-{
-    return (uint64_t)((shared_at(p) & 0x3ffff) >> 4) | (uint64_t)1 << 16 |
-           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
-}
-
 #define D8(i)                                                                                      \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]),    \
         "+f"(d[i + 6]), "+f"(d[i + 7])
@@ -146,19 +79,6 @@ __device__ static void multiply(float (&d)[128], uint64_t a, uint64_t b, int add
         "%126,%127}, %128, %129, p, 1, 1, 0, 0;\n}"
         : D32(0), D32(32), D32(64), D32(96)
         : "l"(a), "l"(b), "r"(add));
-}
-__device__ static void multiply_begin(void)
-{
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-__device__ static void multiply_commit(void)
-{
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-/* until all but the last LEFT groups are done */
-template <int LEFT> __device__ static void multiply_wait(void)
-{
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
 }
 #endif
 
@@ -222,13 +142,13 @@ __global__ __launch_bounds__(3 * WARPGROUP,
                     const size_t off = (size_t)k * SLAB_BYTES;
                     barrier_wait(&empty[stage], phase);
                     barrier_expect(&full[stage], STAGE_BYTES);
-                    bulk(to, a + off, &full[stage]);
+                    bulk(to, a + off, SLAB_BYTES, &full[stage]);
                     if (CLUSTER == 1) {
-                        bulk(to + SLAB_BYTES, b[0] + off, &full[stage]);
-                        bulk(to + 2 * SLAB_BYTES, b[1] + off, &full[stage]);
+                        bulk(to + SLAB_BYTES, b[0] + off, SLAB_BYTES, &full[stage]);
+                        bulk(to + 2 * SLAB_BYTES, b[1] + off, SLAB_BYTES, &full[stage]);
                     } else {
                         bulk_both(to + (1 + rank) * SLAB_BYTES, (rank ? b[1] : b[0]) + off,
-                                  &full[stage]);
+                                  SLAB_BYTES, &full[stage]);
                     }
                     if (++stage == STAGES)
                         stage = 0, phase ^= 1;
@@ -402,18 +322,6 @@ __global__ __launch_bounds__(256) static void wide_mma(const __grid_constant__ s
 
 /* ---- the call ---- */
 
-static int hopper(void)
-{
-    static int yes = -1;
-    int major = 0, minor = 0;
-    if (yes < 0) {
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-        yes = major == 9 && minor == 0;
-    }
-    return yes;
-}
-
 template <class K> static int room_for(struct kn_dev *d, K *kernel, int bytes)
 {
     return cu_status(d,
@@ -424,7 +332,7 @@ template <class K> static int room_for(struct kn_dev *d, K *kernel, int bytes)
 
 int cu_wide(struct kn_dev *d, const struct wide *w)
 {
-    const int fast = hopper(), unit = fast ? (int)PANEL : (int)HALF;
+    const int fast = cu_hopper(), unit = fast ? (int)PANEL : (int)HALF;
     int n_unit = 0, rc;
     for (int i = 0; i < SIDES; i++)
         n_unit += (w->side[i].n + unit - 1) / unit;

@@ -17,7 +17,7 @@ int cu_quantize(struct kn_dev *d, const float *x, int m, int k, int len)
 {
     const size_t n = (size_t)m * (size_t)(k / len);
     return cu_launch(d, "quantizing", len == 256 ? quantize<256> : quantize<32>, cu_blocks(n, 4),
-                     128, cu_dev(d)->act, x, k, n);
+                     128, cu_act(d, m, len), x, k, n);
 }
 
 struct products cu_products(const struct kn_weight *w, float *y, const float *bias, int add)
@@ -45,9 +45,10 @@ int cu_join(struct products *p, const struct kn_weight *w, float *y, const float
 
 int cu_product(struct kn_dev *d, const struct products *p, int type, int m)
 {
-    return m <= 8     ? cu_few(d, p, type, m)
-           : m <= 128 ? cu_many(d, p, type, m) /* tiles of fewer tokens leave processors idle */
-                      : cu_tiles(d, p, type, m);
+    return m <= FEW                             ? cu_few(d, p, type, m)
+           : m <= MANY                          ? cu_many(d, p, type, m)
+           : cu_act(d, m, act_block(type)).half ? cu_halves(d, p, type, m)
+                                                : cu_tiles(d, p, type, m);
 }
 
 int cu_matmul(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,

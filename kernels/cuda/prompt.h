@@ -7,7 +7,6 @@
 #include "cuda/attend.h"
 #include "cuda/gemm_bf16.h"
 
-/* Whether attention like v's is made by cu_attend_prompt; work items (first row, rows) of up to PROMPT_ROWS rows. */
 /* What norm, RoPE and cache do with q, k, v of rows [from, from + m) (fused.cu); the pointers are those rows'. */
 int cu_heads(struct kn_dev *d, float *q, const float *k, const float *v, struct kn_kv *kv,
              int layer, const struct kn_attn *a, const struct kn_batch *batch, int from, int m);
@@ -22,6 +21,7 @@ int cu_wide_out(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct
                 const struct kn_batch *b);
 int cu_wide_ffn(struct kn_dev *d, struct kn_at x, const struct kn_ffn *f, const struct kn_batch *b);
 
+/* Whether attention like v's is made by cu_attend_prompt; work items (first row, rows) of up to PROMPT_ROWS rows. */
 int cu_attends_prompts(const struct view *v);
 int cu_attend_prompt(struct kn_dev *d, float *y, const float *q, const struct view *v, int type,
                      const int2 *items, int n_items);

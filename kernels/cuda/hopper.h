@@ -1,0 +1,92 @@
+/* hopper.h - what kernels of compute capability 9.0 are made of: barriers of shared memory, bulk copies, wgmma's groups
+ *
+ * HOPPER_CODE is defined where the card that is compiled for has them. */
+#ifndef CUDA_HOPPER_H
+#define CUDA_HOPPER_H
+#include "cuda/cuda.h"
+
+enum { WARPGROUP = 128 };
+
+/* Whether the card has them (device.cu). */
+int cu_hopper(void);
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define HOPPER_CODE 1
+__device__ static inline unsigned shared_at(const void *p)
+{
+    return (unsigned)__cvta_generic_to_shared(p);
+}
+__device__ static inline void barrier_new(uint64_t *b, unsigned count)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_at(b)), "r"(count));
+}
+__device__ static inline void barrier_wait(uint64_t *b, unsigned phase)
+{
+    asm volatile("{\n.reg .pred p;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+                 "@p bra done;\n"
+                 "bra again;\n"
+                 "done:\n}" ::"r"(shared_at(b)),
+                 "r"(phase)
+                 : "memory");
+}
+__device__ static inline void barrier_expect(uint64_t *b, unsigned bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_at(b)),
+                 "r"(bytes)
+                 : "memory");
+}
+/* on the barrier of block `rank` of the cluster; what was read before is done, so that it needs no fence */
+__device__ static inline void barrier_arrive(uint64_t *b, unsigned rank)
+{
+    asm volatile("{\n.reg .b32 at;\n"
+                 "mapa.shared::cluster.u32 at, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [at];\n}" ::"r"(shared_at(b)),
+                 "r"(rank)
+                 : "memory");
+}
+/* bytes: a multiple of 16 */
+__device__ static inline void bulk(void *to, const void *from, unsigned bytes, uint64_t *b)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], "
+                 "%2, [%3];" ::"r"(shared_at(to)),
+                 "l"(from), "r"(bytes), "r"(shared_at(b))
+                 : "memory");
+}
+/* into both blocks of the cluster, each of which counts it on its own barrier */
+__device__ static inline void bulk_both(void *to, const void *from, unsigned bytes, uint64_t *b)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::"
+                 "cluster [%0], [%1], %2, [%3], %4;" ::"r"(shared_at(to)),
+                 "l"(from), "r"(bytes), "r"(shared_at(b)), "h"((uint16_t)3)
+                 : "memory");
+}
+__device__ static inline void cluster_sync(void)
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;\n"
+                 "barrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
+}
+/* rows of 128 bytes, swizzled, eight rows 1024 bytes on */
+__device__ static inline uint64_t operand(const void *p)
+{
+    return (uint64_t)((shared_at(p) & 0x3ffff) >> 4) | (uint64_t)1 << 16 |
+           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+__device__ static inline void multiply_begin(void)
+{
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ static inline void multiply_commit(void)
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/* until all but the last LEFT groups are done */
+template <int LEFT> __device__ static inline void multiply_wait(void)
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+}
+#endif
+#endif
