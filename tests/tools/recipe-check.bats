@@ -9,7 +9,7 @@ setup() { project; }
     [ "${lines[0]}" = "t with tiny (data/tiny.gguf) into runs/t@tiny: 7 stages, 10 commands" ]
     [[ $output == *"3 finetune: apr-lora, uses cpu"* ]]
     [[ $output == *"--data             data/train.jsonl"* ]]
-    [[ $output == *"defaults: --max-loss 0 --schedule cosine --threads 0 --seed 42"* ]]
+    [[ $output == *"defaults: --max-loss 0 --schedule cosine --method lora --task instruct --eval-every 0 --keep last --threads 0 --seed 42"* ]]
     [[ $output == *"out                runs/t@tiny/score.two.jsonl"* ]]
     [ ! -e runs ]
 }
