@@ -241,7 +241,7 @@ int main(int argc, char **argv)
     double start = clock_now();
     struct err e = {0};
     static struct model m;
-    struct trainmany t;
+    static struct trainmany t;
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
     check_usage(argc);
