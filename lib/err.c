@@ -57,6 +57,16 @@ int err_exit_code(int code)
     return 70;
 }
 
+int err_of_exit(int status)
+{
+#define X(name, exit, text)                                                                        \
+    if (status == exit)                                                                            \
+        return name;
+    ERR_CODES(X)
+#undef X
+    return ERR_SOFTWARE;
+}
+
 const char *err_text(int code)
 {
     switch (code) {

@@ -47,5 +47,6 @@ int err_errno(struct err *e, int code, const char *fmt, ...) __attribute__((form
 /* Put "prefix: " before the message, as it passes a place that knows more. Returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int err_exit_code(int code); /* sysexit of a code; 70 for an unknown one */
+int err_of_exit(int status); /* the first code of that sysexit; ERR_SOFTWARE for an unknown one */
 const char *err_text(int code);
 #endif

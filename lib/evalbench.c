@@ -149,16 +149,6 @@ static void last_line(const char *path, char *line, size_t size)
         fclose(f);
 }
 
-static int code_of(int exit)
-{
-#define X(code, status, text)                                                                      \
-    if (exit == status)                                                                            \
-        return code;
-    ERR_CODES(X)
-#undef X
-    return ERR_SOFTWARE;
-}
-
 /* The tool that failed for a reason of its own. */
 static int failure(const struct chain *c, struct err *e)
 {
@@ -174,7 +164,7 @@ static int failure(const struct chain *c, struct err *e)
     if (WIFSIGNALED(bad->status))
         return err_set(e, ERR_SOFTWARE, "%s died by signal %d%s%s", bad->argv[0],
                        WTERMSIG(bad->status), colon, line);
-    return err_set(e, code_of(WEXITSTATUS(bad->status)), "%s ended with %d%s%s", bad->argv[0],
+    return err_set(e, err_of_exit(WEXITSTATUS(bad->status)), "%s ended with %d%s%s", bad->argv[0],
                    WEXITSTATUS(bad->status), colon, line);
 }
 
