@@ -209,10 +209,7 @@ static int start(struct kn_dev *d, float *y, const float *q, const struct view *
 {
     auto *kernel = attend_prompt<TYPE, DIM>;
     const int room = PROMPT_ROWS * DIM * 2 + 2 * (2 * AT_ONCE * DIM * 2);
-    int rc = cu_status(d,
-                       cudaFuncSetAttribute((const void *)kernel,
-                                            cudaFuncAttributeMaxDynamicSharedMemorySize, room),
-                       "room for attention");
+    int rc = cu_room(d, "room for attention", kernel, (size_t)room);
     if (rc != KN_OK)
         return rc;
     return cu_launch_room(d, "attention", kernel, (unsigned)n_items * (unsigned)v->n_head, THREADS,

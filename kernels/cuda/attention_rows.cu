@@ -211,11 +211,7 @@ static int start(struct kn_dev *d, float *y, const float *q, const struct view *
                                    : attend_several<TYPE, ROWS, ROWS / 2>;
     const size_t room = (size_t)((ROWS + KN_TILE) * (v->dim + 4)) * sizeof(float);
     if (room > 36 << 10) { /* beyond what a kernel has without asking, beside its own */
-        int rc =
-            cu_status(d,
-                      cudaFuncSetAttribute((const void *)kernel,
-                                           cudaFuncAttributeMaxDynamicSharedMemorySize, (int)room),
-                      "room for attention");
+        int rc = cu_room(d, "room for attention", kernel, room);
         if (rc != KN_OK)
             return rc;
     }

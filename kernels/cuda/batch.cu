@@ -75,13 +75,13 @@ int cu_batch_set(struct kn_dev *d, struct kn_batch *batch, const struct kn_rows 
     if (r->n_out)
         memcpy(h + b->out, r->out, (size_t)r->n_out * sizeof *h);
     int32_t *item = h + b->items;
-    b->n_exact = d->exact ? r->n_tok : r->n_made;
+    const int exact = d->exact ? r->n_tok : r->n_made; /* the first rows */
     for (int i = 0; i < 2; i++) {
-        const int from = i ? b->n_exact : 0, to = i ? r->n_tok : b->n_exact;
+        const int from = i ? exact : 0, to = i ? r->n_tok : exact;
         b->n_single[i] = make_items(&item, r, from, to, ITEM_ROWS, 0);
         b->n_several[i] = make_items(&item, r, from, to, ITEM_ROWS, 1);
     }
-    b->n_prompt = make_items(&item, r, b->n_exact, r->n_tok, PROMPT_ROWS, -1);
+    b->n_prompt = make_items(&item, r, exact, r->n_tok, PROMPT_ROWS, -1);
     const size_t table = (size_t)r->n_seq * (size_t)batch->max_blocks;
     memcpy(h + b->blocks, r->blocks, table * sizeof *h);
     rc = cu_status(d,

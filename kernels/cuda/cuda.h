@@ -96,7 +96,8 @@ struct cu_wide_room { /* of prompts (gemm_bf16.h) */
 struct cu_dev { /* kn_dev.priv */
     cudaStream_t stream;
     int hopper; /* compute capability 9.0 */
-    int early;  /* the card can begin a kernel before the one before has ended */
+    int processors;
+    int early; /* the card can begin a kernel before the one before has ended */
     struct act act;
     int act_k;     /* the widest row that it has room for */
     char *stage;   /* (STAGE bytes) rows of a file on their way into a weight */
@@ -130,7 +131,6 @@ struct cu_batch {
     size_t pos, seq, rope, out, items, blocks; /* where they begin, in words; tok at 0 */
     /* Work items of attention, (first row, rows): of the rows in exact arithmetic, then of prompts', [n_single] of one
      * row and [n_several] of up to ITEM_ROWS rows of one sequence; last, prompts' again, n_prompt of up to PROMPT_ROWS. */
-    int n_exact; /* the first rows: those of generated tokens, or all of an exact device */
     int n_single[2], n_several[2], n_prompt;
     cudaEvent_t copied[SLOTS];
     int slot;
@@ -185,6 +185,15 @@ static inline int cu_launch_room(struct kn_dev *d, const char *what, void (*kern
     c.numAttrs = cu_dev(d)->early ? 1 : 0;
     return cu_status(d, cudaLaunchKernelEx(&c, kernel, P(args)...), what);
 }
+/* Shared memory beyond what a kernel has without asking. */
+template <class K>
+static inline int cu_room(struct kn_dev *d, const char *what, K *kernel, size_t bytes)
+{
+    return cu_status(d,
+                     cudaFuncSetAttribute((const void *)kernel,
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
+                     what);
+}
 template <class... P, class... A>
 static inline int cu_launch(struct kn_dev *d, const char *what, void (*kernel)(P...), dim3 grid,
                             dim3 block, A... args)
@@ -195,6 +204,14 @@ static inline int cu_launch(struct kn_dev *d, const char *what, void (*kernel)(P
 __device__ static inline float half_float(unsigned u)
 {
     return __half2float(__ushort_as_half((unsigned short)u));
+}
+/* The sub-scales and sub-minima of a block of Q4_K or Q5_K from its head, a byte each: eight and eight. */
+__device__ static inline void scales_of(const uint4 &h, uint32_t *scale, uint32_t *min)
+{
+    scale[0] = h.y & 0x3f3f3f3fu;
+    scale[1] = (h.w & 0x0f0f0f0fu) | (h.y >> 2 & 0x30303030u);
+    min[0] = h.z & 0x3f3f3f3fu;
+    min[1] = (h.w >> 4 & 0x0f0f0f0fu) | (h.z >> 2 & 0x30303030u);
 }
 __device__ static inline void begin_next(void)
 {

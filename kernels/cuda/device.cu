@@ -1,5 +1,5 @@
 /* device - the CUDA device: opening, memory, graphs, and its table of calls */
-#include "cuda/hopper.h"
+#include "cuda/cuda.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,18 +82,6 @@ static void name_hardware(struct kn_dev *d)
                  cuda / 1000, cuda % 1000 / 10);
 }
 
-int cu_hopper(void)
-{
-    static int yes = -1;
-    int major = 0, minor = 0;
-    if (yes < 0) {
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-        yes = major == 9 && minor == 0;
-    }
-    return yes;
-}
-
 static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
 {
     (void)n_threads;
@@ -114,10 +102,12 @@ static int cu_open(struct kn_dev *dev, const char *opt, int n_threads)
         free(c);
         return rc;
     }
-    int major = 0;
+    int major = 0, minor = 0;
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    cudaDeviceGetAttribute(&c->processors, cudaDevAttrMultiProcessorCount, 0);
     c->early = major >= 9;
-    c->hopper = cu_hopper();
+    c->hopper = major == 9 && minor == 0;
     dev->priv = c;
     name_hardware(dev);
     snprintf(dev->name, sizeof dev->name, exact ? "cuda:exact" : "cuda");

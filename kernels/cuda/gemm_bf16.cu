@@ -183,6 +183,7 @@ __global__ __launch_bounds__(3 * WARPGROUP,
                     stage = 0, phase ^= 1;
             }
             multiply_wait<0>();
+            made(d);
             if (t < CLUSTER)
                 barrier_arrive(&empty[before], t);
             const int row = (tm * CLUSTER + (int)rank) * PANEL + row_in;
@@ -322,34 +323,25 @@ __global__ __launch_bounds__(256) static void wide_mma(const __grid_constant__ s
 
 /* ---- the call ---- */
 
-template <class K> static int room_for(struct kn_dev *d, K *kernel, int bytes)
-{
-    return cu_status(d,
-                     cudaFuncSetAttribute((const void *)kernel,
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-                     "room for products");
-}
-
 int cu_wide(struct kn_dev *d, const struct wide *w)
 {
-    const int fast = cu_hopper(), unit = fast ? (int)PANEL : (int)HALF;
+    const int fast = cu_dev(d)->hopper, unit = fast ? (int)PANEL : (int)HALF;
     int n_unit = 0, rc;
     for (int i = 0; i < SIDES; i++)
         n_unit += (w->side[i].n + unit - 1) / unit;
     struct tiles t = {(int)cu_blocks((size_t)w->m, PANEL), (n_unit + 1) / 2, 16};
     if (!fast) {
-        if ((rc = room_for(d, wide_mma, MMA_ROOM)) != KN_OK)
+        if ((rc = cu_room(d, "room for products", wide_mma, MMA_ROOM)) != KN_OK)
             return rc;
         return cu_launch_room(d, "product in bf16", wide_mma, (unsigned)(t.m * t.n), 256, MMA_ROOM,
                               *w, t, n_unit);
     }
-    int processors = 0;
-    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
+    const int processors = cu_dev(d)->processors;
     const int pairs = t.m > 1; /* else the other half would work for nothing */
     auto *kernel = pairs ? wide_hopper<2> : wide_hopper<1>;
     if (pairs)
         t.m = (t.m + 1) / 2, t.group = 8;
-    if ((rc = room_for(d, kernel, HOPPER_ROOM)) != KN_OK)
+    if ((rc = cu_room(d, "room for products", kernel, HOPPER_ROOM)) != KN_OK)
         return rc;
     const int most = pairs ? processors / 2 : processors, n = t.m * t.n < most ? t.m * t.n : most;
     cudaLaunchAttribute attr[2] = {};

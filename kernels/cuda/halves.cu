@@ -161,13 +161,6 @@ template <int LEFT> __device__ static void group_wait(void)
 {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT));
 }
-/* x is what products have made of it by now */
-template <int K> __device__ static void made(float (&x)[K])
-{
-#pragma unroll
-    for (int i = 0; i < K; i++)
-        asm volatile("" : "+f"(x[i]));
-}
 
 /* acc takes a block: of w, rows `row` and 8 more; of activations (struct act). */
 template <int TYPE>
@@ -190,10 +183,7 @@ __device__ static void take(float (&acc)[N / 2], const uint8_t *act, const uint8
         const uint4 h = *(const uint4 *)(w + r * 16);
         d[i] = half_float(h.x);
         m[i] = -half_float(h.x >> 16);
-        sc[i][0] = h.y & 0x3f3f3f3fu;
-        sc[i][1] = (h.w & 0x0f0f0f0fu) | (h.y >> 2 & 0x30303030u);
-        mn[i][0] = h.z & 0x3f3f3f3fu;
-        mn[i][1] = (h.w >> 4 & 0x0f0f0f0fu) | (h.z >> 2 & 0x30303030u);
+        scales_of(h, sc[i], mn[i]);
     }
     const uint64_t b = operand(act);
     uint32_t a[2][2][4], e[two ? 2 : 1][2][4];
@@ -422,16 +412,13 @@ __global__ __launch_bounds__((WARPGROUPS + 1) * WARPGROUP,
 #endif
 }
 
-template <int TYPE, bool SPLIT>
-static int start(struct kn_dev *d, const struct products *p, int m, int processors)
+template <int TYPE, bool SPLIT> static int start(struct kn_dev *d, const struct products *p, int m)
 {
     using S = struct halves_stage<TYPE, SPLIT>;
     auto *kernel = halves<TYPE, SPLIT>;
     const int n_tile = (m + N - 1) / N * ((p->end[TOGETHER - 1] + S::GROUPS - 1) / S::GROUPS);
-    int rc = cu_status(d,
-                       cudaFuncSetAttribute((const void *)kernel,
-                                            cudaFuncAttributeMaxDynamicSharedMemorySize, S::ALL),
-                       "room for a product");
+    const int processors = cu_dev(d)->processors;
+    int rc = cu_room(d, "room for a product", kernel, S::ALL);
     if (rc != KN_OK)
         return rc;
     return cu_launch_room(
@@ -441,11 +428,9 @@ static int start(struct kn_dev *d, const struct products *p, int m, int processo
 
 template <int TYPE> static int launch(struct kn_dev *d, const struct products *p, int m)
 {
-    int processors = 0;
-    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
     const int tiles = (m + N - 1) / N * ((p->end[TOGETHER - 1] + 3) / 4);
-    return tiles <= processors ? start<TYPE, true>(d, p, m, processors)
-                               : start<TYPE, false>(d, p, m, processors);
+    return tiles <= cu_dev(d)->processors ? start<TYPE, true>(d, p, m)
+                                          : start<TYPE, false>(d, p, m);
 }
 
 int cu_halves(struct kn_dev *d, const struct products *p, int type, int m)

@@ -7,9 +7,6 @@
 
 enum { WARPGROUP = 128 };
 
-/* Whether the card has them (device.cu). */
-int cu_hopper(void);
-
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define HOPPER_CODE 1
 __device__ static inline unsigned shared_at(const void *p)
@@ -82,6 +79,13 @@ __device__ static inline void multiply_begin(void)
 __device__ static inline void multiply_commit(void)
 {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/* x is what products have made of it by now: without it arithmetic on x could be moved before the wait for them */
+template <int K> __device__ static inline void made(float (&x)[K])
+{
+#pragma unroll
+    for (int i = 0; i < K; i++)
+        asm volatile("" : "+f"(x[i]));
 }
 /* until all but the last LEFT groups are done */
 template <int LEFT> __device__ static inline void multiply_wait(void)

@@ -128,10 +128,7 @@ __device__ static void block_k(float (&acc)[4][TILES][2], const struct operands 
         } else {
             d[i] = half_float(h.x);
             m[i] = -half_float(h.x >> 16);
-            sc[i][0] = h.y & 0x3f3f3f3fu;
-            sc[i][1] = (h.w & 0x0f0f0f0fu) | (h.y >> 2 & 0x30303030u);
-            mn[i][0] = h.z & 0x3f3f3f3fu;
-            mn[i][1] = (h.w >> 4 & 0x0f0f0f0fu) | (h.z >> 2 & 0x30303030u);
+            scales_of(h, sc[i], mn[i]);
         }
     }
     if (TYPE == KN_Q5_K)

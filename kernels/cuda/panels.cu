@@ -1,5 +1,6 @@
 /* panels - what products in bf16 take (gemm_bf16.h): rows, normalized rows and weights of all types as panels; their room */
 #include "cuda/gemm_bf16.h"
+#include "cuda/matmul.h"
 #include "cuda/sums.h"
 #include "cuda/unpack.h"
 #include <stdio.h>
@@ -95,24 +96,8 @@ static int make_panels(struct kn_dev *d, uint8_t *to, const struct cu_weight *w,
         return fill<KN_F16>(d, to, w, n, k);
     case KN_BF16:
         return fill<KN_BF16>(d, to, w, n, k);
-    case KN_Q4_0:
-        return fill<KN_Q4_0>(d, to, w, n, k);
-    case KN_Q4_1:
-        return fill<KN_Q4_1>(d, to, w, n, k);
-    case KN_Q5_0:
-        return fill<KN_Q5_0>(d, to, w, n, k);
-    case KN_Q5_1:
-        return fill<KN_Q5_1>(d, to, w, n, k);
-    case KN_Q8_0:
-        return fill<KN_Q8_0>(d, to, w, n, k);
-    case KN_Q4_K:
-        return fill<KN_Q4_K>(d, to, w, n, k);
-    case KN_Q5_K:
-        return fill<KN_Q5_K>(d, to, w, n, k);
-    case KN_Q6_K:
-        return fill<KN_Q6_K>(d, to, w, n, k);
     }
-    return KN_EUNSUP;
+    return by_type(w->form, [=]<int TYPE>() { return fill<TYPE>(d, to, w, n, k); });
 }
 
 int cu_wide_keep(struct kn_dev *d, struct cu_weight *w, int n, int k)

@@ -153,10 +153,7 @@ __global__ __launch_bounds__(THREADS,
 template <int TYPE> static int launch(struct kn_dev *d, const struct products *p, int m)
 {
     const size_t room = 2 * stage<TYPE>::BYTES;
-    int rc = cu_status(d,
-                       cudaFuncSetAttribute((const void *)tiles<TYPE>,
-                                            cudaFuncAttributeMaxDynamicSharedMemorySize, (int)room),
-                       "room for a product");
+    int rc = cu_room(d, "room for a product", tiles<TYPE>, room);
     if (rc != KN_OK)
         return rc;
     return cu_launch_room(d, "product", tiles<TYPE>,
