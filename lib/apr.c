@@ -173,6 +173,9 @@ int apr_open(struct apr *a, const char *path, struct err *e)
     if ((rc = mapfile_open(&a->map, a->path, e)) < 0 ||
         (rc = read_header(a, &meta_off, &meta_n, &at, e)) < 0)
         goto fail;
+    a->meta_off = meta_off;
+    a->meta_end = meta_off + meta_n;
+    a->index_off = at;
     snprintf(where, sizeof where, "%s: metadata", path);
     if (!(a->meta = apr_meta_parse((const char *)a->map.p + meta_off, meta_n, where, e))) {
         rc = e && e->code ? e->code : ERR_DATA;

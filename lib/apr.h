@@ -18,7 +18,8 @@ struct apr {
     cJSON *meta;
     struct tensor *tensor;
     int n_tensor;
-    uint64_t data_off;
+    uint64_t meta_off, meta_end, index_off,
+        data_off; /* where its parts begin; where metadata end */
 };
 /* ERR_NOINPUT, ERR_DATA with file, tensor, offset, expected and found. Does not read tensor data. */
 int apr_open(struct apr *a, const char *path, struct err *e);

@@ -2,7 +2,6 @@
 #include "info.h"
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct mapfile *maps(const struct info *f, int *n)
 {
@@ -34,17 +33,11 @@ static void put(struct walk *w, int file, uint64_t end, const char *what, const 
 /* What is before the first tensor. */
 static void put_head(struct walk *w, const struct info *f, int file, uint64_t end)
 {
-    uint64_t meta = 0, index = 0;
-    uint32_t meta_n = 0;
-    if (f->apr.meta) { /* apr.5: checked by apr_open */
-        memcpy(&meta, f->apr.map.p + 12, 8);
-        memcpy(&meta_n, f->apr.map.p + 20, 4);
-        memcpy(&index, f->apr.map.p + 24, 8);
-    }
-    if (meta && meta + meta_n <= index && index <= end) {
-        put(w, file, meta, "header", NULL);
-        put(w, file, meta + meta_n, "metadata", NULL);
-        put(w, file, index, "padding", NULL);
+    const struct apr *a = &f->apr;
+    if (a->meta && a->meta_end <= a->index_off && a->index_off <= end) {
+        put(w, file, a->meta_off, "header", NULL);
+        put(w, file, a->meta_end, "metadata", NULL);
+        put(w, file, a->index_off, "padding", NULL);
         put(w, file, end, "index of tensors", NULL);
     } else {
         put(w, file, end, "header", NULL);
