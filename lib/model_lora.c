@@ -3,7 +3,6 @@
 #include "dev.h"
 #include "hash.h"
 #include "peft.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,27 +64,18 @@ static int weight(struct model_lora *s, const struct model_adapter *a, const str
     return rc < 0 ? dev_failed(s->m->dev, a->path, rc, e) : 0;
 }
 
-/* Magnitudes divided by the norms of the rows of w + scale b a, which a merge computes alike; x: magnitudes before. */
+/* Magnitudes x become factors of the outputs; a merge computes them alike. */
 static int column_factors(const struct model_adapter *a, const struct tensor *base, const float *fa,
                           const float *fb, float *x, struct err *e)
 {
-    const size_t n = (size_t)tensor_rows(base), k = (size_t)tensor_cols(base), r = (size_t)a->rank;
-    float *w = malloc(n * k * sizeof *w), *row = malloc(k * sizeof *row);
-    for (size_t i = 0; w && row && i < n; i++) {
-        double sum = 0;
-        if (i == 0)
-            tensor_values(base, 0, w, n * k);
-        memset(row, 0, k * sizeof *row);
-        for (size_t j = 0; j < r; j++)
-            for (size_t c = 0; c < k; c++)
-                row[c] += fb[i * r + j] * fa[j * k + c];
-        for (size_t c = 0; c < k; c++) {
-            const double v = (double)w[i * k + c] + (double)((float)a->scale * row[c]);
-            sum += v * v;
-        }
-        x[i] = sum > 0 ? (float)(x[i] / sqrt(sum)) : 0;
-    }
+    const int n = (int)tensor_rows(base), k = (int)tensor_cols(base);
+    float *w = malloc((size_t)k * sizeof *w), *row = malloc((size_t)k * sizeof *row);
     const int ok = w && row;
+    for (int i = 0; ok && i < n; i++) {
+        tensor_values(base, (size_t)i * (size_t)k, w, (size_t)k);
+        peft_row(row, fa, fb, a->rank, i, k);
+        x[i] = (float)peft_factor(x[i], w, row, (float)a->scale, k);
+    }
     free(w);
     free(row);
     return ok ? 0 : nomem(a, e);

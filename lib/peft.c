@@ -233,6 +233,26 @@ float *peft_values(const struct peft *p, const struct tensor *t, struct err *e)
     return x;
 }
 
+void peft_row(float *row, const float *a, const float *b, int rank, int i, int k)
+{
+    memset(row, 0, (size_t)k * sizeof *row);
+    for (int r = 0; r < rank; r++) {
+        const float f = b[(size_t)i * (size_t)rank + (size_t)r];
+        for (int j = 0; j < k; j++)
+            row[j] += f * a[(size_t)r * (size_t)k + (size_t)j];
+    }
+}
+
+double peft_factor(float magnitude, const float *w, const float *row, float scale, int k)
+{
+    double sum = 0;
+    for (int j = 0; j < k; j++) {
+        const double v = (double)w[j] + (double)(scale * row[j]);
+        sum += v * v;
+    }
+    return sum > 0 ? magnitude / sqrt(sum) : 0;
+}
+
 int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double *max_delta,
              struct err *e)
 {
@@ -247,20 +267,9 @@ int peft_add(struct peft *p, const char *tensor, float *w, int n, int k, double 
         mag = peft_values(p, magnitudes, e);
     if (a && b && row && (mag || !p->dora))
         for (int i = 0; i < n; i++) {
-            memset(row, 0, (size_t)k * sizeof *row);
-            for (int r = 0; r < p->rank; r++) {
-                float f = b[(size_t)i * (size_t)p->rank + (size_t)r];
-                for (int j = 0; j < k; j++)
-                    row[j] += f * a[(size_t)r * (size_t)k + (size_t)j];
-            }
             float *to = w + (size_t)i * (size_t)k;
-            double sum = 0, f = 1;
-            for (int j = 0; mag && j < k; j++) {
-                double v = (double)to[j] + (double)((float)p->scale * row[j]);
-                sum += v * v;
-            }
-            if (mag)
-                f = sum > 0 ? mag[i] / sqrt(sum) : 0;
+            peft_row(row, a, b, p->rank, i, k);
+            const double f = mag ? peft_factor(mag[i], to, row, (float)p->scale, k) : 1;
             for (int j = 0; j < k; j++) {
                 float d = (float)p->scale * row[j];
                 if (mag)

@@ -35,6 +35,10 @@ const struct tensor *peft_tensor(const struct peft *p, const char *tensor, char 
 const struct tensor *peft_magnitude(const struct peft *p, const char *tensor, int n, struct err *e);
 /* An adapter's tensor in f32, malloc'ed, all finite; NULL with *e filled. */
 float *peft_values(const struct peft *p, const struct tensor *t, struct err *e);
+/* row(k) = row i of b(n, rank) a(rank, k).  With DoRA what then scales row i of w: magnitude / |w + scale row|, 0 for a row of
+ * zeros. */
+void peft_row(float *row, const float *a, const float *b, int rank, int i, int k);
+double peft_factor(float magnitude, const float *w, const float *row, float scale, int k);
 /* An adapter that tells which weights it was trained on fits no others: ERR_DATA if they are not `id`
  * (apr_weights_id; 0: not known) of the base at `path`.  other: what to do all the same, for the message. */
 int peft_check_base(const struct peft *p, const char *dir, uint64_t id, const char *path,
