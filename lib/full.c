@@ -1,7 +1,6 @@
 /* full - a model's weights moved to where an optimizer changes them */
 #include "full.h"
 #include "train.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -32,6 +32,7 @@ int memplan_open(struct memplan_model *m, const char *path, const struct quant_m
 void memplan_close(struct memplan_model *m);
 
 enum memplan_method { MEMPLAN_INFERENCE, MEMPLAN_LORA, MEMPLAN_QLORA, MEMPLAN_FULL };
+extern const char *const memplan_methods[]; /* their names, then NULL */
 struct memplan_conf {
     enum memplan_method method;
     int n_ctx;   /* positions of a sequence; of training, of a sample */

@@ -1,7 +1,7 @@
 /* memplan_show - a plan as lines for people and as members of a plan/1 record */
 #include "memplan.h"
 
-static const char *const methods[] = {"inference", "lora", "qlora", "full"};
+const char *const memplan_methods[] = {"inference", "lora", "qlora", "full", NULL};
 
 void memplan_json(struct json_out *j, const struct memplan_shown *x)
 {
@@ -10,7 +10,7 @@ void memplan_json(struct json_out *j, const struct memplan_shown *x)
     json_kv_str(j, "schema", "plan/1");
     json_kv_str(j, "model", x->path);
     json_kv_str(j, "format", x->m->format);
-    json_kv_str(j, "method", methods[c->method]);
+    json_kv_str(j, "method", memplan_methods[c->method]);
     json_kv_str(j, "device", x->dev->name);
     json_kv_int(j, "threads", x->dev->n_threads);
     json_kv_int(j, "ctx", c->n_ctx);
@@ -43,8 +43,8 @@ void memplan_text(FILE *f, const struct memplan_shown *x)
     const struct memplan *p = x->p;
     const int training = x->c->method != MEMPLAN_INFERENCE;
     fprintf(f, "%s: %s, %s on %s, %d %s of %d positions\n", x->path, x->m->format,
-            methods[x->c->method], x->dev->name, x->c->batch, training ? "samples" : "sequences",
-            x->c->n_ctx);
+            memplan_methods[x->c->method], x->dev->name, x->c->batch,
+            training ? "samples" : "sequences", x->c->n_ctx);
     fprintf(f, "file         %15zu  all tensors\n", (size_t)x->m->bytes);
     for (int i = 0; i < p->n_line; i++)
         fprintf(f, "%-12s %15zu  %s%s\n", p->line[i].part, p->line[i].bytes, p->line[i].what,

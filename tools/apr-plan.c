@@ -49,8 +49,6 @@ static const struct cli cli = {
     .see = "apr-gen(1), apr-lora(1), apr-quant(1), apr-info(1)",
     .output_version = 1};
 
-static const char *const methods[] = {"inference", "lora", "qlora", "full"};
-
 struct plan {
     struct memplan_model m;
     struct memplan_conf c;
@@ -138,10 +136,10 @@ int main(int argc, char **argv)
         cli_die(&e);
     }
     const size_t room = o.vram > 0 ? (size_t)(o.vram * 1e9) : room_available("");
-    while (method < 4 && strcmp(methods[method], o.method))
+    while (memplan_methods[method] && strcmp(memplan_methods[method], o.method))
         method++;
-    rc = method == 4 ? choose(&x, argv[0], dev, room, &e)
-                     : make(&x, argv[0], (enum memplan_method)method, dev, &e);
+    rc = !memplan_methods[method] ? choose(&x, argv[0], dev, room, &e)
+                                  : make(&x, argv[0], (enum memplan_method)method, dev, &e);
     if (rc < 0)
         cli_die(&e);
     const struct memplan_shown shown = {&x.p, &x.m, &x.c, argv[0], dev, room};
