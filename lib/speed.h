@@ -52,9 +52,9 @@ int speed_run(struct speed *s, const struct model *m, const struct speed_conf *c
               const struct speed_test *t, struct err *e);
 /* From nothing to the first token, each time in a process of its own: rows "load" (device opened, model
  * loaded) and "ttft" (then SPEED_TEXT encoded, its forward pass, the likeliest token), in s from the
- * process's start, with that process's memory.  Call it before threads exist. */
+ * process's start, with that process's memory.  flags: start_model's.  Call it before threads exist. */
 #define SPEED_TEXT "Hello my name is"
-int speed_start(struct speed *s, const char *path, const char *device, int threads,
+int speed_start(struct speed *s, const char *path, const char *device, int threads, int flags,
                 const struct speed_conf *c, struct err *e);
 
 /* What training is made of, for a model loaded with KN_W_TRAIN and LoRA of rank 16 on all linear layers;

@@ -59,14 +59,14 @@ static int first_token(struct model *m, const int32_t *ids, int n, int kv_type, 
 }
 
 static void child(struct report *r, double start, const char *path, const char *device, int threads,
-                  const struct speed_conf *c)
+                  int flags, const struct speed_conf *c)
 {
     static const int32_t no_text[4] = {0, 1, 2, 3}; /* a model without tokenizer */
     struct model m;
     struct kn_dev *dev;
     int32_t *ids = NULL;
     long n = 4;
-    if (start_model(&m, &dev, path, device, threads, KN_W_INFER, 0, &r->e) < 0)
+    if (start_model(&m, &dev, path, device, threads, flags, 0, &r->e) < 0)
         return;
     r->loaded = clock_now() - start;
     if (m.tok)
@@ -78,7 +78,7 @@ static void child(struct report *r, double start, const char *path, const char *
 
 /* One process: its report, and the most memory that it had. */
 static int start_once(struct report *r, size_t *peak, const char *path, const char *device,
-                      int threads, const struct speed_conf *c, struct err *e)
+                      int threads, int flags, const struct speed_conf *c, struct err *e)
 {
     int fd[2], status;
     struct rusage use;
@@ -94,7 +94,7 @@ static int start_once(struct report *r, size_t *peak, const char *path, const ch
     if (pid == 0) {
         close(fd[0]);
         memset(r, 0, sizeof *r);
-        child(r, start, path, device, threads, c);
+        child(r, start, path, device, threads, flags, c);
         _exit(write(fd[1], r, sizeof *r) != sizeof *r);
     }
     close(fd[1]);
@@ -114,7 +114,7 @@ static int start_once(struct report *r, size_t *peak, const char *path, const ch
     return 0;
 }
 
-int speed_start(struct speed *s, const char *path, const char *device, int threads,
+int speed_start(struct speed *s, const char *path, const char *device, int threads, int flags,
                 const struct speed_conf *c, struct err *e)
 {
     int load = s->n, ttft = load + 1;
@@ -125,7 +125,7 @@ int speed_start(struct speed *s, const char *path, const char *device, int threa
         size_t peak = 0;
         if (c->tell)
             c->tell(c->arg, "ttft", i);
-        int rc = start_once(&r, &peak, path, device, threads, c, e);
+        int rc = start_once(&r, &peak, path, device, threads, flags, c, e);
         if (rc < 0)
             return rc;
         if (i < 0)

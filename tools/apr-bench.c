@@ -159,13 +159,12 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
     int ctx = 1;
     for (int i = 0; i < p->n; i++)
         ctx = speed_ctx(&p->test[i]) > ctx ? speed_ctx(&p->test[i]) : ctx;
-    if (o.exact && strcmp(o.device, "cuda") == 0) /* for each of its processes */
-        o.device = "cuda:exact";
-    if (p->ttft && speed_start(s, path, o.device, (int)o.threads, c, &e) < 0) /* no threads yet */
+    const int flags = KN_W_INFER | (o.exact ? START_EXACT : 0);
+    if (p->ttft &&
+        speed_start(s, path, o.device, (int)o.threads, flags, c, &e) < 0) /* no threads yet */
         cli_die(&e);
     /* training alone runs on the CPU */
-    if (p->n ? start_model(&m, &dev, path, o.device, (int)o.threads,
-                           KN_W_INFER | (o.exact ? START_EXACT : 0), ctx, &e) < 0
+    if (p->n ? start_model(&m, &dev, path, o.device, (int)o.threads, flags, ctx, &e) < 0
              : dev_open(&dev, strcmp(o.device, "auto") ? o.device : "cpu", (int)o.threads, &e) < 0)
         cli_die(&e);
     snprintf(h->device, sizeof h->device, "%s", dev->name);

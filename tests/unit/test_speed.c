@@ -163,13 +163,16 @@ static void test_start(const char *path)
     struct speed_conf c = {.reps = 2, .warmup = 0, .kv_type = KN_F16};
     struct speed s = {0};
     struct err e = {0};
-    ok(speed_start(&s, path, "ref:q", 1, &c, &e) == 0 && s.n == 2 && s.row[0].value[1] > 0 &&
-           s.row[1].value[1] >= s.row[0].value[1] && s.row[1].peak > 1 << 20,
+    ok(speed_start(&s, path, "ref:q", 1, KN_W_INFER, &c, &e) == 0 && s.n == 2 &&
+           s.row[0].value[1] > 0 && s.row[1].value[1] >= s.row[0].value[1] &&
+           s.row[1].peak > 1 << 20,
        "load, then the first token, in processes of their own %s", e.msg);
-    ok(speed_start(&s, "/none", "ref:q", 1, &c, &e) == ERR_NOINPUT && strstr(e.msg, "/none"), "%s",
-       e.msg);
+    ok(speed_start(&s, "/none", "ref:q", 1, KN_W_INFER, &c, &e) == ERR_NOINPUT &&
+           strstr(e.msg, "/none"),
+       "%s", e.msg);
     e.code = 0;
-    ok(speed_start(&s, path, "abacus", 1, &c, &e) == ERR_UNAVAILABLE && strstr(e.msg, "abacus"),
+    ok(speed_start(&s, path, "abacus", 1, KN_W_INFER, &c, &e) == ERR_UNAVAILABLE &&
+           strstr(e.msg, "abacus"),
        "%s", e.msg);
     speed_free(&s);
 }
