@@ -3,14 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Is it of layer l?  l < 0: of none. */
-static int is_of(const struct tensor *t, int l)
+/* The layer that a tensor is of, -1: none. */
+static int layer_of(const struct tensor *t)
 {
-    char prefix[40];
-    int n = snprintf(prefix, sizeof prefix, "model.layers.%d.", l);
-    if (l < 0)
-        return strncmp(t->name, "model.layers.", 13) != 0;
-    return strncmp(t->name, prefix, (size_t)n) == 0;
+    int l;
+    return sscanf(t->name, "model.layers.%d.", &l) == 1 && l >= 0 ? l : -1;
 }
 
 /* The tensors of a layer that have to be made. */
@@ -19,7 +16,7 @@ static int bring(struct walk *w, int l, struct err *e)
     struct tensor *t = w->m.file.tensor;
     int rc = 0;
     for (int i = 0; i < w->v->n && rc == 0; i++) {
-        if (t[i].data || !is_of(&t[i], l) || !t[i].bytes)
+        if (t[i].data || layer_of(&t[i]) != l || !t[i].bytes)
             continue;
         if (!(w->made[i] = malloc(t[i].bytes)))
             return err_set(e, ERR_NOMEM, "%s: tensor %s: out of memory", w->v->name, t[i].name);
@@ -33,7 +30,7 @@ static void let_go(struct walk *w, int l)
 {
     struct tensor *t = w->m.file.tensor;
     for (int i = 0; i < w->v->n; i++) {
-        if (!is_of(&t[i], l))
+        if (layer_of(&t[i]) != l)
             continue;
         if (w->made[i]) {
             free(w->made[i]);
@@ -64,13 +61,6 @@ static void forget(void *arg, const struct tensor *t)
         w->v->forget(w->v->arg, t);
 }
 
-/* The layer that a tensor is of, -1: none. */
-static int layer_of(const struct tensor *t, int n_layer)
-{
-    int l;
-    return sscanf(t->name, "model.layers.%d.", &l) == 1 && l >= 0 && l < n_layer ? l : -1;
-}
-
 /* What is prepared at once: the ends and the largest layer (mixes of types have layers of several sizes), or
  * everything.  SIZE_MAX: it fits no size, or there is no memory to count in. */
 static size_t bytes_needed(const struct walk *w)
@@ -82,11 +72,11 @@ static size_t bytes_needed(const struct walk *w)
     size_t *layer = calloc((size_t)n_layer, sizeof *layer);
     for (int i = 0; layer && i < w->v->n; i++) {
         const struct tensor *t = &w->v->t[i];
-        const int l = layer_of(t, n_layer);
-        size_t *to = l < 0 ? &ends : &layer[l], n;
+        const int l = layer_of(t);
+        size_t *to = l < 0 || l >= n_layer ? &ends : &layer[l], n;
         if (!size_mul(t->bytes, t->data ? 1 : 2, &n) || !size_add(*to, n, to))
             *to = SIZE_MAX;
-        if (l >= 0 && *to > largest)
+        if (to != &ends && *to > largest)
             largest = *to;
     }
     const size_t all = layer ? ends + largest : SIZE_MAX;
