@@ -59,7 +59,7 @@ static enum dataset_task task(const struct trainrun_opts *o)
 static void tell_lengths(const struct trainrun *r, const char *path, const struct dataset *d,
                          int len)
 {
-    if (d->truncated)
+    if (r->o->truncate && d->truncated + d->left_out)
         trainrun_say(r, "%s: %ld samples cut at %d tokens, %ld left out: their prompts fill them",
                      path, d->truncated, len, d->left_out);
     else if (d->left_out)
@@ -75,10 +75,12 @@ int trainrun_data(struct trainrun *r, const struct trainrun_opts *o, struct mode
     r->o = o;
     r->model = m;
     if (dataset_load(&r->data, r->data_path, m, &data, e) ||
-        (o->val && dataset_load(&r->val, o->val, m, &data, e)))
+        (o->val && !r->with && dataset_load(&r->val, o->val, m, &data, e)))
         return e->code;
     tell_lengths(r, r->data_path, &r->data, len);
-    if (o->val)
+    if (r->with)
+        r->val = r->with->val;
+    else if (o->val)
         tell_lengths(r, o->val, &r->val, len);
     return 0;
 }
@@ -144,7 +146,8 @@ void trainrun_free(struct trainrun *r)
     lora_free(&r->lora);
     full_free(&r->full);
     dataset_free(&r->data);
-    dataset_free(&r->val);
+    if (!r->with)
+        dataset_free(&r->val);
 }
 
 /* ---- metrics ---- */

@@ -35,8 +35,8 @@ struct trainrun {
     const char *data_path, *out, *metrics_path; /* metrics_path NULL: none */
     void (*tell)(void *arg, const char *line);  /* what a person may want to know; not NULL */
     void *arg;
-    const struct trainrun
-        *with; /* of the same options and model: activations lie in its memory; or NULL */
+    const struct trainrun *
+        with; /* of the same options and model: activations lie in its memory, and val is its; or NULL */
     /* of trainrun_new */
     const struct trainrun_opts *o;
     const char *base;

@@ -2,17 +2,11 @@
 # apr-lora --method full - all weights trained: the model written, threads, accumulation, resume, from scratch
 bats_require_minimum_version 1.5.0
 
+load lora
 setup() {
-    cd "$BATS_TEST_TMPDIR"
-    x="$APR_BIN/apr-lora"
-    "$APR_BIN/gguf2apr" -q "$TOP/tests/vectors/tiny.gguf" -o m.apr
-    for i in $(seq 40); do
-        printf '{"instruction":"say %d","response":"%s yes %d"}\n' "$i" "$(head -c $((i * 3 % 17)) <<<abcdefghijklmnopqrstuvwxyz)" "$i"
-    done >d.jsonl
-    head -8 d.jsonl >v.jsonl
+    train_files
     full=(m.apr --method full --data d.jsonl --lr 3e-3)
 }
-losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
 
 @test "a whole model with tokenizer, template, receipt and sidecar; it is what was trained" {
     run --separate-stderr -0 "$x" "${full[@]}" --val v.jsonl --epochs 2 -o a.apr --metrics a.jsonl
@@ -63,12 +57,7 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
 @test "20 steps are 10, kill -9, and 10 more: the same bits" {
     opts=("${full[@]}" --val v.jsonl --batch 2 --keep best --eval-every 5 --save-every 10)
     "$x" -q "${opts[@]}" -o whole.apr --metrics whole.jsonl
-    "$x" -q "${opts[@]}" -o a.apr --metrics log.jsonl &
-    pid=$!
-    while [ ! -e a.apr.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid || true
-    wait $pid || true
-    [ -e a.apr.ckpt ] && [ ! -e a.apr ]
+    dies_after_checkpoint a.apr "${opts[@]}" -o a.apr --metrics log.jsonl
     run --separate-stderr -0 "$x" "${opts[@]}" -o a.apr --metrics log.jsonl
     [[ "$stderr" == *"going on after step 10 of a.apr.ckpt"* ]]
     cmp whole.apr a.apr
@@ -98,11 +87,22 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     "$APR_BIN/apr-check" -q s.apr >/dev/null
 }
 
-@test "no room for the model: 74, nothing there; the checkpoint goes on" {
-    opts=("${full[@]}" --batch 2 --save-every 5 -o a.apr)
+@test "no room for the model, or for a checkpoint: 74, nothing there; what is there goes on" {
+    opts=("${full[@]}" --batch 1 --save-every 30 -o a.apr)
     short() { (trap '' XFSZ && ulimit -f 60 && "$x" -q "${opts[@]}"); }
     run --separate-stderr -74 short
+    [[ "$stderr" == *"a.apr.ckpt"* ]]
+    [ ! -e a.apr ] && [ ! -e a.apr.ckpt ] && [ -z "$(find . -name '*.tmp.*')" ]
+    # behind the last checkpoint
+    dies_after_checkpoint a.apr "${opts[@]}"
+    cp a.apr.ckpt kept
+    run --separate-stderr -74 short
+    [[ "$stderr" != *"ckpt"* ]]
     [ ! -e a.apr ] && [ -z "$(find . -name '*.tmp.*')" ]
+    cmp kept a.apr.ckpt
+    run --separate-stderr -0 "$x" "${opts[@]}"
+    [[ "$stderr" == *"going on after step 30 of a.apr.ckpt"* ]]
+    [ -e a.apr ] && [ ! -e a.apr.ckpt ]
 }
 
 @test "usage: what is of adapters alone, what is of models alone" {

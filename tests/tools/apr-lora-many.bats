@@ -2,14 +2,10 @@
 # apr-lora --adapters - several adapters at once on one base: each is what it is alone, resumed, refused
 bats_require_minimum_version 1.5.0
 
+load lora
 setup() {
-    cd "$BATS_TEST_TMPDIR"
-    x="$APR_BIN/apr-lora"
-    "$APR_BIN/gguf2apr" -q "$TOP/tests/vectors/tiny.gguf" -o m.apr
-    for i in $(seq 40); do
-        printf '{"instruction":"say %d","response":"%s yes %d"}\n' "$i" "$(head -c $((i * 3 % 17)) <<<abcdefghijklmnopqrstuvwxyz)" "$i"
-    done >x.jsonl
-    head -8 x.jsonl >v.jsonl
+    train_files
+    mv d.jsonl x.jsonl
     sed 's/yes/no/' x.jsonl | tail -22 >y.jsonl
     sed 's/yes/perhaps/' x.jsonl | head -9 >z.jsonl
     opts=(m.apr --lr 1e-2 --batch 4 --epochs 2 --dropout 0.1)
@@ -52,12 +48,7 @@ same() { # A B: the same adapter, but for its name
     opts+=(--save-every 3 --keep best --val v.jsonl)
     "$x" -q "${opts[@]}" --adapters x.jsonl:a,y.jsonl:b --metrics %.log
     mv a whole-a; mv b whole-b; mv a.log whole-a.log
-    "$x" -q "${opts[@]}" --adapters x.jsonl:a,y.jsonl:b --metrics %.log &
-    pid=$!
-    while [ ! -e b.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid || true
-    wait $pid || true
-    [ -e b.ckpt ] && [ ! -e b ]
+    dies_after_checkpoint b "${opts[@]}" --adapters x.jsonl:a,y.jsonl:b --metrics %.log
     run --separate-stderr -0 "$x" "${opts[@]}" --adapters y.jsonl:b,x.jsonl:a --metrics %.log
     [[ "$stderr" == *"b: going on after step "*" of b.ckpt"* ]]
     same whole-a a

@@ -2,6 +2,7 @@
 # apr-lora --task - completions without a chat template, text packed into windows, and what has a loss
 bats_require_minimum_version 1.5.0
 
+load lora
 setup() {
     cd "$BATS_TEST_TMPDIR"
     x="$APR_BIN/apr-lora"
@@ -77,12 +78,7 @@ score() { # FILE ARGUMENT...
     opts=(m.apr --task pretrain --data p.jsonl --max-seq-len 24 --lr 1e-2 --epochs 3 --batch 4 --save-every 5)
     "$x" -q "${opts[@]}" -o a --metrics a.jsonl --threads 1
     jq -se 'map(select(.event=="step") | .loss) | .[-1] < 0.8 * .[0]' a.jsonl
-    "$x" -q "${opts[@]}" -o b &
-    pid=$!
-    while [ ! -e b.ckpt ] && kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid || true
-    wait $pid || true
-    [ -e b.ckpt ] && [ ! -e b ]
+    dies_after_checkpoint b "${opts[@]}" -o b
     run --separate-stderr -0 "$x" "${opts[@]}" -o b
     [[ "$stderr" == *"going on after step"* ]]
     cmp a/adapter_model.safetensors b/adapter_model.safetensors

@@ -2,27 +2,8 @@
 # apr-lora - training on a model of two layers: outputs, bad input, accumulation, threads, resume
 bats_require_minimum_version 1.5.0
 
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-    x="$APR_BIN/apr-lora"
-    "$APR_BIN/gguf2apr" "$TOP/tests/vectors/tiny.gguf" -o m.apr
-    for i in $(seq 40); do
-        printf '{"instruction":"say %d","response":"%s yes %d"}\n' "$i" "$(head -c $((i * 3 % 17)) <<<abcdefghijklmnopqrstuvwxyz)" "$i"
-    done >d.jsonl
-    head -8 d.jsonl >v.jsonl
-}
-# apr-lora with these arguments is killed when OUT.ckpt is there, before OUT
-dies_after_checkpoint() { # OUT ARGUMENT...
-    local out=$1 pid
-    shift
-    "$x" -q "$@" &
-    pid=$!
-    while [ ! -e "$out.ckpt" ] && kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid || true
-    wait $pid || true
-    [ -e "$out.ckpt" ] && [ ! -e "$out" ]
-}
-losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
+load lora
+setup() { train_files; }
 
 @test "an adapter in PEFT's layout, a sidecar, metrics; nothing else is left" {
     run --separate-stderr -0 "$x" m.apr --data d.jsonl --val v.jsonl -o a --rank 4 --lr 1e-2 --epochs 2 --metrics log.jsonl
@@ -244,6 +225,10 @@ losses() { jq -c 'select(.event=="step") | .loss' "$1"; }
     [ "$left" -gt 0 ] && [ "$(samples)" = $((40 - left)) ]
     [ "$(n --truncate)" = 45 ]
     grep -q " $left samples cut at 45 tokens, 0 left out" msg
+    # one whose prompt is as long is left out all the same, and it is said why
+    { head -1 d.jsonl; printf '{"instruction":"%0400d","response":"yes"}\n' 7; } >p.jsonl
+    "$x" m.apr --data p.jsonl --max-seq-len 45 --truncate --show-batch 2>msg >/dev/null
+    grep -q "p.jsonl: 0 samples cut at 45 tokens, 1 left out: their prompts fill them" msg
     [ "$(samples --truncate)" = 40 ]
     # a prompt as long as that leaves nothing to learn from
     run --separate-stderr -65 "$x" m.apr --data d.jsonl -o a --max-seq-len 4 --truncate
