@@ -39,7 +39,7 @@ static void reading(void)
 {
     struct safetensors s;
     struct err e = {0};
-    save_at(path, " {\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}" + 1, 24);
+    save_at(path, &" {\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}"[1], 24);
     ok(safetensors_open(&s, path, &e) == 0 && s.n_tensor == 1 && !s.metadata, "one tensor: %s",
        e.msg);
     const struct tensor *t = safetensors_get(&s, "b");
