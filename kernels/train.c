@@ -267,7 +267,14 @@ int kn_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n)
 int kn_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
              size_t n, const struct kn_adamw *h)
 {
-    return CALL(adamw, d, w, g, m, v, n, h);
+    return h->moment == KN_MOMENT_F32 ? CALL(adamw, d, w, g, m, v, n, h)
+                                      : CALL(adamw_small, d, w, g, m, v, n, h);
+}
+
+int kn_momentum(struct kn_dev *d, struct kn_at out, struct kn_at m, struct kn_at g, size_t n,
+                const struct kn_adamw *h)
+{
+    return CALL(momentum, d, out, m, g, n, h);
 }
 
 int kn_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w, struct kn_at a,

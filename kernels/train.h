@@ -21,7 +21,19 @@
  *  T3  Attention: queries in tiles of 32 rows from the document's first; s = (scale q) k^T; m = max s;
  *      p = exp(s - m); y = (p v) / sum p, the sum in R3's order, of unrounded p.  Backward: p = exp(s - lse),
  *      ds = p (dy v^T - dy . y); dv += p^T dy and dk += ds^T (scale q) tile by tile, heads ascending;
- *      dq = scale (ds k). */
+ *      dq = scale (ds k).
+ *
+ * Moments that are not f32 (kn_moment) are widened, a step is done with them in f32, and what it made is rounded;
+ * all paths and ref give the same bits:
+ *  T4  bf16: x's bits + 16 random bits, cut to the upper 16: stochastic rounding (Zamirai et al. 2020,
+ *      arXiv:2010.06192), without which a decay of 0.999 is less than half a step of bf16 and v stands still.  The
+ *      draws are Philox's of (seed, t, number of the element): 16 bits for m, 16 for v.
+ *  T5  8 bits: blocks of 256, each with its largest absolute value as scale; x / scale goes to the nearest entry of
+ *      the dynamic map (ties: the lower), of v the unsigned one: Dettmers et al. 2021, arXiv:2110.02861, as
+ *      bitsandbytes' kOptimizerStatic8bit2StateBlockwise; but a v above 0 never becomes 0, which would make a step
+ *      of m / eps.
+ *  T6  AdamW over them: g = grad_scale g; m = fma(beta1, m, (1 - beta1) g); v = fma(beta2, v, (1 - beta2) g g);
+ *      w = w - (lr wd) w; w = w - lr (m c1 / (sqrt(v c2) + eps)), c = 1 / (1 - beta^t); products from the left. */
 #ifndef KN_TRAIN_H
 #define KN_TRAIN_H
 #include "kernels.h"
@@ -116,6 +128,10 @@ struct kn_train_ops {
     int (*sumsq)(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
     int (*adamw)(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
                  size_t n, const struct kn_adamw *h);
+    int (*adamw_small)(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m,
+                       struct kn_at v, size_t n, const struct kn_adamw *h); /* T4 to T6 */
+    int (*momentum)(struct kn_dev *d, struct kn_at out, struct kn_at m, struct kn_at g, size_t n,
+                    const struct kn_adamw *h);
     int (*row_norm)(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w, struct kn_at a,
                     struct kn_at b, float alpha, int r);
     int (*dora)(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,
@@ -205,11 +221,20 @@ int kn_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at i
 int kn_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m, int n);
 /* out: one double, the sum of squares, accumulated in double in a fixed order. */
 int kn_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
-/* AdamW (Loshchilov and Hutter 2019): decoupled decay, bias correction, t counted from 1. */
+/* How an optimizer's running means are kept. */
+enum kn_moment { KN_MOMENT_F32, KN_MOMENT_BF16, KN_MOMENT_8BIT };
+size_t kn_moment_bytes(enum kn_moment type, size_t n); /* n elements in whole blocks */
+/* AdamW (Loshchilov and Hutter 2019): decoupled decay, bias correction, t counted from 1.  m and v begin with a
+ * block. */
 struct kn_adamw {
     float lr, beta1, beta2, eps, weight_decay, grad_scale;
     long t;
+    enum kn_moment moment;
+    uint64_t seed, first; /* of bf16's rounding; number of the first element */
 };
 int kn_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
              size_t n, const struct kn_adamw *h);
+/* Nesterov's momentum: g = grad_scale g; m = beta1 m + g; out = g + beta1 m, with m as it was before it is rounded. */
+int kn_momentum(struct kn_dev *d, struct kn_at out, struct kn_at m, struct kn_at g, size_t n,
+                const struct kn_adamw *h);
 #endif

@@ -124,6 +124,10 @@ struct train_rows {
 /* least: rows of a chunk */
 int train_rows_run(struct kn_dev *d, struct train_rows *r, int least);
 
+int cpu_train_adamw_small(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m,
+                          struct kn_at v, size_t n, const struct kn_adamw *h);
+int cpu_train_momentum(struct kn_dev *d, struct kn_at out, struct kn_at m, struct kn_at g, size_t n,
+                       const struct kn_adamw *h);
 int cpu_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w,
                        struct kn_at a, struct kn_at b, float alpha, int r);
 int cpu_train_dora(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at mag,

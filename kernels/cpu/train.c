@@ -1,5 +1,6 @@
 /* train.c - the cpu's training calls: rows and documents shared out over threads, and the table */
 #include "cpu/cpu_train.h"
+#include "moment.h"
 #include "philox.h"
 #include <math.h>
 #include <stdlib.h>
@@ -350,16 +351,7 @@ static int train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct 
     r.x = cpu_f32(g);
     r.y2 = cpu_f32(m);
     r.x2 = cpu_f32(v);
-    r.c[0] = h->lr;
-    r.c[1] = h->beta1;
-    r.c[2] = (float)(1 - (double)h->beta1);
-    r.c[3] = h->beta2;
-    r.c[4] = (float)(1 - (double)h->beta2);
-    r.c[5] = h->eps;
-    r.c[6] = (float)((double)h->lr * h->weight_decay);
-    r.c[7] = h->grad_scale;
-    r.c[8] = (float)(1 / (1 - pow(h->beta1, (double)h->t)));
-    r.c[9] = (float)(1 / (1 - pow(h->beta2, (double)h->t)));
+    kn_adamw_factors(h, r.c);
     return train_rows_run(d, &r, 1);
 }
 
@@ -483,6 +475,8 @@ const struct kn_train_ops kn_cpu_train = {
     .rows_put = train_rows_put,
     .sumsq = train_sumsq,
     .adamw = train_adamw,
+    .adamw_small = cpu_train_adamw_small,
+    .momentum = cpu_train_momentum,
     .row_norm = cpu_train_row_norm,
     .dora = cpu_train_dora,
     .dora_bwd = cpu_train_dora_bwd,

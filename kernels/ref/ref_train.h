@@ -39,6 +39,10 @@ int ref_train_rows_put(struct kn_dev *d, struct kn_at y_at, struct kn_at x_at, s
 int ref_train_sumsq(struct kn_dev *d, struct kn_at out_at, struct kn_at x_at, size_t n);
 int ref_train_adamw(struct kn_dev *d, struct kn_at w_at, struct kn_at g_at, struct kn_at m_at,
                     struct kn_at v_at, size_t n, const struct kn_adamw *h);
+int ref_train_adamw_small(struct kn_dev *d, struct kn_at w_at, struct kn_at g_at, struct kn_at m_at,
+                          struct kn_at v_at, size_t n, const struct kn_adamw *h);
+int ref_train_momentum(struct kn_dev *d, struct kn_at out_at, struct kn_at m_at, struct kn_at g_at,
+                       size_t n, const struct kn_adamw *h);
 int ref_train_attn(struct kn_dev *d, struct kn_at y_at, struct kn_at lse_at, struct kn_at q_at,
                    struct kn_at k_at, struct kn_at v_at, struct kn_at doc_at,
                    const struct kn_attn *a, int t, int flags);

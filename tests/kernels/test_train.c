@@ -1,4 +1,5 @@
 /* test_train - every training call on every device against ref; groups: test_group.c */
+#include "moment.h"
 #include "train_calls.h"
 #include "train_compare.h"
 
@@ -84,7 +85,13 @@ static int run_rope(struct kn_dev *d, const struct test *t, struct kn_at *b, str
 static int run_small(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
 {
     (void)w;
-    struct kn_adamw h = {1e-2f, .9f, .999f, 1e-8f, .1f, .5f, 3};
+    struct kn_adamw h = {.lr = 1e-2f,
+                         .beta1 = .9f,
+                         .beta2 = .999f,
+                         .eps = 1e-8f,
+                         .weight_decay = .1f,
+                         .grad_scale = .5f,
+                         .t = 3};
     int err = kn_axpy(d, b[0], b[1], 0.75f, (size_t)t->m);
     if (!err)
         err = kn_fill(d, b[8], 0.5f, (size_t)t->m);
@@ -93,6 +100,118 @@ static int run_small(struct kn_dev *d, const struct test *t, struct kn_at *b, st
     if (!err)
         err = kn_adamw(d, b[3], b[1], b[4], b[5], (size_t)t->m, &h);
     return err ? err : kn_rows_get(d, b[6], b[1], b[7], 2, t->m / 3);
+}
+
+/* 0 w, 1 g, 2 m and 3 v as f32, 4 momentum's output: three steps over moments of t->type, then they are widened */
+static int run_small_moments(struct kn_dev *d, const struct test *t, struct kn_at *b,
+                             struct kn_weight *w)
+{
+    struct kn_adamw h = {.lr = 1e-2f,
+                         .beta1 = .9f,
+                         .beta2 = .999f,
+                         .eps = 1e-8f,
+                         .weight_decay = .1f,
+                         .grad_scale = .5f,
+                         .moment = (enum kn_moment)t->type,
+                         .seed = 7,
+                         .first = 4};
+    const size_t n = (size_t)t->m, bytes = kn_moment_bytes(h.moment, n);
+    char *p = malloc(bytes);
+    float *x = malloc(n * sizeof *x);
+    uint32_t *draws = calloc(n, sizeof *draws);
+    struct kn_at s[2];
+    int err = 0;
+    (void)w;
+    for (int k = 0; k < 2; k++) { /* rounded alike on every device */
+        kn_moment_draws(&h, 1, draws, n);
+        kn_moment_store(h.moment, k == 0, p, t->in[2 + k], n, draws);
+        s[k] = put(d, p, bytes);
+    }
+    for (h.t = 1; !err && h.t <= 3; h.t++)
+        err = t->flags ? kn_momentum(d, b[4], s[0], b[1], n, &h)
+                       : kn_adamw(d, b[0], b[1], s[0], s[1], n, &h);
+    for (int k = 0; k < 2; k++) {
+        err = err ? err : kn_read(d, p, s[k], bytes);
+        kn_moment_load(h.moment, k == 0, p, x, n);
+        err = err ? err : kn_write(d, b[2 + k], x, n * sizeof *x);
+        kn_free(d, s[k]);
+    }
+    free(p);
+    free(x);
+    free(draws);
+    return err;
+}
+
+static void moments(void)
+{
+    static const int s[] = {1, 255, 256, 257, 10007};
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+        for (int type = 0; type < 3; type++)
+            for (int momentum = 0; momentum < 2; momentum++) {
+                struct test t = test("moments", s[i], 0, 0, type, momentum);
+                for (int b = 0; b < 5; b++)
+                    buf(&t, (size_t)s[i], 1, b != 1);
+                for (int j = 0; j < s[i]; j++) {
+                    t.in[2][j] *= 1e-2f;
+                    t.in[3][j] = t.in[3][j] * t.in[3][j] * 1e-4f;
+                }
+                compare(&t, run_small_moments, type ? 0x1p-100 : 1e-11); /* T6: ref's bits */
+            }
+}
+
+/* What T4 and T5 say of single values. */
+static void rounding(void)
+{
+    enum { N = 20000 };
+    const float *map = kn_moment_map(1), *v = kn_moment_map(0);
+    static float x[N], y[N];
+    static uint16_t h[N];
+    static uint32_t draws[N];
+    static struct kn_block8 b[N / KN_MOMENT_BLOCK + 1];
+    int good = map[0] > -1 && map[127] == 0 && map[255] == 1 && v[0] == 0 && v[255] == 1;
+    for (int i = 1; i < 256; i++)
+        good &= map[i] > map[i - 1] && v[i] > v[i - 1];
+    /* bitsandbytes.functional.create_dynamic_map(), entries 0, 64, 128, 200; and signed=False, 1, 128 */
+    good &= fabsf(map[0] + 0.99296875f) < 1e-6f && fabsf(map[64] + 0.0985937f) < 1e-6f &&
+            fabsf(map[128] - 5.5e-7f) < 1e-12f && fabsf(v[1] - 3.25e-7f) < 1e-12f;
+    ok(good, "the dynamic maps");
+    double sum = 0, worst = 0;
+    for (int i = 0; i < N; i++)
+        x[i] = 1.001f;
+    for (uint64_t t = 0; t < 50; t++) {
+        const struct kn_adamw round = {.seed = 5, .t = (long)t, .moment = KN_MOMENT_BF16};
+        kn_moment_draws(&round, 0, draws, N);
+        kn_moment_store(KN_MOMENT_BF16, 0, h, x, N, draws);
+        kn_moment_load(KN_MOMENT_BF16, 0, h, y, N);
+        for (int i = 0; i < N; i++) {
+            sum += y[i];
+            worst = fmax(worst, fabs(y[i] - 1.001));
+        }
+    }
+    ok(fabs(sum / (50. * N) - 1.001) < 2e-5 && worst < 0x1p-7,
+       "bf16: 1.001 on average, %.6f; never further than a step", sum / (50. * N));
+    for (int i = 0; i < N; i++)
+        x[i] = ldexpf(draw(), -i % 30);
+    kn_moment_store(KN_MOMENT_8BIT, 1, b, x, N, NULL);
+    kn_moment_load(KN_MOMENT_8BIT, 1, b, y, N);
+    int nearest = 1;
+    for (int i = 0; i < N; i++) {
+        const float scale = b[i / KN_MOMENT_BLOCK].scale;
+        double best = INFINITY;
+        for (int k = 0; k < 256; k++)
+            best = fmin(best, fabs((double)x[i] / scale - map[k]));
+        nearest &= fabs((double)y[i] / scale - (double)x[i] / scale) < best + 1e-7;
+    }
+    ok(nearest, "8 bits: the nearest entry of the map");
+    x[0] = 1;
+    for (int i = 1; i < N; i++)
+        x[i] = i % 2 ? 1e-20f : 0;
+    kn_moment_store(KN_MOMENT_8BIT, 0, b, x, N, NULL);
+    kn_moment_load(KN_MOMENT_8BIT, 0, b, y, N);
+    int kept = 1;
+    for (int i = 1; i < N; i++)
+        kept &= i % 2 ? y[i] > 0 : y[i] == 0;
+    ok(kept, "8 bits: of v, 0 stays 0 and nothing else becomes it");
 }
 
 static void magnitudes(void)
@@ -207,6 +326,8 @@ int main(int argc, char **argv)
         products();
     rows();
     sums();
+    moments();
+    rounding();
     magnitudes();
     attention();
     return done_testing();
