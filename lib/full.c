@@ -8,6 +8,7 @@
 /* A tensor and where the model keeps it: a matrix or a vector of n. */
 struct item {
     char name[TENSOR_NAME + 1];
+    enum params_kind kind;
     struct kn_weight **w;
     struct kn_at *v;
     size_t n;
@@ -18,6 +19,7 @@ static void matrix(struct item *it, int *n, struct kn_weight **w, int layer, con
 {
     struct item *x = &it[(*n)++];
     *x = (struct item){.w = w, .n = (size_t)(*w)->n * (size_t)(*w)->k};
+    x->kind = layer < 0 ? PARAMS_WEIGHT : PARAMS_MATRIX;
     if (layer < 0)
         snprintf(x->name, sizeof x->name, "%s.weight", part);
     else
@@ -29,7 +31,7 @@ static void vector(struct item *it, int *n, struct kn_at *v, int len, int layer,
     struct item *x = &it[*n];
     if (!v->buf) /* this architecture has none */
         return;
-    *x = (struct item){.v = v, .n = (size_t)len};
+    *x = (struct item){.v = v, .n = (size_t)len, .kind = PARAMS_VECTOR};
     if (layer < 0)
         snprintf(x->name, sizeof x->name, "%s", part);
     else
@@ -103,7 +105,12 @@ static int plan(struct full *f, const struct model *m, const struct item *x, str
     if (!t->from || tensor_count(t->from) != x->n)
         return err_set(e, ERR_DATA, "%s: tensor %s: missing, or not of %zu values", m->file.path,
                        x->name, x->n);
-    return params_plan(&f->p, aligned(x->n), x->w ? PARAMS_WEIGHT : PARAMS_VECTOR, &t->at, e);
+    int rc = params_plan(&f->p, aligned(x->n), x->kind, &t->at, e);
+    if (rc == 0 && x->w) {
+        f->p.part[f->p.n_part - 1].rows = (*x->w)->n;
+        f->p.part[f->p.n_part - 1].cols = (*x->w)->k;
+    }
+    return rc;
 }
 
 static int turn(struct full *f, struct model *m, const struct item *x, struct full_weight *t,
@@ -140,7 +147,7 @@ int full_new(struct full *f, struct model *m, struct err *e)
     for (int i = 0; rc == 0 && i < n; i++)
         rc = plan(f, m, &it[i], e);
     if (rc == 0)
-        rc = model_room("weights, gradients and moments", 4 * sizeof(float) * f->p.n, e);
+        rc = model_room("weights and gradients", 2 * sizeof(float) * f->p.n, e);
     if (rc == 0)
         rc = params_alloc(&f->p, m->dev, "weights", e);
     for (int i = 0; rc == 0 && i < n; i++) {

@@ -19,7 +19,8 @@ struct full {
     int n;
 };
 
-/* m: loaded with KN_W_TRAIN; its weights live in f from here on, which takes 16 bytes of memory for each.  ERR_NOMEM
+/* m: loaded with KN_W_TRAIN; its weights live in f from here on, which takes 8 bytes of memory for each, and the
+ * optimizer (optim.h) 8 or less.  ERR_NOMEM
  * before anything is allocated; ERR_UNAVAILABLE: a device whose memory is not the host's. */
 int full_new(struct full *f, struct model *m, struct err *e);
 void full_free(struct full *f);

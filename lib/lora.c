@@ -180,6 +180,16 @@ static int modules(struct lora *l, const struct hparams *h, struct err *e)
     return rc;
 }
 
+int lora_plan(struct params *p, const struct lora_conf *c, const struct hparams *h, struct err *e)
+{
+    struct lora l = {.c = *c, .n_layer = h->n_layer};
+    l.mod = calloc((size_t)h->n_layer * LORA_WHICH, sizeof *l.mod);
+    int rc = l.mod ? modules(&l, h, e) : err_set(e, ERR_NOMEM, "adapters");
+    free(l.mod);
+    *p = l.p;
+    return rc;
+}
+
 int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h, struct kn_dev *dev,
              uint64_t seed, struct err *e)
 {

@@ -44,8 +44,10 @@ const char *lora_name(int which); /* "q_proj" */
 void lora_module(int layer, int which, char *s, size_t size);
 float lora_scale(const struct lora_conf *c);
 
-/* Floats of all adapters; four times as many are allocated. */
+/* Floats of all adapters; twice as many are allocated, and the optimizer's moments (optim.h). */
 size_t lora_params(const struct lora_conf *c, const struct hparams *h);
+/* Their places in p, nothing allocated; errors as lora_new. */
+int lora_plan(struct params *p, const struct lora_conf *c, const struct hparams *h, struct err *e);
 /* Adapters for a model of these hyper-parameters; A drawn from seed, one stream per module.  With dora the magnitudes
  * begin as zero: backward_new makes them the norms of the weights' rows.  ERR_USAGE if the pattern matches nothing, or
  * the rank is larger than a layer, which is named. */

@@ -109,6 +109,47 @@ static size_t largest(const struct memplan_model *m)
     return times(n, sizeof(float));
 }
 
+/* All that is trained, as places without memory. */
+static int places(struct params *p, const struct memplan_model *m, const struct memplan_conf *c,
+                  struct err *e)
+{
+    size_t at;
+    int rc = 0;
+    if (c->method != MEMPLAN_FULL)
+        return lora_plan(p, &c->lora, &m->h, e);
+    for (int i = 0; rc == 0 && i < m->n_tensor; i++) {
+        const struct tensor *t = &m->tensor[i];
+        if (strcmp(t->name, APR_TOKENIZER) == 0)
+            continue;
+        const int matrix = t->ndim == 2, of_layer = strncmp(t->name, "model.layers.", 13) == 0;
+        rc = params_plan(p, (size_t)tensor_count(t),
+                         !matrix    ? PARAMS_VECTOR
+                         : of_layer ? PARAMS_MATRIX
+                                    : PARAMS_WEIGHT,
+                         &at, e);
+        if (rc == 0 && matrix && p->n_part) {
+            p->part[p->n_part - 1].rows = (int)t->dim[0];
+            p->part[p->n_part - 1].cols = (int)t->dim[1];
+        }
+    }
+    return rc;
+}
+
+static int optimizer(struct making *x, struct err *e)
+{
+    const struct memplan_conf *c = x->c;
+    struct params p = {.n = 0};
+    const size_t ranks = c->ranks > 1 ? (size_t)c->ranks : 1;
+    int rc = places(&p, x->m, c, e);
+    if (rc == 0) {
+        line(x, "optimizer", c->optim.muon ? "Muon's and AdamW's moments" : "AdamW's two moments",
+             (optim_moment_bytes(&c->optim, &p) + ranks - 1) / ranks, ranks > 1);
+        line(x, "optimizer", "Muon's scratch", optim_scratch_bytes(&c->optim, &p), 0);
+    }
+    params_free(&p);
+    return rc;
+}
+
 static int training(struct making *x, struct err *e)
 {
     const struct memplan_conf *c = x->c;
@@ -132,7 +173,8 @@ static int training(struct making *x, struct err *e)
     backward_count(h, full ? NULL : &c->lora, x->dev, &need.count, rows, c->n_ctx, c->mixed, flags);
     line(x, "activations", "scratch of the device", kn_count_scratch(&need.count), 0);
     line(x, "optimizer", "gradients", array, 0);
-    line(x, "optimizer", "AdamW's two moments", times(2, array), 0);
+    if ((rc = optimizer(x, e)) < 0)
+        return rc;
     line(x, "other", full ? "the largest tensor, to be saved" : "a copy to be saved",
          full ? largest(x->m) : array, 0);
     tables(x, &need);

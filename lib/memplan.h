@@ -12,6 +12,7 @@
 #include "backward.h"
 #include "engine.h"
 #include "json.h"
+#include "optim.h"
 #include "quant.h"
 #include <stdio.h>
 
@@ -41,6 +42,8 @@ struct memplan_conf {
     int chunk;
     struct lora_conf lora; /* training */
     int pack, recompute, mixed;
+    struct optim optim; /* moment and muon */
+    int ranks;          /* that share the moments; 0: 1 */
 };
 /* Code and data of a tool and of the libraries it is linked with, its stacks and heap: measured, of apr-gen. */
 enum { MEMPLAN_PROGRAM = 15 << 19 };

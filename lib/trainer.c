@@ -1,5 +1,6 @@
 /* trainer - windows of samples to optimizer steps */
 #include "trainer.h"
+#include "ranks.h"
 #include "rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ int trainer_new(struct trainer *t, const struct trainer_conf *c, const struct op
     int rc = c->with ? backward_join(&t->back, c->with, l, e)
                      : backward_new(&t->back, m, l, c->max_rows, c->recompute, c->mixed, e);
     t->back.full = full;
-    if (rc)
+    if (rc || (rc = optim_begin(o, t->params, e)))
         trainer_free(t);
     return rc;
 }
@@ -55,6 +56,39 @@ static int pass(struct trainer *t, const struct dataset *d, const uint32_t *whic
     return rc;
 }
 
+/* This process's part of n samples: all, or with ranks the rank-th of equal parts. */
+static long part(const struct trainer *t, long n, int next)
+{
+    const struct ranks *r = t->params->ranks;
+    return r ? n * (r->rank + next) / r->n : next * n;
+}
+
+/* Forward and backward of one batch, or of our part of it. */
+static int batch(struct trainer *t, struct trainer_step *out, long from, long i, long n,
+                 long loss_tokens, double *sum, struct err *e)
+{
+    const long begin = i + part(t, n, 0), end = i + part(t, n, 1);
+    const uint64_t key =
+        rng_key(t->c.seed, "step", (uint64_t)out->step << 20 | (uint64_t)(begin - from));
+    return begin == end
+               ? 0
+               : pass(t, t->data, t->order + begin, (int)(end - begin), 1 / (float)loss_tokens, key,
+                      sum, &out->tokens, &out->loss_tokens, e);
+}
+
+/* What the ranks have done becomes what all have. */
+static int together(struct trainer *t, struct trainer_step *out, double *sum, struct err *e)
+{
+    double x[] = {*sum, (double)out->tokens, (double)out->loss_tokens};
+    if (!t->params->ranks)
+        return 0;
+    int rc = ranks_sum(t->params->ranks, x, 3, e);
+    *sum = x[0];
+    out->tokens = (long)x[1];
+    out->loss_tokens = (long)x[2];
+    return rc;
+}
+
 int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct err *e)
 {
     long epoch = (step - 1) / t->per_epoch, window = (long)t->c.batch * t->c.accum;
@@ -70,12 +104,13 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
         loss_tokens += t->data->s[t->order[i]].n_loss;
     for (long i = from; rc == 0 && i < to; i += t->c.batch) {
         long n = to - i < t->c.batch ? to - i : t->c.batch;
-        uint64_t key = rng_key(t->c.seed, "step", (uint64_t)step << 20 | (uint64_t)(i - from));
-        rc = pass(t, t->data, t->order + i, (int)n, 1 / (float)loss_tokens, key, &sum, &out->tokens,
-                  &out->loss_tokens, e);
+        rc = batch(t, out, from, i, n, loss_tokens, &sum, e);
     }
-    if (rc)
+    rc = rc ? rc : together(t, out, &sum, e);
+    if (rc) {
+        err_prefix(e, "step %ld", step);
         return rc;
+    }
     out->loss = sum / (double)loss_tokens;
     out->lr = optim_lr(&t->optim, step);
     if (!isfinite(out->loss))
@@ -89,28 +124,51 @@ int trainer_run(struct trainer *t, long step, struct trainer_step *out, struct e
     return rc;
 }
 
+/* Slices of the samples, each summed alone and by one rank: the same bits for any number of them. */
+enum { SLICE = 64 };
+
+static int eval_slices(struct trainer *t, const struct dataset *d, double *sums, struct err *e)
+{
+    const struct ranks *r = t->params->ranks;
+    uint32_t which[SLICE];
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < d->n; i += SLICE) {
+        const int n = d->n - i < SLICE ? d->n - i : SLICE;
+        long rows = 0, labels = 0;
+        if (r && i / SLICE % r->n != r->rank)
+            continue;
+        for (int k = 0; k < n; k++)
+            which[k] = (uint32_t)(i + k);
+        double *to = &sums[2 * (i / SLICE)];
+        rc = pass(t, d, which, n, 0, 0, &to[0], &rows, &labels, e);
+        to[1] = (double)labels;
+    }
+    return rc;
+}
+
 int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long *loss_tokens,
                  struct err *e)
 {
-    uint32_t *all = malloc((size_t)d->n * sizeof *all);
-    double dropout = t->lora ? t->lora->c.dropout : 0, sum = 0;
-    long rows = 0;
-    int rc = all ? 0 : err_set(e, ERR_NOMEM, "an order of %d samples", d->n);
+    const int n = (d->n + SLICE - 1) / SLICE;
+    double *sums = calloc(2 * (size_t)n + 1, sizeof *sums); /* losses, tokens */
+    double dropout = t->lora ? t->lora->c.dropout : 0, sum = 0, tokens = 0;
+    int rc = sums ? 0 : err_set(e, ERR_NOMEM, "losses of %d samples", d->n);
     double seconds[BACKWARD_N_PART]; /* of training alone */
     memcpy(seconds, t->back.seconds, sizeof seconds);
-    for (int i = 0; all && i < d->n; i++)
-        all[i] = (uint32_t)i;
-    *loss_tokens = 0;
     if (t->lora)
         t->lora->c.dropout = 0;
-    enum { SLICE = 64 };
-    for (int i = 0; rc == 0 && i < d->n; i += SLICE)
-        rc = pass(t, d, all + i, d->n - i < SLICE ? d->n - i : SLICE, 0, 0, &sum, &rows,
-                  loss_tokens, e);
+    rc = rc ? rc : eval_slices(t, d, sums, e);
     if (t->lora)
         t->lora->c.dropout = dropout;
     memcpy(t->back.seconds, seconds, sizeof seconds);
-    *loss = sum / (double)*loss_tokens;
-    free(all);
+    if (rc == 0 && t->params->ranks)
+        rc = ranks_sum(t->params->ranks, sums, 2 * n, e);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        sum += sums[2 * i];
+        tokens += sums[2 * i + 1];
+    }
+    *loss = sum / tokens;
+    *loss_tokens = (long)tokens;
+    free(sums);
     return rc;
 }

@@ -3,7 +3,11 @@
  * A step takes batch * accum samples in the epoch's order; its loss is the sum over all their
  * response tokens divided by the number of those tokens, so accumulation changes nothing but
  * memory, in the last window too.  Everything that happens at a step follows from (seed, step): a
- * run that stops and resumes gives the same bits. */
+ * run that stops and resumes gives the same bits.
+ *
+ * With ranks (params.h) each process takes its part of every batch, and of the slices of a validation; gradients and
+ * losses are summed.  The loss curve is that of one process but for the rounding of a sum in another order; dropout
+ * has other draws. */
 #ifndef TRAINER_H
 #define TRAINER_H
 #include "backward.h"

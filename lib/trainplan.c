@@ -50,7 +50,9 @@ int trainplan_make(struct trainplan *t, struct trainrun *r, const struct trainru
                                            .dora = o->dora},
                                   .pack = (int)o->pack,
                                   .recompute = o->recompute,
-                                  .mixed = trainrun_is_mixed(o)}};
+                                  .mixed = trainrun_is_mixed(o),
+                                  .optim = trainrun_optim(o),
+                                  .ranks = (int)o->world_size}};
     struct memplan_conf *c = &t->c;
     if (lora_select(o->targets, &c->lora, e) < 0 || model_open(m, base, dev, 0, e) < 0 ||
         trainrun_data(r, o, m, e) < 0 || memplan_open(&t->m, base, NULL, e) < 0)

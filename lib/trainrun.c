@@ -3,6 +3,7 @@
 #include "ckpt.h"
 #include "clock.h"
 #include "evalbench.h"
+#include "hash.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ int trainrun_data(struct trainrun *r, const struct trainrun_opts *o, struct mode
     return 0;
 }
 
-static struct optim optim(const struct trainrun_opts *o)
+struct optim trainrun_optim(const struct trainrun_opts *o)
 {
     struct optim opt = OPTIM_DEFAULT;
     opt.lr = o->lr;
@@ -94,6 +95,9 @@ static struct optim optim(const struct trainrun_opts *o)
     opt.decay = o->decay;
     opt.weight_decay = o->weight_decay;
     opt.clip = o->clip;
+    opt.muon = strcmp(o->optim, "muon") == 0;
+    opt.seed = (uint64_t)o->seed;
+    optim_moment(o->optim_state, &opt.moment);
     optim_schedule(o->schedule, &opt.schedule);
     return opt;
 }
@@ -106,14 +110,17 @@ static int new_params(struct trainrun *r, struct err *e)
     if (adapters(r->o, &c, e))
         return e->code;
     r->params = full ? &r->full.p : &r->lora.p;
-    return full ? full_new(&r->full, r->model, e)
-                : lora_new(&r->lora, &c, &r->model->h, r->model->dev, (uint64_t)r->o->seed, e);
+    if (full ? full_new(&r->full, r->model, e)
+             : lora_new(&r->lora, &c, &r->model->h, r->model->dev, (uint64_t)r->o->seed, e))
+        return e->code;
+    r->params->ranks = r->o->world_size > 1 ? &r->ranks : NULL;
+    return 0;
 }
 
 int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model *m,
                  const char *base, struct err *e)
 {
-    const struct optim opt = optim(o);
+    const struct optim opt = trainrun_optim(o);
     const int rows = (int)(o->pack > o->max_seq_len ? o->pack : o->max_seq_len);
     const int full = trainrun_is_full(o), mixed = trainrun_is_mixed(o);
     const struct trainer_conf t = {(int)o->batch,     (int)o->accum,
@@ -129,6 +136,7 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
     snprintf(r->best_ckpt, sizeof r->best_ckpt, "%.*s.best.ckpt", (int)n, n ? r->out : "");
     r->best_step = -1;
     r->base = base;
+    ranks_init(&r->ranks, (int)o->world_rank, (int)o->world_size, (int)o->wait);
     if (trainrun_data(r, o, m, e) || new_params(r, e) ||
         (!r->with &&
          model_room("activations", backward_bytes(&m->h, l, rows, o->recompute, mixed), e)) ||
@@ -141,6 +149,7 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
 
 void trainrun_free(struct trainrun *r)
 {
+    ranks_leave(&r->ranks);
     free(r->line.buf);
     trainer_free(&r->trainer);
     lora_free(&r->lora);
@@ -310,13 +319,42 @@ static int is_ours(const struct trainrun *r, struct err *e)
     return 0;
 }
 
+/* What all ranks must have in common: the run's key, and when all hand over their moments. */
+int trainrun_join(struct trainrun *r, struct err *e)
+{
+    char text[100], key[65];
+    const int n = snprintf(text, sizeof text, "%s %ld", r->key, r->o->save_every);
+    if (r->o->world_size == 1)
+        return 0;
+    hash_sha256_mem(text, (size_t)n, key);
+    return ranks_join(&r->ranks, r->o->meet, key, e);
+}
+
+/* All ranks go on from the same step, and compare with the best of the same step. */
+static int agree(struct trainrun *r, struct err *e)
+{
+    const double n = (double)r->o->world_size, own[] = {(double)r->step, (double)r->best_step};
+    double sum[] = {own[0], own[1]};
+    if (r->o->world_size == 1)
+        return 0;
+    if (ranks_sum(&r->ranks, sum, 2, e))
+        return e->code;
+    for (int i = 0; i < 2; i++)
+        if (sum[i] != n * own[i])
+            return err_set(e, ERR_DATA,
+                           "%s: step %.0f here, another one elsewhere: every process must see the "
+                           "same file",
+                           i ? r->best_ckpt : r->ckpt, own[i]);
+    return 0;
+}
+
 int trainrun_resume(struct trainrun *r, struct err *e)
 {
     long scored;
     int rc = is_ours(r, e);
     if (rc == 1 && (rc = resume_best(r, e)) == 0)
         rc = ckpt_load(r->ckpt, r->key, r->params, &r->step, e);
-    if (rc < 0)
+    if (rc < 0 || (rc = agree(r, e)) < 0)
         return rc;
     if (r->best_step > r->step) /* it will be reached again */
         r->best_step = -1;
@@ -325,7 +363,7 @@ int trainrun_resume(struct trainrun *r, struct err *e)
     r->first = r->step;
     if (r->step)
         trainrun_say(r, "going on after step %ld of %s", r->step, r->ckpt);
-    if (r->metrics_path &&
+    if (r->metrics_path && r->o->world_rank == 0 &&
         (rc = partfile_open(&r->metrics, r->metrics_path, r->key, NULL, NULL, e)) < 0)
         return rc;
     if (r->metrics.f && r->metrics.kept < r->lines)
@@ -389,5 +427,5 @@ int trainrun_step(struct trainrun *r, struct err *e)
     }
     if (r->step < total && !r->stopped)
         return 1;
-    return scores(r) && keeps_best(r) ? take_best(r, e) : 0;
+    return scores(r) && keeps_best(r) && r->o->world_rank == 0 ? take_best(r, e) : 0;
 }

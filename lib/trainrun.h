@@ -16,19 +16,21 @@
 #include "json.h"
 #include "lora.h"
 #include "outfile.h"
+#include "ranks.h"
 #include "trainer.h"
 
 /* What the user chose; apr-lora(1) says what each means. */
 struct trainrun_opts {
     const char *method, *type, *task, *data, *val, *out, *targets, *schedule, *metrics, *device,
-        *precision, *keep, *eval_bench, *alert;
+        *precision, *keep, *eval_bench, *alert, *optim, *optim_state, *meet;
     long rank, epochs, batch, accum, max_seq_len, seed, save_every, threads, max_steps, pack,
-        eval_every, patience;
+        eval_every, patience, world_size, world_rank, wait;
     double alpha, dropout, lr, ratio, warmup, decay, weight_decay, clip, max_loss;
     int rslora, dora, recompute, show_batch, plan, json, prompt_loss, no_verify, truncate;
 };
 int trainrun_is_full(const struct trainrun_opts *o);
 int trainrun_is_mixed(const struct trainrun_opts *o);
+struct optim trainrun_optim(const struct trainrun_opts *o);
 
 struct trainrun {
     /* set by the caller */
@@ -46,6 +48,7 @@ struct trainrun {
     struct params *params; /* of one of the two */
     struct dataset data, val;
     struct trainer trainer;
+    struct ranks ranks; /* with a world_size above 1 */
     struct partfile metrics;
     struct json_out line;
     char key[65], ckpt[4200], best_ckpt[4210];
@@ -66,6 +69,8 @@ int trainrun_data(struct trainrun *r, const struct trainrun_opts *o, struct mode
 int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model *m,
                  const char *base, struct err *e);
 void trainrun_free(struct trainrun *r);
+/* The processes of a run find each other; nothing to do where there is one. */
+int trainrun_join(struct trainrun *r, struct err *e);
 /* Where an interrupted run of the same key stopped.  ERR_DATA: a damaged checkpoint, or one of this very command on
  * other data. */
 int trainrun_resume(struct trainrun *r, struct err *e);
@@ -79,7 +84,8 @@ double trainrun_document(const struct trainrun *r);
  * steps so far had, and the most memory that the process had. */
 void trainrun_progress(const struct trainrun *r, double peak, char *line, size_t size);
 
-/* Say at once, not after hours, that the output cannot be made. */
+/* Of several processes the first writes: metrics, and what the three below do.
+ * Say at once, not after hours, that the output cannot be made. */
 int trainrun_probe(const struct trainrun_opts *o, const char *out, struct err *e);
 /* The adapter or the model, with its sidecar; start: when the tool began. */
 int trainrun_save(struct trainrun *r, const char *base, double start, struct err *e);

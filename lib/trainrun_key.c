@@ -33,12 +33,12 @@ int trainrun_key(struct trainrun *r, const char *base, struct err *e)
     snprintf(
         text, sizeof text,
         "%s|%zu|%ld %.17g %.17g %d %u %s|%.17g %ld %ld %ld %.17g %s %.17g %.17g|%ld %ld %ld %ld "
-        "%s|%.17g %.17g %d|%ld %ld %s|%s %d|%.300s",
+        "%s|%.17g %.17g %d|%ld %ld %s|%s %d|%.300s|%s %s",
         o->method, r->model->file.map.n, o->rank, o->alpha, o->dropout, o->rslora,
         r->lora.c.targets, r->model->dev->name, o->lr, o->epochs, o->batch, o->accum, o->warmup,
         o->schedule, o->weight_decay, o->clip, o->max_seq_len, o->seed, o->max_steps, o->pack,
         o->precision, o->ratio, o->decay, o->dora, o->eval_every, o->patience, o->keep, o->task,
-        o->prompt_loss, o->eval_bench ? o->eval_bench : "");
+        o->prompt_loss, o->eval_bench ? o->eval_bench : "", o->optim, o->optim_state);
     if (r->lora.c.pattern)
         hash_sha256_add(&h, r->lora.c.pattern, strlen(r->lora.c.pattern));
     hash_sha256_add(&h, text, strlen(text));

@@ -15,6 +15,8 @@ int trainrun_probe(const struct trainrun_opts *o, const char *out, struct err *e
     struct outdir d;
     struct outfile f;
     const int full = trainrun_is_full(o);
+    if (o->world_rank > 0)
+        return 0;
     int rc = full ? outfile_open(&f, out, e) : outdir_open(&d, out, lora_files, e);
     if (rc == 0 && full)
         outfile_abort(&f);
@@ -62,6 +64,8 @@ static int save_model(struct trainrun *r, const char *const *inputs, double star
 int trainrun_save(struct trainrun *r, const char *base, double start, struct err *e)
 {
     const char *const inputs[] = {base, r->data_path, r->o->val, NULL};
+    if (r->o->world_rank > 0)
+        return 0;
     return (trainrun_is_full(r->o) ? save_model : save_adapter)(r, inputs, start, e);
 }
 
@@ -95,6 +99,8 @@ int trainrun_bench(struct trainrun *r, struct evalbench_score *s, struct err *e)
 
 int trainrun_done(struct trainrun *r, struct err *e)
 {
+    if (r->o->world_rank > 0)
+        return 0;
     if (r->metrics.f && partfile_commit(&r->metrics, e))
         return e->code;
     unlink(r->ckpt);

@@ -70,7 +70,7 @@ check-format:  ## clang-format agrees
 FUZZ_SECONDS ?= 60
 fuzzsrc := $(wildcard lib/bpe*.c lib/spm*.c lib/pretok*.c lib/apr*.c lib/extract*.c lib/jinja*.c lib/py*.c lib/chat*.c lib/hparams*.c lib/model*.c lib/recipe*.c) \
            $(patsubst %,lib/%.c,adapter arch cache catalog ckpt cli dev err export gguf gguf_write hash hub hub_list imatrix import import_fill \
-             import_names json json_pick jsonmend kld kldbase lora mapfile outdir outfile packed params paths peft quant quant_mix request rng room rope safetensors sums \
+             import_names json json_pick jsonmend kld kldbase lora mapfile optim outdir outfile packed params paths peft quant quant_mix ranks request rng room rope safetensors sums \
              tensor unicode view vocab yaml)
 fuzzobj := $(fuzzsrc:%.c=build/fuzz/%.o) build/fuzz/kernels/blocks.o
 FUZZ  := $(patsubst tests/hostile/%.c,build/fuzz/%,$(wildcard tests/hostile/fuzz_*.c))

@@ -16,6 +16,10 @@ static struct trainrun_opts o = {.method = "lora",
                                  .device = "cpu",
                                  .precision = "f32",
                                  .keep = "last",
+                                 .optim = "adamw",
+                                 .optim_state = "f32",
+                                 .world_size = 1,
+                                 .wait = 300,
                                  .rank = 16,
                                  .epochs = 1,
                                  .batch = 8,
@@ -66,6 +70,8 @@ static const struct cli_opt opts[] = {
     CLI_FLOAT(0, "warmup", &o.warmup, "F", "share of the steps if below 1, else steps", 0, 1e9),
     CLI_CHOICE(0, "schedule", &o.schedule, "cosine|linear|constant|wsd", "learning rate after the warm-up"),
     CLI_FLOAT(0, "decay", &o.decay, "F", "wsd: it falls for this share of the steps if below 1, else steps", 0, 1e9),
+    CLI_CHOICE(0, "optim", &o.optim, "adamw|muon", "full: muon is for the layers' matrices, AdamW for the rest"),
+    CLI_CHOICE(0, "optim-state", &o.optim_state, "f32|bf16|8bit", "the optimizer's moments: 8, 4 or 2 bytes a parameter"),
     CLI_FLOAT(0, "weight-decay", &o.weight_decay, "F", "AdamW's decoupled decay", 0, 10),
     CLI_FLOAT(0, "clip", &o.clip, "F", "clip the gradient's global norm; 0 = never", 0, 1e9),
     CLI_INT(0, "max-seq-len", &o.max_seq_len, "N", "tokens of the longest sample; rows of a window of text", 2, 1 << 20),
@@ -81,6 +87,10 @@ static const struct cli_opt opts[] = {
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of products; sums are f32"),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:amx, cpu:avx512, cpu:avx2, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
+    CLI_INT(0, "world-size", &o.world_size, "N", "processes that train together, one command each", 1, RANKS_MOST),
+    CLI_INT(0, "world-rank", &o.world_rank, "I", "which of them this is, from 0", 0, RANKS_MOST - 1),
+    CLI_STR(0, "meet", &o.meet, "WHERE", "where they meet: HOST:PORT of number 0, or on one host a file's name"),
+    CLI_INT(0, "wait", &o.wait, "S", "seconds to wait for another of them", 1, 86400),
     CLI_END};
 // clang-format on
 static const struct cli cli = {.name = "apr-lora",
@@ -89,7 +99,7 @@ static const struct cli cli = {.name = "apr-lora",
                                .example = "apr-lora m.apr --data train.jsonl --rank 16 -o tuned",
                                .opts = opts,
                                .see = "apr-fuse(1), apr-gen(1), schema(7)",
-                               .output_version = 3};
+                               .output_version = 4};
 
 static void tell(void *out, const char *line)
 {
@@ -185,6 +195,14 @@ static int plan(struct trainrun *r, const char *base, struct kn_dev *dev)
     return t.p.total <= room ? 0 : 1;
 }
 
+static void check_ranks(void)
+{
+    if (o.world_rank >= o.world_size || (o.world_size > 1 && !o.meet && !o.plan))
+        cli_usage("--world-size N needs --world-rank below it and --meet");
+    if (o.world_size > 1 && (adapters.n || o.eval_bench))
+        cli_usage("--world-size N goes without --adapters and --eval-bench");
+}
+
 static void check_usage(int argc)
 {
     const int full = trainrun_is_full(&o);
@@ -208,8 +226,9 @@ static void check_usage(int argc)
                   "--method full");
     if (full && o.out && strcmp(o.out, "-") == 0)
         cli_usage("--method full writes a file, not standard output");
-    if (!full && (o.type || o.no_verify))
-        cli_usage("--type and --no-verify are of --method full");
+    if (!full && (o.type || o.no_verify || strcmp(o.optim, "adamw")))
+        cli_usage("--type, --no-verify and --optim muon are of --method full");
+    check_ranks();
 }
 
 static int load(struct trainmany *t, struct model *m, const char *base, struct kn_dev *dev,
@@ -232,7 +251,8 @@ static int begin(struct trainmany *t, struct model *m, const char *base, struct 
         rc = trainrun_probe(&o, t->run[i].out, e);
     rc = rc ? rc : load(t, m, base, dev, e);
     for (int i = 0; rc == 0 && i < t->n; i++)
-        rc = trainrun_resume(&t->run[i], e);
+        if ((rc = trainrun_join(&t->run[i], e)) == 0)
+            rc = trainrun_resume(&t->run[i], e);
     return rc;
 }
 
@@ -245,6 +265,7 @@ int main(int argc, char **argv)
     struct kn_dev *dev;
     cli_parse(&cli, &argc, &argv);
     check_usage(argc);
+    cli_quiet |= o.world_rank > 0; /* the first speaks for all */
     if ((adapters.n ? trainmany_parse(&t, &o, adapters.v, adapters.n, &e)
                     : trainmany_one(&t, &o, &e)) ||
         dev_open(&dev, o.device, (int)o.threads, &e) < 0)

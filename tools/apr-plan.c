@@ -7,8 +7,8 @@
 #include <string.h>
 
 static struct {
-    const char *method, *type, *kv_type, *targets, *precision, *device;
-    long ctx, batch, chunk, rank, pack, threads;
+    const char *method, *type, *kv_type, *targets, *precision, *device, *optim, *optim_state;
+    long ctx, batch, chunk, rank, pack, threads, world_size;
     double dropout, vram;
     int recompute, json;
 } o = {.method = "inference",
@@ -16,6 +16,9 @@ static struct {
        .targets = "all",
        .precision = "f32",
        .device = "cpu",
+       .optim = "adamw",
+       .optim_state = "f32",
+       .world_size = 1,
        .chunk = 512,
        .rank = 16,
        .pack = 2048};
@@ -34,6 +37,9 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "pack", &o.pack, "N", "rows of a pass of training", 1, 1 << 20),
     CLI_FLAG(0, "recompute", &o.recompute, "keep one layer's activations and run layers twice"),
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of training's products"),
+    CLI_CHOICE(0, "optim", &o.optim, "adamw|muon", "full: the optimizer of the layers' matrices"),
+    CLI_CHOICE(0, "optim-state", &o.optim_state, "f32|bf16|8bit", "the optimizer's moments"),
+    CLI_INT(0, "world-size", &o.world_size, "N", "processes that share the moments", 1, 64),
     CLI_FLOAT(0, "vram", &o.vram, "GB", "memory that there is; 0 = what this machine can give", 0, 1e6),
     CLI_STR(0, "device", &o.device, "D", "cpu, cpu:avx2, cpu:avx512, ref ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores", 0, 1024),
@@ -87,7 +93,10 @@ static int make(struct plan *x, const char *path, enum memplan_method method,
                                  .lora = {.rank = (int)o.rank, .dropout = o.dropout},
                                  .pack = (int)o.pack,
                                  .recompute = o.recompute,
-                                 .mixed = strcmp(o.precision, "bf16") == 0};
+                                 .mixed = strcmp(o.precision, "bf16") == 0,
+                                 .ranks = (int)o.world_size};
+    x->c.optim.muon = method == MEMPLAN_FULL && strcmp(o.optim, "muon") == 0;
+    optim_moment(o.optim_state, &x->c.optim.moment);
     if (rc == 0 && !x->c.n_ctx)
         x->c.n_ctx = training && x->m.h.n_ctx > 512 ? 512 : x->m.h.n_ctx;
     if (rc == 0 && (rc = lora_select(o.targets, &x->c.lora, e)) == 0 &&

@@ -30,7 +30,7 @@ seeds() { # BIN
         { cat lora/adapter_config.json; printf %s "$cut"; cat lora/adapter_model.safetensors; } >"seed.peft/lora$i"
         [ "$i" = --dora ] || "$bin/apr2gguf" -q base.apr --adapter lora -o "seed.adapter/lora$i" >/dev/null
     done
-    head -c 192 /dev/zero | { printf 'APRCKPT1\47\0\0\0\0\0\0\0{"key":"k","step":3,"n_param":16,"x":0}'; cat; printf %064d 0; } >seed.ckpt/one
+    head -c 192 /dev/zero | { printf 'APRCKPT1\64\0\0\0\0\0\0\0{"key":"k","step":3,"n_param":16,"moment_bytes":128}'; cat; printf %064d 0; } >seed.ckpt/one
     for i in 2 3; do
         "$bin/apr2gguf" -q base.apr -o split$i.gguf --split-max-tensors $((28 / i))
         {

@@ -3,6 +3,7 @@
 #include "ckpt.h"
 #include "fuzz.h"
 #include "hash.h"
+#include "optim.h"
 
 enum { PARAMS = 16, SHA = 64 };
 
@@ -14,13 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     long step = -7;
     const char *path = fuzz_file(0, p, n);
     if (!l.dev) {
-        struct kn_at *at[] = {&l.w, &l.m, &l.v};
-        if (kn_open(&l.dev, "ref", 1))
+        const struct optim o = OPTIM_DEFAULT;
+        size_t at;
+        if (kn_open(&l.dev, "ref", 1) || params_plan(&l, PARAMS, PARAMS_WEIGHT, &at, &e) ||
+            params_alloc(&l, l.dev, "parameters", &e) || optim_begin(&o, &l, &e))
             abort();
-        l.n = PARAMS;
-        for (int i = 0; i < 3; i++)
-            if (kn_alloc(l.dev, PARAMS * sizeof(float), at[i]))
-                abort();
     }
     if (n >= SHA) { /* let the fuzzer behind the digest */
         hash_sha256_mem(p, n - SHA, hex);
