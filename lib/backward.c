@@ -177,6 +177,21 @@ static int magnitudes(const struct model *m, const struct lora *l, struct err *e
     return rc ? err_set(e, ERR_UNAVAILABLE, "DoRA on %s: %s", m->dev->name, kn_strerror(rc)) : 0;
 }
 
+/* The classification head, which is read and trained where it lies among the adapters. */
+static int score(struct backward *b, const struct model *m, const struct lora *l, struct err *e)
+{
+    if (!l || !l->c.n_class)
+        return 0;
+    b->host_score = malloc((size_t)b->head_rows * (size_t)l->c.n_class * sizeof *b->host_score);
+    if (!b->host_score)
+        return err_set(e, ERR_NOMEM, "scores of %d classes", l->c.n_class);
+    int rc = kn_weight_live(m->dev, kn_plus(l->p.w, l->score * sizeof(float)), l->c.n_class,
+                            m->h.n_embd, &b->score);
+    return rc ? err_set(e, ERR_UNAVAILABLE, "a classification head on %s: %s", m->dev->name,
+                        kn_strerror(rc))
+              : 0;
+}
+
 int backward_new(struct backward *b, const struct model *m, struct lora *l, int max_rows,
                  int recompute, int mixed, struct err *e)
 {
@@ -196,7 +211,7 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
     }
     c.base = b->mem;
     carve_all(b, &c, &m->h, l);
-    if ((rc = magnitudes(m, l, e)))
+    if ((rc = magnitudes(m, l, e)) || (rc = score(b, m, l, e)))
         backward_free(b);
     return rc;
 }
@@ -213,6 +228,9 @@ void backward_free(struct backward *b)
 {
     if (b->mem.buf)
         kn_free(b->m->dev, b->mem);
+    if (b->score)
+        kn_weight_free(b->m->dev, b->score);
+    free(b->host_score);
     free(b->x);
     free(b->slot);
     free(b->host);
@@ -425,9 +443,26 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
 
 /* ---- the head: rows with a label alone, a slice at a time ---- */
 
+/* Of n rows of a classifier those whose largest score is their label's; of equal ones the first counts. */
+static void count_right(struct pass *b, const int32_t *label, int n)
+{
+    const int width = b->b->score->n;
+    float *x = b->b->host_score;
+    DO(LOSS, kn_read(b->d, x, b->b->logits, (size_t)n * (size_t)width * sizeof *x));
+    for (int i = 0; b->rc == 0 && i < n; i++, x += width) {
+        int best = 0;
+        for (int k = 1; k < width; k++)
+            best = x[k] > x[best] ? k : best;
+        b->b->n_right += best == label[i];
+    }
+}
+
 static void head(struct pass *b, int n_pick, float scale, int grad, double *loss)
 {
     const struct model *m = b->b->m;
+    const struct lora *l = b->b->l;
+    const struct kn_weight *w = b->b->score ? b->b->score : m->head;
+    const struct kn_at dw = b->b->score ? floats(l->p.g, l->score) : full_grad(b->b->full, m->head);
     struct kn_at hx = b->b->hx, hn = b->b->hn, dnorm = full_grad_at(b->b->full, m->out_norm);
     int e = m->h.n_embd;
     DO(HEAD, kn_write(b->d, b->b->label, b->b->host, (size_t)n_pick * sizeof(int32_t)));
@@ -439,11 +474,12 @@ static void head(struct pass *b, int n_pick, float scale, int grad, double *loss
         int n = n_pick - i < b->b->head_rows ? n_pick - i : b->b->head_rows;
         struct kn_at rows = floats(hn, (size_t)i * (size_t)e);
         struct kn_group g = {.k = e, .n_lin = 1, .x = rows};
-        g.lin[0] = (struct kn_lin){.w = m->head, .y = b->b->logits, .dy = b->b->logits};
-        g.lin[0].dw = full_grad(b->b->full, m->head);
+        g.lin[0] = (struct kn_lin){.w = w, .y = b->b->logits, .dy = b->b->logits, .dw = dw};
         DO(HEAD, kn_group(b->d, &g, n, b->flags));
+        if (b->b->score && !grad)
+            count_right(b, b->b->host + i, n);
         DO(LOSS, kn_xent(b->d, floats(b->b->loss, (size_t)i), b->b->logits,
-                         floats(b->b->label, (size_t)i), scale, n, m->h.n_vocab, grad));
+                         floats(b->b->label, (size_t)i), scale, n, w->n, grad));
         if (grad) /* the slice of hn has served: its gradient takes its place */
             DO(HEAD, kn_group_bwd(b->d, &g, rows, n, b->flags));
     }
@@ -471,6 +507,9 @@ int backward_run(struct backward *bw, const int32_t *ids, const int32_t *doc, co
             return err_set(e, ERR_DATA, "row %d: token id %d: the embedding has %d rows", t,
                            (int)(ids[t] < 0 ? ids[t] : most), bw->m->h.n_vocab);
     }
+    for (int t = 0; bw->score && t < n; t++)
+        if (label[t] >= bw->score->n)
+            return err_set(e, ERR_DATA, "row %d: class %d of %d", t, label[t], bw->score->n);
     for (int t = 0; t < n; t++)
         if (label[t] >= 0) {
             bw->host[n_pick] = label[t];

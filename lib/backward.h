@@ -4,7 +4,7 @@
  * Beside adapters the base is frozen; gradients are added to lora->p.g or full->p.g.  The head runs on the rows
  * that have a label, a slice at a time, so the logits of a batch never exist at once.  Per layer
  * the activations are kept, or with `recompute` the layer's input alone, and the layer runs again
- * in the backward.  With `mixed`, products have bf16 operands and f32 sums (KN_MIXED of train.h). */
+ * in the backward.  With classes (lora.h) the head is theirs, and labels are classes.  With `mixed`, products have bf16 operands and f32 sums (KN_MIXED of train.h). */
 #ifndef BACKWARD_H
 #define BACKWARD_H
 #include "full.h"
@@ -47,6 +47,9 @@ extern const char *const backward_parts[BACKWARD_N_PART];
 struct backward {
     const struct model *m;
     struct lora *l;
+    struct kn_weight *score; /* of l: the classification head in place of m's; NULL: none */
+    float *host_score;       /* (head_rows, n_class) */
+    long n_right; /* rows without gradient whose largest class is their label, added up */
     const struct full *full;     /* of m, set by the caller who trains all of it; else NULL */
     int max_rows, n_slot, mixed; /* n_slot 1: recompute */
     int head_rows;               /* of a slice of the head */

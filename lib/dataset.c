@@ -151,6 +151,110 @@ static int add_sample(struct dataset *d, const struct dataset_sample *s, struct 
     return 0;
 }
 
+/* ---- classes ---- */
+
+/* The label's number, which a set with classes of its own gives it when it is new. */
+static int class_of(struct dataset *d, const char *label, const struct dataset *known,
+                    struct err *e)
+{
+    const struct dataset *all = known ? known : d;
+    for (int i = 0; i < all->n_label; i++)
+        if (strcmp(all->label[i], label) == 0)
+            return i;
+    if (known)
+        return err_set(e, ERR_DATA, "label \"%s\": the training data has none such", label);
+    char **more = realloc(d->label, ((size_t)d->n_label + 1) * sizeof *more);
+    if (!more)
+        return err_set(e, ERR_NOMEM, "dataset: %d labels", d->n_label + 1);
+    d->label = more;
+    if (!(more[d->n_label] = strdup(label)))
+        return err_set(e, ERR_NOMEM, "dataset: label %s", label);
+    return d->n_label++;
+}
+
+static int classify(struct dataset *d, const struct model *m, const cJSON *v,
+                    const struct dataset_conf *c, struct err *e)
+{
+    const size_t at = d->n_ids, most = (size_t)c->max_len - 1;
+    const char *text = json_get_str(v, "text", NULL, e), *label;
+    const cJSON *l = cJSON_GetObjectItemCaseSensitive(v, "label");
+    char number[32];
+    if (e->code)
+        return e->code;
+    const long whole = cJSON_IsNumber(l) ? json_get_int(v, "label", 0, e) : 0;
+    snprintf(number, sizeof number, "%ld", whole);
+    label = cJSON_IsString(l) ? l->valuestring : cJSON_IsNumber(l) ? number : NULL;
+    if (e->code)
+        return e->code;
+    if (!text || !label)
+        return err_set(e, ERR_DATA, "no \"%s\", expected {\"text\", \"label\"}",
+                       text ? "label" : "text");
+    if (!*text || !*label)
+        return err_set(e, ERR_DATA, "the %s is empty", *text ? "label" : "text");
+    if (put_text(d, m->tok, text, BPE_SPECIAL | BPE_BOS, e))
+        return e->code;
+    if (d->n_ids == at)
+        return err_set(e, ERR_DATA, "the text has no tokens");
+    const int longer = d->n_ids - at > most;
+    if (longer && !c->truncate) {
+        d->n_ids = at;
+        d->left_out++;
+        return 0;
+    }
+    if (longer)
+        d->n_ids = at + most;
+    d->truncated += longer;
+    const int class = class_of(d, label, c->classes, e);
+    if (class < 0)
+        return e->code;
+    const struct dataset_sample s = {
+        .at = at, .n = (int)(d->n_ids - at) + 1, .n_prompt = (int)(d->n_ids - at), .n_loss = 1};
+    return put(d, &(int32_t){class}, 1, e) ? e->code : add_sample(d, &s, e);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const long x = strtol(*(char *const *)a, NULL, 10), y = strtol(*(char *const *)b, NULL, 10);
+    return x < y ? -1 : x > y ? 1 : by_text(a, b); /* "1" and "01" are two */
+}
+
+/* Classes into their order; the samples' numbers follow. */
+static int order_classes(struct dataset *d, const char *path, struct err *e)
+{
+    char **sorted = malloc(((size_t)d->n_label + 1) * sizeof *sorted), *end;
+    int *to = malloc(((size_t)d->n_label + 1) * sizeof *to), numbers = 1;
+    int rc = sorted && to ? 0 : err_set(e, ERR_NOMEM, "dataset: %d labels", d->n_label);
+    if (rc == 0 && d->n_label < 2)
+        rc = err_set(e, ERR_DATA, "%s: %d label, expected two or more", path, d->n_label);
+    for (int i = 0; rc == 0 && i < d->n_label; i++) {
+        sorted[i] = d->label[i];
+        strtol(sorted[i], &end, 10);
+        numbers &= !*end;
+    }
+    if (rc == 0)
+        qsort(sorted, (size_t)d->n_label, sizeof *sorted, numbers ? by_number : by_text);
+    for (int i = 0; rc == 0 && i < d->n_label; i++)
+        for (int k = 0; k < d->n_label; k++)
+            if (sorted[k] == d->label[i])
+                to[i] = k;
+    for (int i = 0; rc == 0 && i < d->n; i++) {
+        int32_t *id = &d->ids[d->s[i].at + (size_t)d->s[i].n - 1];
+        *id = to[*id];
+    }
+    if (rc == 0)
+        memcpy(d->label, sorted, (size_t)d->n_label * sizeof *sorted);
+    free(sorted);
+    free(to);
+    return rc;
+}
+
+/* ---- loading ---- */
+
 static int put_sample(struct dataset *d, const struct model *m, const struct chat *chat,
                       const cJSON *v, const struct dataset_conf *c, struct err *e)
 {
@@ -245,8 +349,9 @@ static int load_records(struct dataset *d, const char *path, const struct model 
     if (rc < 0)
         return rc;
     while ((rc = jsonl_next(&r, e)) > 0)
-        if ((rc = c->task == DATASET_PRETRAIN ? put_document(d, m, r.v, e)
-                                              : put_sample(d, m, chat, r.v, c, e)) < 0) {
+        if ((rc = c->task == DATASET_PRETRAIN   ? put_document(d, m, r.v, e)
+                  : c->task == DATASET_CLASSIFY ? classify(d, m, r.v, c, e)
+                                                : put_sample(d, m, chat, r.v, c, e)) < 0) {
             err_prefix(e, "%s:%ld", path, r.lineno);
             break;
         }
@@ -275,6 +380,8 @@ int dataset_load(struct dataset *d, const char *path, const struct model *m,
                          m->h.n_vocab);
     if (rc == 0 && c->task == DATASET_PRETRAIN && (rc = shuffle(d, c->seed, e)) == 0)
         rc = cut(d, (size_t)c->max_len, e);
+    if (rc == 0 && c->task == DATASET_CLASSIFY && d->n && !c->classes)
+        rc = order_classes(d, path, e);
     if (rc == 0 && d->n == 0)
         rc = err_set(e, ERR_DATA, "%s: no sample to learn from (%ld left out)", path, d->left_out);
     if (rc)
@@ -287,6 +394,9 @@ void dataset_free(struct dataset *d)
     free(d->ids);
     free(d->s);
     free(d->record);
+    for (int i = 0; i < d->n_label; i++)
+        free(d->label[i]);
+    free(d->label);
     memset(d, 0, sizeof *d);
 }
 

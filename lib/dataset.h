@@ -10,8 +10,12 @@
  *   into windows of max_len rows: these are the samples.  Where a document begins is known from the records, not
  *   from any token.  Every id but a document's first has a loss, in one window: of two neighbours the last row of
  *   one predicts the first id of the other.
- * A sample of the first two longer than max_len is left out and counted, or with `truncate` cut there; one whose prompt
- * then fills max_len is left out too, for no token of it has a loss.  An empty response or text is an error with its line. */
+ * - classify: {"text", "label"}, the label a text or a whole number.  A sample is the text as apr-gen --raw encodes it;
+ *   its last token predicts the class, whose number stands behind it as if it were an id.  Classes are the labels that
+ *   occur, as numbers if all are, else as texts, ascending.
+ * A sample longer than max_len, but for pretraining's, is left out and counted, or with `truncate` cut there; one whose
+ * prompt then fills max_len is left out too, for no token of it has a loss; of a text to be classified max_len - 1
+ * tokens stay.  An empty response or text is an error with its line. */
 #ifndef DATASET_H
 #define DATASET_H
 #include "model.h"
@@ -28,15 +32,18 @@ struct dataset {
     int n, cap, longest;
     size_t *record; /* (n_record) of pretraining: ids before each document, ascending */
     size_t n_record, cap_record;
+    char **label; /* (n_label) the classes' names */
+    int n_label;
     long n_loss, truncated, left_out; /* ids with loss; samples cut, left out */
 };
-enum dataset_task { DATASET_INSTRUCT, DATASET_COMPLETION, DATASET_PRETRAIN };
+enum dataset_task { DATASET_INSTRUCT, DATASET_COMPLETION, DATASET_PRETRAIN, DATASET_CLASSIFY };
 struct dataset_conf {
     enum dataset_task task;
     int max_len;
-    int prompt_loss; /* on the prompts too, but for their first token */
-    uint64_t seed;   /* of the documents' order */
-    int truncate;    /* samples longer than max_len are cut, not left out */
+    int prompt_loss;               /* on the prompts too, but for their first token */
+    uint64_t seed;                 /* of the documents' order */
+    int truncate;                  /* samples longer than max_len are cut, not left out */
+    const struct dataset *classes; /* whose these samples must have; NULL: their own */
 };
 int dataset_load(struct dataset *d, const char *path, const struct model *m,
                  const struct dataset_conf *c, struct err *e);

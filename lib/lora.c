@@ -123,11 +123,11 @@ size_t lora_params(const struct lora_conf *c, const struct hparams *h)
                  (c->dora ? (size_t)m.n_out : 0);
     }
     choose_end(&x);
-    return n;
+    return n + (size_t)c->n_class * (size_t)h->n_embd;
 }
 
 /* A from its module's own stream, so that a choice of targets changes no other module. */
-static int draw(struct lora *l, uint64_t seed, struct err *e)
+static int draw(struct lora *l, int n_embd, uint64_t seed, struct err *e)
 {
     float *w = calloc(l->p.n ? l->p.n : 1, sizeof *w);
     if (!w)
@@ -141,6 +141,9 @@ static int draw(struct lora *l, uint64_t seed, struct err *e)
         for (size_t k = 0; k < (size_t)l->c.rank * (size_t)m->n_in; k++)
             w[m->a + k] = (float)((2 * rng_next(&r) - 1) * bound);
     }
+    struct rng score = {rng_key(seed, "score", 0), 0};
+    for (size_t k = 0; k < (size_t)l->c.n_class * (size_t)n_embd; k++)
+        w[l->score + k] = (float)(0.02 * rng_normal(&score));
     int rc = kn_write(l->p.dev, l->p.w, w, l->p.n * sizeof *w);
     free(w);
     return rc ? err_set(e, ERR_NOMEM, "adapters: %s", kn_strerror(rc)) : 0;
@@ -153,6 +156,11 @@ static int modules(struct lora *l, const struct hparams *h, struct err *e)
     struct chosen x;
     int rc = 0;
     choose(&x, &want);
+    if (l->c.n_class > h->n_vocab)
+        rc = err_set(e, ERR_DATA, "%d classes: more than the model has tokens", l->c.n_class);
+    rc = rc ? rc
+            : params_plan(&l->p, (size_t)l->c.n_class * (size_t)h->n_embd, PARAMS_WEIGHT, &l->score,
+                          e);
     l->c.targets = 0; /* of them those that occur */
     for (int i = 0; rc == 0 && i < h->n_layer * LORA_WHICH; i++) {
         struct lora_mod *m = &l->mod[l->n_mod];
@@ -207,7 +215,7 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
         lora_free(l);
         return err_set(e, ERR_NOMEM, "adapters: norms");
     }
-    rc = draw(l, seed, e);
+    rc = draw(l, h->n_embd, seed, e);
     if (rc)
         lora_free(l);
     return rc;
@@ -240,6 +248,7 @@ static int save_config(const struct lora *l, const char *dir, const char *base, 
                             .alpha = l->c.alpha,
                             .dropout = l->c.dropout,
                             .target = target,
+                            .classifies = l->c.n_class > 0,
                             .pattern = l->c.pattern};
     for (int i = 0; i < LORA_WHICH; i++)
         if (l->c.targets >> i & 1)
@@ -247,12 +256,35 @@ static int save_config(const struct lora *l, const char *dir, const char *base, 
     return peft_save_config(dir, &c, e);
 }
 
+/* The head, and its classes' names as metadata. */
+static int save_head(const struct lora *l, const float *w, struct tensor *t, cJSON *meta,
+                     struct err *e)
+{
+    const size_t first = l->mod[0].a - l->score; /* the head ends where the adapters begin */
+    struct json_out j = {0};
+    snprintf(t->name, sizeof t->name, "base_model.model.score.weight");
+    t->type = KN_F32;
+    t->ndim = 2;
+    t->dim[0] = (uint64_t)l->c.n_class;
+    t->dim[1] = (uint64_t)(first / (size_t)l->c.n_class);
+    t->data = w + l->score;
+    t->bytes = first * sizeof *w;
+    json_begin(&j, '[');
+    for (int i = 0; i < l->c.n_class; i++)
+        json_str(&j, l->c.label[i]);
+    json_end(&j, ']');
+    char *text = json_take(&j, NULL);
+    const int bad = !text || !cJSON_AddStringToObject(meta, "labels", text);
+    free(text);
+    return bad ? err_set(e, ERR_NOMEM, "labels") : 0;
+}
+
 int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t base_id,
               char *sha256, struct err *e)
 {
     char path[4096];
     float *w = malloc((l->p.n ? l->p.n : 1) * sizeof *w);
-    struct tensor *t = calloc(3 * (size_t)l->n_mod + 1, sizeof *t);
+    struct tensor *t = calloc(3 * (size_t)l->n_mod + 2, sizeof *t);
     cJSON *meta = cJSON_CreateObject();
     int rc = 0, n = 2 * l->n_mod;
     if (!w || !t || !meta || !cJSON_AddStringToObject(meta, "format", "pt"))
@@ -287,6 +319,8 @@ int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t 
         t[n].data = w + m->mag;
         t[n].bytes = (size_t)m->n_out * sizeof *w;
     }
+    if (rc == 0 && l->c.n_class)
+        rc = save_head(l, w, &t[n++], meta, e);
     if (rc == 0 && (rc = save_config(l, dir, base, e)) == 0) {
         if (snprintf(path, sizeof path, "%s/adapter_model.safetensors", dir) >= (int)sizeof path)
             rc = err_set(e, ERR_CANTCREAT, "%s: path too long", dir);

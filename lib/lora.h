@@ -3,6 +3,7 @@
  * All adapters lie in one array (and so do gradients and moments, params.h), A before B, modules in the
  * model's order: an optimizer step is one call.  A begins Kaiming-uniform with a = sqrt(5), that is
  * U(-1/sqrt(n_in), 1/sqrt(n_in)), B as zero (Hu et al. 2021, arXiv:2106.09685; PEFT's default).
+ * A classification head begins as normal draws of deviation 0.02, as transformers' does.
  * scale = alpha / rank, or alpha / sqrt(rank) with rslora (Kalajdzievski 2023, arXiv:2312.03732).
  */
 #ifndef LORA_H
@@ -14,10 +15,12 @@
 enum lora_which { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_WHICH };
 
 struct lora_conf {
-    int rank, rslora, dora; /* dora: a magnitude for each output (train.h) */
-    double alpha, dropout;  /* dropout of the adapter's input, 0 <= p < 1 */
-    unsigned targets;       /* bit 1 << which */
-    const char *pattern;    /* of the targets' modules those whose whole name matches; NULL: all */
+    int rank, rslora, dora;   /* dora: a magnitude for each output (train.h) */
+    double alpha, dropout;    /* dropout of the adapter's input, 0 <= p < 1 */
+    unsigned targets;         /* bit 1 << which */
+    int n_class;              /* of a classification head beside the adapters; 0: none */
+    const char *const *label; /* (n_class) their names, for lora_save; must live as long */
+    const char *pattern; /* of the targets' modules those whose whole name matches; NULL: all */
 };
 struct lora_mod {
     int layer, which, n_in, n_out;
@@ -31,6 +34,7 @@ struct lora {
     int n_layer, n_mod;
     struct lora_mod *mod;
     struct params p;
+    size_t score;      /* the head (n_class, n_embd), before all adapters */
     struct kn_at norm; /* of the adapted rows, with dora */
 };
 
@@ -56,7 +60,8 @@ int lora_new(struct lora *l, const struct lora_conf *c, const struct hparams *h,
 void lora_free(struct lora *l);
 const struct lora_mod *lora_find(const struct lora *l, int layer, int which); /* NULL: none there */
 
-/* PEFT's folder: adapter_config.json and adapter_model.safetensors, into an existing directory.
+/* PEFT's folder: adapter_config.json and adapter_model.safetensors, into an existing directory; with a head its
+ * "score" is of the modules_to_save, the task SEQ_CLS: *ForSequenceClassification of transformers.
  * base: base_model_name_or_path; base_id: its apr_weights_id, kept as the metadata base_weights (0: not).
  * sha256 (65) of the weights' file. */
 int lora_save(const struct lora *l, const char *dir, const char *base, uint64_t base_id,

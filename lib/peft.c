@@ -334,7 +334,7 @@ int peft_save_config(const char *dir, const struct peft_config *c, struct err *e
     json_kv_num(&j, "lora_alpha", c->alpha);
     json_kv_num(&j, "lora_dropout", c->dropout);
     json_key(&j, "modules_to_save");
-    json_raw(&j, "null");
+    json_raw(&j, c->classifies ? "[\"score\"]" : "null");
     json_kv_str(&j, "peft_type", "LORA");
     json_kv_int(&j, "r", c->rank);
     json_key(&j, "rank_pattern");
@@ -348,7 +348,7 @@ int peft_save_config(const char *dir, const struct peft_config *c, struct err *e
             json_str(&j, c->target[i]);
         json_end(&j, ']');
     }
-    json_kv_str(&j, "task_type", "CAUSAL_LM");
+    json_kv_str(&j, "task_type", c->classifies ? "SEQ_CLS" : "CAUSAL_LM");
     json_kv_bool(&j, "use_dora", c->dora);
     json_kv_bool(&j, "use_rslora", c->rslora);
     json_end(&j, '}');

@@ -52,6 +52,7 @@ struct peft_config {
     const char *const *target; /* (n_target) last parts of the modules' names */
     int n_target;
     const char *pattern; /* in place of the list: a regular expression; or NULL */
+    int classifies;      /* "score" is saved beside: a sequence classifier */
 };
 int peft_save_config(const char *dir, const struct peft_config *c, struct err *e);
 #endif

@@ -69,6 +69,7 @@ static int load(struct probe *p, const struct timeplan_conf *c, struct err *e)
     m->n_real = m->h.n_vocab;
     struct lora_conf lora = c->lora;
     struct lora *l = c->full ? NULL : &p->l;
+    lora.n_class = 0;
     lora.pattern = NULL; /* it may choose none of this layer's modules */
     p->params = c->full ? &p->f.p : &p->l.p;
     if (c->full ? full_new(&p->f, m, e) < 0 : lora_new(&p->l, &lora, &m->h, m->dev, 1, e) < 0)

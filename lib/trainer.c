@@ -139,9 +139,11 @@ static int eval_slices(struct trainer *t, const struct dataset *d, double *sums,
             continue;
         for (int k = 0; k < n; k++)
             which[k] = (uint32_t)(i + k);
-        double *to = &sums[2 * (i / SLICE)];
+        double *to = &sums[3 * (i / SLICE)];
+        t->back.n_right = 0;
         rc = pass(t, d, which, n, 0, 0, &to[0], &rows, &labels, e);
         to[1] = (double)labels;
+        to[2] = (double)t->back.n_right;
     }
     return rc;
 }
@@ -150,7 +152,7 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
                  struct err *e)
 {
     const int n = (d->n + SLICE - 1) / SLICE;
-    double *sums = calloc(2 * (size_t)n + 1, sizeof *sums); /* losses, tokens */
+    double *sums = calloc(3 * (size_t)n + 1, sizeof *sums); /* loss, tokens, right ones */
     double dropout = t->lora ? t->lora->c.dropout : 0, sum = 0, tokens = 0;
     int rc = sums ? 0 : err_set(e, ERR_NOMEM, "losses of %d samples", d->n);
     double seconds[BACKWARD_N_PART]; /* of training alone */
@@ -162,10 +164,12 @@ int trainer_eval(struct trainer *t, const struct dataset *d, double *loss, long 
         t->lora->c.dropout = dropout;
     memcpy(t->back.seconds, seconds, sizeof seconds);
     if (rc == 0 && t->params->ranks)
-        rc = ranks_sum(t->params->ranks, sums, 2 * n, e);
+        rc = ranks_sum(t->params->ranks, sums, 3 * n, e);
+    t->n_right = 0;
     for (int i = 0; rc == 0 && i < n; i++) {
-        sum += sums[2 * i];
-        tokens += sums[2 * i + 1];
+        sum += sums[3 * i];
+        tokens += sums[3 * i + 1];
+        t->n_right += (long)sums[3 * i + 2];
     }
     *loss = sum / tokens;
     *loss_tokens = (long)tokens;

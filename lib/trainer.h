@@ -31,6 +31,7 @@ struct trainer {
     struct backward back;
     uint32_t *order;              /* of `epoch` */
     long epoch, per_epoch, total; /* steps of an epoch, of the run */
+    long n_right;                 /* samples of the last trainer_eval whose class was right */
 };
 struct trainer_step { /* what a step did */
     long step, epoch; /* from 1 */

@@ -57,6 +57,7 @@ int trainplan_make(struct trainplan *t, struct trainrun *r, const struct trainru
     if (lora_select(o->targets, &c->lora, e) < 0 || model_open(m, base, dev, 0, e) < 0 ||
         trainrun_data(r, o, m, e) < 0 || memplan_open(&t->m, base, NULL, e) < 0)
         return e->code;
+    c->lora.n_class = r->data.n_label;
     for (int i = 0; i < t->m.n_tensor; i++)
         if (!full && t->m.tensor[i].ndim == 2 && kn_type_info(t->m.tensor[i].type)->block_len > 1)
             c->method = MEMPLAN_QLORA;

@@ -18,6 +18,11 @@ int trainrun_is_mixed(const struct trainrun_opts *o)
     return strcmp(o->precision, "bf16") == 0;
 }
 
+int trainrun_classifies(const struct trainrun_opts *o)
+{
+    return strcmp(o->task, "classify") == 0;
+}
+
 void trainrun_say(const struct trainrun *r, const char *fmt, ...)
 {
     char line[1024];
@@ -52,9 +57,10 @@ int trainrun_model(struct model *m, const struct trainrun_opts *o, const char *b
 
 static enum dataset_task task(const struct trainrun_opts *o)
 {
-    return o->task[0] == 'i'   ? DATASET_INSTRUCT
-           : o->task[0] == 'c' ? DATASET_COMPLETION
-                               : DATASET_PRETRAIN;
+    return trainrun_classifies(o) ? DATASET_CLASSIFY
+           : o->task[0] == 'i'    ? DATASET_INSTRUCT
+           : o->task[0] == 'c'    ? DATASET_COMPLETION
+                                  : DATASET_PRETRAIN;
 }
 
 static void tell_lengths(const struct trainrun *r, const char *path, const struct dataset *d,
@@ -72,11 +78,13 @@ static void tell_lengths(const struct trainrun *r, const char *path, const struc
 int trainrun_data(struct trainrun *r, const struct trainrun_opts *o, struct model *m, struct err *e)
 {
     const int len = o->max_seq_len < m->h.n_ctx ? (int)o->max_seq_len : m->h.n_ctx;
-    const struct dataset_conf data = {task(o), len, o->prompt_loss, (uint64_t)o->seed, o->truncate};
+    struct dataset_conf data = {task(o), len, o->prompt_loss, (uint64_t)o->seed, o->truncate, NULL};
     r->o = o;
     r->model = m;
-    if (dataset_load(&r->data, r->data_path, m, &data, e) ||
-        (o->val && !r->with && dataset_load(&r->val, o->val, m, &data, e)))
+    if (dataset_load(&r->data, r->data_path, m, &data, e))
+        return e->code;
+    data.classes = trainrun_classifies(o) ? &r->data : NULL;
+    if (o->val && !r->with && dataset_load(&r->val, o->val, m, &data, e))
         return e->code;
     tell_lengths(r, r->data_path, &r->data, len);
     if (r->with)
@@ -109,6 +117,8 @@ static int new_params(struct trainrun *r, struct err *e)
     const int full = trainrun_is_full(r->o);
     if (adapters(r->o, &c, e))
         return e->code;
+    c.n_class = r->data.n_label;
+    c.label = (const char *const *)r->data.label;
     r->params = full ? &r->full.p : &r->lora.p;
     if (full ? full_new(&r->full, r->model, e)
              : lora_new(&r->lora, &c, &r->model->h, r->model->dev, (uint64_t)r->o->seed, e))
@@ -225,10 +235,19 @@ static int validate(struct trainrun *r, long step, long epoch, double *loss, str
     int rc = trainer_eval(&r->trainer, &r->val, loss, &n, e);
     if (rc)
         return rc;
-    trainrun_say(r, "epoch %ld: validation loss %.4f, perplexity %.4f", epoch, *loss, exp(*loss));
+    const long right = r->trainer.n_right;
+    const double share = (double)right / (double)n;
     metric_begin(r, "epoch", step, epoch);
     json_kv_num(&r->line, "loss", *loss);
-    json_kv_num(&r->line, "perplexity", exp(*loss));
+    if (trainrun_classifies(r->o)) {
+        trainrun_say(r, "epoch %ld: validation loss %.4f, accuracy %.4f (%ld of %ld)", epoch, *loss,
+                     share, right, n);
+        json_kv_num(&r->line, "accuracy", share);
+    } else {
+        trainrun_say(r, "epoch %ld: validation loss %.4f, perplexity %.4f", epoch, *loss,
+                     exp(*loss));
+        json_kv_num(&r->line, "perplexity", exp(*loss));
+    }
     json_kv_int(&r->line, "loss_tokens", n);
     return metric(r, e);
 }

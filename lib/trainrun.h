@@ -30,6 +30,7 @@ struct trainrun_opts {
 };
 int trainrun_is_full(const struct trainrun_opts *o);
 int trainrun_is_mixed(const struct trainrun_opts *o);
+int trainrun_classifies(const struct trainrun_opts *o);
 struct optim trainrun_optim(const struct trainrun_opts *o);
 
 struct trainrun {

@@ -13,6 +13,8 @@ static void add_samples(struct hash_sha256 *h, const struct dataset *d)
         hash_sha256_add(h, shape, sizeof shape);
         hash_sha256_add(h, d->ids + s->at, (size_t)s->n * sizeof *d->ids);
     }
+    for (int i = 0; i < d->n_label; i++)
+        hash_sha256_add(h, d->label[i], strlen(d->label[i]) + 1);
     for (size_t i = 0; i < d->n_record; i++) {
         const uint64_t at = d->record[i];
         hash_sha256_add(h, &at, sizeof at);

@@ -3,6 +3,7 @@
 #include "speed.h"
 #include "trainrun.h"
 #include <stdlib.h>
+#include <string.h>
 
 static void show_sample(struct trainrun *r, FILE *f, uint32_t number)
 {
@@ -14,6 +15,8 @@ static void show_sample(struct trainrun *r, FILE *f, uint32_t number)
         const int begins = next < end && *next == s->at + (size_t)t;
         size_t len = 0;
         const char *text = bpe_token(r->model->tok, id, &len);
+        if (trainrun_classifies(r->o) && t == s->n - 1)
+            len = strlen(text = d->label[id]);
         if (begins)
             first = t, next++;
         json_reset(&r->line);

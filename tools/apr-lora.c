@@ -37,13 +37,13 @@ static struct trainrun_opts o = {.method = "lora",
 
 static struct cli_list adapters;
 
-#define TASKS "instruct|completion|pretrain"
+#define TASKS "instruct|completion|pretrain|classify"
 // clang-format off
 static const struct cli_opt opts[] = {
     CLI_STR('d', "data", &o.data, "FILE", "training samples (JSONL); required"),
     CLI_LIST(0, "adapters", &adapters, "DATA:OUT,...", "several adapters at once on one base, each from its own data"),
     CLI_CHOICE(0, "method", &o.method, "lora|full", "train an adapter, or all weights of the model"),
-    CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text"),
+    CLI_CHOICE(0, "task", &o.task, TASKS, "records: instruction, response, system; prompt, response; text; text, label"),
     CLI_FLAG(0, "prompt-loss", &o.prompt_loss, "take loss on prompts too"),
     CLI_STR(0, "val", &o.val, "FILE", "validation samples, scored before and after each epoch"),
     CLI_STR(0, "eval-bench", &o.eval_bench, "NAME", "score these weights on a benchmark too: pass@1 decides what is best"),
@@ -224,6 +224,9 @@ static void check_usage(int argc)
     if (full && (o.rslora || o.dora || o.dropout > 0 || o.ratio != 1 || strcmp(o.targets, "all")))
         cli_usage("--rslora, --dora, --dropout, --lr-ratio and --targets are of adapters, not of "
                   "--method full");
+    if (trainrun_classifies(&o) && (full || o.prompt_loss || o.eval_bench || adapters.n))
+        cli_usage("--task classify is of one adapter: it goes without --method full, --adapters, "
+                  "--eval-bench and --prompt-loss");
     if (full && o.out && strcmp(o.out, "-") == 0)
         cli_usage("--method full writes a file, not standard output");
     if (!full && (o.type || o.no_verify || strcmp(o.optim, "adamw")))

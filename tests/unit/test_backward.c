@@ -388,6 +388,82 @@ static void builtin(int mixed)
     cJSON_Delete(v);
 }
 
+/* Mean loss of the pass with the parameters moved by h along g. */
+static double loss_at(struct backward *b, const float *w, const float *g, double h,
+                      const int32_t *ids, const int32_t *doc, const int32_t *label, int n,
+                      struct err *e)
+{
+    struct params *p = &b->l->p;
+    float *x = malloc(p->n * sizeof *x);
+    double loss = 0;
+    for (size_t i = 0; i < p->n; i++)
+        x[i] = (float)(w[i] + h * g[i]);
+    kn_write(p->dev, p->w, x, p->n * sizeof *x);
+    backward_run(b, ids, doc, label, n, 1, 0, &loss, e);
+    free(x);
+    return loss;
+}
+
+/* A classification head: gradients of it and of the adapters by finite differences, what is right is counted. */
+static void classes(const char *apr)
+{
+    enum { N = 24, DOC = 8 };
+    struct err e = {0};
+    struct kn_dev *dev;
+    struct model m;
+    struct lora l;
+    struct backward b;
+    const struct lora_conf c = {.rank = 2, .alpha = 4, .targets = 127, .n_class = 3};
+    int32_t ids[N], doc[N], label[N];
+    double loss = 0, size = 0;
+    if (kn_open(&dev, "ref", 1) || model_load(&m, apr, dev, KN_W_TRAIN, 0, &e) ||
+        lora_new(&l, &c, &m.h, dev, 3, &e) || backward_new(&b, &m, &l, N, 0, 0, &e)) {
+        ok(0, "classes: %s", e.msg);
+        return;
+    }
+    for (int i = 0; i < N; i++) {
+        ids[i] = i * i % 40 + 1;
+        doc[i] = i / DOC * DOC;
+        label[i] = i % DOC == DOC - 1 ? i / DOC : -1;
+    }
+    const size_t n = l.p.n, n_score = 3 * (size_t)m.h.n_embd;
+    float *w = malloc(n * sizeof *w), *g = malloc(n * sizeof *g);
+    kn_read(dev, w, l.p.w, n * sizeof *w);
+    for (size_t i = n_score; i < n; i++) /* B is not zero, so that A has a gradient too */
+        w[i] += 0.01f * (float)((int)(i * 7 % 11) - 5);
+    kn_write(dev, l.p.w, w, n * sizeof *w);
+    backward_run(&b, ids, doc, label, N, 1, 1, &loss, &e);
+    kn_read(dev, g, l.p.g, n * sizeof *g);
+    for (int part = 0; part < 2; part++) { /* the head, the adapters */
+        float *u = calloc(n, sizeof *u);
+        size = 0;
+        for (size_t i = part ? n_score : 0; i < (part ? n : n_score); i++) {
+            u[i] = g[i];
+            size += (double)g[i] * g[i];
+        }
+        const double h = 0.02 / sqrt(size);
+        const double diff = loss_at(&b, w, u, h, ids, doc, label, N, &e) -
+                            loss_at(&b, w, u, -h, ids, doc, label, N, &e);
+        ok(!e.code && size > 0 && fabs(diff / (2 * h) / size - 1) < 1e-2,
+           "classes: the gradient of the %s, %.5f of what differences say %s",
+           part ? "adapters" : "head", diff / (2 * h) / size, e.msg);
+        free(u);
+    }
+    memset(w, 0, n_score * sizeof *w);
+    b.n_right = 0;
+    loss = loss_at(&b, w, g, 0, ids, doc, label, N, &e);
+    ok(!e.code && fabs(loss - 3 * log(3)) < 1e-6 && b.n_right == 1,
+       "classes: a head of zeros has ln 3 a sample, and says the first: %ld right", b.n_right);
+    label[7] = 3;
+    ok(backward_run(&b, ids, doc, label, N, 1, 0, &loss, &e) == ERR_DATA, "%s", e.msg);
+    free(w);
+    free(g);
+    backward_free(&b);
+    lora_free(&l);
+    model_free(&m);
+    kn_close(dev);
+}
+
 int main(void)
 {
     static const char *const cases[][2] = {{"train-lora-qv", "qwen2-tied"},
@@ -415,6 +491,12 @@ int main(void)
         golden(cases[i][0], apr, dir, "cpu", 1, 2);
     }
     struct err e = {0};
+    snprintf(apr, sizeof apr, "%s/classes.apr", tmp);
+    if (convert(TOP "/tests/vectors/qwen2-tied", apr, &e))
+        ok(0, "qwen2-tied: %s", e.msg);
+    else
+        classes(apr);
+    e = (struct err){0};
     struct import_opts opts = {.no_tokenizer = 1};
     struct import_done done;
     snprintf(apr, sizeof apr, "%s/base.apr", tmp);
