@@ -40,6 +40,8 @@
  *      integer, halves away from 0; d = s as f16, nearest even.  The value is f32(d) * q.
  *  R5  exp is kn_exp (kernels/poly.h): one polynomial in explicit fma, shared by all devices;
  *      silu(x) = x / (1 + kn_exp(-x)); gelu and tanh likewise (kn_gelu, kn_tanh).  Division and square root are IEEE.
+ *  R6  Mass of a row of logits, in double: element i belongs to lane i % KN_TOP_LANES, (double)kn_exp(x_i - max) added in
+ *      ascending order from 0, fold + 512, + 256, ... + 1.
  * A device that is not exact ("cuda") computes rows of generated tokens so (kn_rows.n_made), and may compute those of a
  * text, prompts, in another arithmetic, one for each layer's shape; of the cache, what was written stays.  Its results too
  * depend on nothing but the row and what its sequence holds before it.
@@ -58,7 +60,7 @@
 #define KN_KERNELS_H
 #include "blocks.h"
 
-#define KN_VERSION 5  /* of struct kn_ops; a backend of another version is refused */
+#define KN_VERSION 6  /* of struct kn_ops; a backend of another version is refused */
 #define KN_TILE    32 /* positions of a KV block and of an attention tile (R4) */
 
 struct kn_dev;
@@ -178,6 +180,25 @@ enum {
                        are the same without, the work more */
 };
 
+/* What kn_top finds in a row of logits.  cand: the k of the first n_real that come first, the larger logit before, of equal ones
+ * the lower id (+0 and -0 are equal). */
+enum {
+    KN_TOP_MOST = 256,   /* k at most */
+    KN_TOP_LANES = 1024, /* R6 */
+    KN_TOP_MASS = 1,     /* flag: the mass is wanted */
+};
+struct kn_cand {
+    float logit;
+    int32_t id;
+};
+struct kn_top {
+    double mass; /* R6 over all n_real, if it was asked for */
+    int32_t
+        n; /* candidates: k, or n_real if that is less; 0: more come near than the device looks at, ask the logits */
+    int32_t nan; /* a logit is not a number: nothing else is valid */
+    struct kn_cand cand[KN_TOP_MOST];
+};
+
 /* What a backend fills in.  Members marked (opt) may be NULL: the kn_ call of the same name then does
  * what its comment says.  Start a backend with the small ops; fuse later. */
 struct kn_ops {
@@ -253,6 +274,8 @@ struct kn_ops {
     int (*attn_out)(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct kn_attn *a,
                     const struct kn_batch *b); /* without post and residual */
     int (*argmax)(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
+    int (*top)(struct kn_dev *d, struct kn_at top, struct kn_at logits, int m, int n, int n_real,
+               int k, int flags);
     /* collectives over the devices of a group (opt: a group of one) */
     int (*all_reduce)(struct kn_dev *d, struct kn_at x, size_t n);
     int (*all_gather)(struct kn_dev *d, struct kn_at y, struct kn_at x, size_t n);
@@ -418,7 +441,9 @@ int kn_moe_route(struct kn_dev *d, struct kn_at ids, struct kn_at p, struct kn_a
  *          ascending id, the shared one last (the default needs kn_host, else KN_EUNSUP).
  * kn_attn_out: x += residual * post(att o^T + bo).
  * kn_head: logits(n_out, n) = rms_norm(x[out]) W^T.
- * kn_argmax: ids(m) int32, lowest id on ties. */
+ * kn_argmax: ids(m) int32, lowest id on ties.
+ * kn_top: top(m) of struct kn_top from logits(m, n), 0 < n_real <= n, 0 < k <= KN_TOP_MOST; the default is kernels/top.c, on
+ * memory that the host reads, else KN_EUNSUP. */
 int kn_qkv(struct kn_dev *d, struct kn_at q, struct kn_at x, struct kn_at tmp, struct kn_kv *kv,
            int layer, const struct kn_attn *a, const struct kn_batch *b);
 int kn_ffn(struct kn_dev *d, struct kn_at x, struct kn_at tmp, const struct kn_ffn *f,
@@ -428,6 +453,8 @@ int kn_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, struct kn_at
 int kn_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at tmp,
             struct kn_at norm, float eps, const struct kn_weight *w, const struct kn_batch *b);
 int kn_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
+int kn_top(struct kn_dev *d, struct kn_at top, struct kn_at logits, int m, int n, int n_real, int k,
+           int flags);
 /* Scratch for all of them, for up to max_tok rows; a or f may be NULL. */
 size_t kn_tmp_bytes(const struct kn_attn *a, const struct kn_ffn *f, int max_tok);
 

@@ -35,6 +35,8 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
     if ((rc = forward_new(&g->f, m, g->o.chunk, o->batch, o->batch, g->max_blocks, g->o.n_block,
                           o->kv_type, e)) < 0)
         goto fail;
+    if ((g->o.top || m->dev->ops->top) && (rc = forward_top(&g->f, e)) < 0)
+        goto fail;
     g->scratch = sampler_scratch_new(m->h.n_vocab);
     g->active = calloc(batch, sizeof *g->active);
     g->table = calloc(batch, sizeof *g->table);
@@ -50,7 +52,8 @@ int engine_new(struct engine **out, const struct model *m, const struct engine_o
     for (size_t i = 0; ok && i < batch; i++)
         ok = (g->table[i] = calloc((size_t)g->max_blocks, sizeof **g->table)) != NULL;
     if (ok && !kn_host(m->dev, g->f.logits))
-        ok = (g->logits = malloc(batch * (size_t)m->h.n_vocab * sizeof *g->logits)) != NULL;
+        ok = (g->logits = malloc((g->f.top.buf ? 1 : batch) * (size_t)m->h.n_vocab *
+                                 sizeof *g->logits)) != NULL;
     if (!ok) {
         rc = nomem(e);
         goto fail;
@@ -222,17 +225,97 @@ static int is_stop(const struct hparams *h, int32_t id)
     return 0;
 }
 
-/* The next token of s from its logits. 1: the sequence ends with it. */
-static int next_token(struct engine *g, struct seq *s, float *logits, struct err *e)
+/* What a step's logits are seen through: in our memory, or as kn_top left them. */
+struct view {
+    const struct kn_top *top; /* (n_out), or NULL */
+    float *logits;            /* (n_out, n_vocab) without top */
+};
+
+/* Of the rows that choose by it alone the most candidates, and all flags: 0 if there are none. */
+static int wanted(const struct engine *g, int *flags)
+{
+    int most = 0, one, k;
+    *flags = 0;
+    for (int i = 0; i < g->n_active; i++) {
+        const struct seq *s = g->active[i];
+        if (s->out < 0 ||
+            (k = sampler_top(&s->req.sampler, g->m->n_real, s->logprob != NULL, &one)) == 0)
+            continue;
+        most = k > most ? k : most;
+        *flags |= one;
+    }
+    return most;
+}
+
+static int look(struct engine *g, int n_out, struct view *v, struct err *e)
+{
+    struct kn_dev *dev = g->m->dev;
+    int rc, flags;
+    *v = (struct view){0};
+    if (!n_out)
+        return 0;
+    if (g->f.top.buf) {
+        const int k = wanted(g, &flags);
+        return k ? forward_tops(&g->f, k, flags, &v->top, e) : 0;
+    }
+    v->logits = g->logits;
+    if (v->logits)
+        rc = kn_read(dev, v->logits, g->f.logits,
+                     (size_t)n_out * (size_t)g->m->h.n_vocab * sizeof *v->logits);
+    else if ((rc = kn_sync(dev)) == 0)
+        v->logits = kn_host(dev, g->f.logits);
+    return rc < 0 ? dev_failed(dev, "logits", rc, e) : 0;
+}
+
+/* All logits of s. */
+static int whole_row(struct engine *g, const struct seq *s, const struct view *v, float **row,
+                     struct err *e)
+{
+    struct kn_dev *dev = g->m->dev;
+    const size_t n = (size_t)g->m->h.n_vocab, off = (size_t)s->out * n;
+    if (v->logits) {
+        *row = v->logits + off;
+        return 0;
+    }
+    const struct kn_at at = kn_plus(g->f.logits, off * sizeof **row);
+    const int rc = g->logits ? kn_read(dev, g->logits, at, n * sizeof **row) : kn_sync(dev);
+    *row = g->logits ? g->logits : kn_host(dev, at);
+    return rc < 0 ? dev_failed(dev, "logits", rc, e) : 0;
+}
+
+/* The id that follows s, -1 if a logit is not a number. */
+static int choose(struct engine *g, struct seq *s, const struct view *v, double *lp, int32_t *id,
+                  struct err *e)
+{
+    const struct sampler *by = &s->req.sampler;
+    const int n_real = g->m->n_real, forced = answer_forced(&s->answer);
+    const uint64_t at = (uint64_t)s->n_ids;
+    float *logits;
+    int flags, rc;
+    *id = forced >= 0 && !lp ? forced : SAMPLER_ALL;
+    if (forced < 0 && v->top && sampler_top(by, n_real, lp != NULL, &flags))
+        *id = sampler_next_top(by, g->scratch, v->top + s->out, n_real, s->req.key, at, lp);
+    if (*id != SAMPLER_ALL)
+        return 0;
+    if ((rc = whole_row(g, s, v, &logits, e)) < 0)
+        return rc;
+    if (forced >= 0) {
+        *lp = sampler_logprob(logits, n_real, forced);
+        *id = forced;
+    } else
+        *id = sampler_next(by, g->scratch, logits, g->m->h.n_vocab, n_real, s->ids, s->n_ids,
+                           s->req.key, at, lp);
+    return 0;
+}
+
+/* The next token of s. 1: the sequence ends with it. */
+static int next_token(struct engine *g, struct seq *s, const struct view *v, struct err *e)
 {
     int n_new = s->n_ids - s->n_prompt, stopped;
-    double *lp = s->logprob ? &s->logprob[n_new] : NULL;
-    int32_t id = answer_forced(&s->answer);
-    if (id >= 0 && lp)
-        *lp = sampler_logprob(logits, g->m->n_real, id);
-    else if (id < 0)
-        id = sampler_next(&s->req.sampler, g->scratch, logits, g->m->h.n_vocab, g->m->n_real,
-                          s->ids, s->n_ids, s->req.key, (uint64_t)s->n_ids, lp);
+    int32_t id;
+    int rc = choose(g, s, v, s->logprob ? &s->logprob[n_new] : NULL, &id, e);
+    if (rc < 0)
+        return rc;
     if (id < 0)
         return err_set(e, ERR_DATA, "%s: a logit is not a number at position %d", g->m->file.path,
                        s->n_ids - 1);
@@ -302,7 +385,7 @@ static void advance(struct engine *g, struct seq *s)
 int engine_step(struct engine *g, struct err *e)
 {
     struct kn_rows r;
-    float *logits = g->logits;
+    struct view v;
     int rc;
     engine_admit(g);
     if (!g->n_active)
@@ -315,20 +398,12 @@ int engine_step(struct engine *g, struct err *e)
     g->stats.steps++;
     g->stats.most_active = g->n_active > g->stats.most_active ? g->n_active : g->stats.most_active;
     g->stats.rows += (uint64_t)r.n_tok;
-    if (r.n_out) {
-        if (logits)
-            rc = kn_read(g->m->dev, logits, g->f.logits,
-                         (size_t)r.n_out * (size_t)g->m->h.n_vocab * sizeof *logits);
-        else if ((rc = kn_sync(g->m->dev)) == 0)
-            logits = kn_host(g->m->dev, g->f.logits);
-        if (rc < 0)
-            return dev_failed(g->m->dev, "logits", rc, e);
-    }
+    if ((rc = look(g, r.n_out, &v, e)) < 0)
+        return rc;
     for (int i = 0; i < g->n_active;) {
         struct seq *s = g->active[i];
         advance(g, s);
-        rc =
-            s->out < 0 ? 0 : next_token(g, s, logits + (size_t)s->out * (size_t)g->m->h.n_vocab, e);
+        rc = s->out < 0 ? 0 : next_token(g, s, &v, e);
         if (rc < 0)
             return rc;
         if (rc)

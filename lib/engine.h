@@ -24,6 +24,7 @@ struct engine_opts {
     int kv_type; /* of the cache */
     int unordered;
     int no_share; /* every prompt is computed whole: for tests, changes no result */
+    int top; /* kn_top finds what a token is chosen from, as it does where logits are not in our memory: likewise */
 };
 /* What a number of requests need, before anything is allocated. */
 struct engine_need {

@@ -46,7 +46,8 @@ struct engine {
     struct seq *order, *order_end; /* all that have no result taken, in order of the requests */
     struct seq *fin, *fin_end;     /* finished, unordered */
     int32_t *tok, *pos, *seq, *rope, *adapter, *out, *blocks; /* the step's batch */
-    float *logits; /* where the device's memory is not ours */
+    float *
+        logits; /* where the device's memory is not ours: of a step, or of a row that f.top does not settle */
     struct engine_stats stats;
 };
 

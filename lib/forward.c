@@ -112,7 +112,7 @@ int forward_new(struct forward *f, const struct model *m, int max_tok, int max_s
 
 void forward_free(struct forward *f)
 {
-    struct kn_at at[] = {f->x, f->q, f->att, f->tmp, f->logits};
+    struct kn_at at[] = {f->x, f->q, f->att, f->tmp, f->logits, f->top};
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         if (at[i].buf)
             kn_free(f->d, at[i]);
@@ -123,6 +123,36 @@ void forward_free(struct forward *f)
     if (f->batch)
         kn_batch_free(f->d, f->batch);
     memset(f, 0, sizeof *f);
+}
+
+int forward_top(struct forward *f, struct err *e)
+{
+    const size_t bytes = (size_t)f->max_out * (size_t)f->m->h.n_vocab * sizeof(float);
+    struct kn_at logits = {0}, top = {0};
+    int rc = kn_alloc_host(f->d, (size_t)f->max_out * sizeof(struct kn_top), &top);
+    if (rc == 0 &&
+        (rc = kn_top(f->d, top, f->logits, 0, f->m->h.n_vocab, f->m->n_real, 1, 0)) == 0 &&
+        !(f->d->ops->top && (rc = kn_alloc(f->d, bytes, &logits)) < 0)) {
+        if (logits.buf) {
+            kn_free(f->d, f->logits);
+            f->logits = logits;
+        }
+        f->top = top;
+        return 1;
+    }
+    if (top.buf)
+        kn_free(f->d, top);
+    return rc == KN_EUNSUP ? 0 : dev_failed(f->d, "logits", rc, e);
+}
+
+int forward_tops(struct forward *f, int k, int flags, const struct kn_top **top, struct err *e)
+{
+    int rc =
+        kn_top(f->d, f->top, f->logits, f->batch->n_out, f->m->h.n_vocab, f->m->n_real, k, flags);
+    if (rc == 0)
+        rc = kn_sync(f->d);
+    *top = kn_host(f->d, f->top);
+    return rc < 0 ? dev_failed(f->d, "logits", rc, e) : 0;
 }
 
 static void watch(const struct forward *f, int layer, int n_tok)

@@ -24,12 +24,19 @@ struct forward {
     struct kn_graph
         *graph[FORWARD_GRAPHS]; /* of n_tok - 1: a step of one generated row a sequence */
     int no_graphs;              /* the device has none */
+    struct kn_at
+        top; /* (max_out) struct kn_top, in our memory; buf NULL: forward_top was not asked */
 };
 int forward_new(struct forward *f, const struct model *m, int max_tok, int max_seq, int max_out,
                 int max_blocks, int n_block, int kv_type, struct err *e);
 void forward_free(struct forward *f);
 /* One step; logits of the rows r->out[] are at f->logits afterwards.  r->adapter: numbers of m->lora. */
 int forward_step(struct forward *f, const struct kn_rows *r, struct err *e);
+/* Before the first step, for who chooses from logits where they are: 1, and from then on forward_tops gives what kn_top finds
+ * in the last step's (n_out; n_real of the model), in memory of f, and f->logits stay with the device; 0: the device has
+ * no kn_top. */
+int forward_top(struct forward *f, struct err *e);
+int forward_tops(struct forward *f, int k, int flags, const struct kn_top **top, struct err *e);
 /* Its parts: the batch, x from the tokens, through layer l, logits from x.  An id of r->tok that is no row of the
  * embedding is ERR_DATA: here, for every way that ids come. */
 int forward_batch(struct forward *f, const struct kn_rows *r, struct err *e);

@@ -6,6 +6,7 @@
  * sample, position) alone. */
 #ifndef SAMPLER_H
 #define SAMPLER_H
+#include "kernels.h"
 #include <stdint.h>
 
 struct sampler {
@@ -24,6 +25,13 @@ int sampler_scratch_path(struct sampler_scratch *s, const char *path);
 int32_t sampler_next(const struct sampler *s, struct sampler_scratch *w, float *logits, int n_vocab,
                      int n_real, const int32_t *history, int n_history, uint64_t key,
                      uint64_t position, double *logprob);
+/* The same from what kn_top finds.  sampler_top: how many candidates of n_real ids that takes, and in *flags what else; 0: it
+ * takes all logits (a penalty; no top-k, or one above KN_TOP_MOST, and no top-p).  sampler_next_top: the token,
+ * -1 if a logit is NaN, SAMPLER_ALL if the candidates do not settle it. */
+enum { SAMPLER_ALL = -2 };
+int sampler_top(const struct sampler *s, int n_real, int logprob, int *flags);
+int32_t sampler_next_top(const struct sampler *s, struct sampler_scratch *w, const struct kn_top *t,
+                         int n_real, uint64_t key, uint64_t position, double *logprob);
 /* log softmax of logits (n) at id. */
 double sampler_logprob(const float *logits, int n, int32_t id);
 #endif

@@ -115,6 +115,8 @@ static int run_new(struct run *r, const struct model *m, const struct speed_conf
     if ((rc = forward_new(&r->f, m, rows, n, n, r->max_blocks, n * r->max_blocks, c->kv_type, e)) <
         0)
         return rc;
+    if (m->dev->ops->top)
+        return (rc = forward_top(&r->f, e)) < 0 ? rc : 0;
     if (!kn_host(m->dev, r->f.logits) &&
         !(r->logits = malloc((size_t)n * (size_t)m->h.n_vocab * sizeof *r->logits)))
         return nomem(e);
@@ -127,13 +129,16 @@ static void draw(struct run *r, int n)
         r->tok[i] = (int32_t)rng_below(&r->rng, (uint64_t)r->f.m->n_real);
 }
 
-/* Queued work ends; the logits are where the host can see them. */
+/* Queued work ends; the logits are where the host can see them, or the first of each row is, where the device finds it. */
 static int step(struct run *r, const struct kn_rows *rows, struct err *e)
 {
     struct kn_dev *d = r->f.d;
     int rc = forward_step(&r->f, rows, e);
     if (rc < 0)
         return rc;
+    const struct kn_top *top;
+    if (r->f.top.buf && rows->n_out)
+        return forward_tops(&r->f, 1, 0, &top, e);
     size_t bytes = (size_t)rows->n_out * (size_t)r->f.m->h.n_vocab * sizeof *r->logits;
     if ((rc = r->logits && bytes ? kn_read(d, r->logits, r->f.logits, bytes) : kn_sync(d)) < 0)
         return dev_failed(d, "logits", rc, e);

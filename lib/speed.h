@@ -6,7 +6,8 @@
  *   tg128        128 steps of one token from empty context, logits of each
  *   pp512+tg128  both in a row: all tokens over the whole time
  *   pp128x8      8 prompts of 128, together; tg128x8: then 128 steps of 8 tokens: tokens of all a second
- * Tokens are drawn at random and the drawing is not measured; nothing is sampled.  What a device holds
+ * Tokens are drawn at random and the drawing is not measured; nothing is sampled, but where a device finds the likeliest token
+ * itself (kn_top) that is measured in place of all logits on their way to the host.  What a device holds
  * is made before the clock starts.  Rows are owned by struct speed. */
 #ifndef SPEED_H
 #define SPEED_H

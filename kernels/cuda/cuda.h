@@ -276,4 +276,6 @@ int cu_head(struct kn_dev *d, struct kn_at logits, struct kn_at x, struct kn_at 
 int cu_attn_out(struct kn_dev *d, struct kn_at x, struct kn_at att, const struct kn_attn *a,
                 const struct kn_batch *b);
 int cu_argmax(struct kn_dev *d, struct kn_at ids, struct kn_at logits, int m, int n);
+int cu_top(struct kn_dev *d, struct kn_at top, struct kn_at logits, int m, int n, int n_real, int k,
+           int flags);
 #endif

@@ -320,5 +320,6 @@ __attribute__((visibility("default"))) const struct kn_ops kn_cuda_ops = {
     .head = cu_head,
     .attn_out = cu_attn_out,
     .argmax = cu_argmax,
+    .top = cu_top,
 };
 }

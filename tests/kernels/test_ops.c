@@ -398,6 +398,82 @@ static void test_memory(void)
     }
 }
 
+/* Rows of many shapes: peaked, flat, ties, zeros of both signs, minus infinity; one with a NaN. */
+static void fill_logits(float *x, int m, int n)
+{
+    float *v = numbers(80, (size_t)m * (size_t)n);
+    for (int r = 0; r < m; r++)
+        for (int i = 0; i < n; i++) {
+            float *to = x + (size_t)r * (size_t)n + i, from = v[(size_t)r * (size_t)n + i];
+            *to = r == 0   ? from * 20
+                  : r == 1 ? from / 50
+                  : r == 2 ? rintf(from * 3)
+                  : r == 3 ? rintf(from) * -0.0f
+                           : from * 4;
+            if (r == 4 && i % 3)
+                *to = -INFINITY;
+            if (r == 5 && i == n / 2)
+                *to = NAN;
+        }
+}
+
+/* Of each row what kernels/top.c finds, to the bit; a row that is left to the host is one of many ties. */
+static void test_top(void)
+{
+    enum { M = 7 };
+    static const int shape[][3] = {
+        /* n, n_real, k */
+        {1, 1, 1},          {5, 4, 3},       {700, 700, 256},      {1025, 1024, 40},
+        {8192, 8000, 1},    {8192, 8192, 2}, {151936, 151665, 40}, {151936, 151936, 256},
+        {152064, 152064, 1}};
+    struct kn_dev *ref;
+    must(kn_open(&ref, "ref", 1), "kn_open");
+    for (int i = 0; i < n_dev; i++) {
+        struct kn_dev *d = dev[i].d;
+        int bad = 0, left = 0, found = 1;
+        for (size_t s = 0; s < sizeof shape / sizeof *shape && found; s++)
+            for (int flags = 0; flags <= KN_TOP_MASS; flags++) {
+                const int n = shape[s][0], n_real = shape[s][1], k = shape[s][2];
+                float *x = calloc((size_t)M * (size_t)n, sizeof *x);
+                fill_logits(x, M, n);
+                struct kn_at at, wat, logits = on(d, x, (size_t)M * (size_t)n);
+                struct kn_at rl;
+                must(kn_alloc(ref, (size_t)M * (size_t)n * sizeof *x, &rl), "kn_alloc");
+                must(kn_write(ref, rl, x, (size_t)M * (size_t)n * sizeof *x), "kn_write");
+                must(kn_alloc_host(d, M * sizeof(struct kn_top), &at), "kn_alloc_host");
+                must(kn_alloc_host(ref, M * sizeof(struct kn_top), &wat), "kn_alloc_host");
+                found = kn_top(d, at, logits, M, n, n_real, k, flags) == KN_OK;
+                must(kn_sync(d), "kn_sync");
+                must(kn_top(ref, wat, rl, M, n, n_real, k, flags), "kn_top");
+                const struct kn_top *have = kn_host(d, at), *want = kn_host(ref, wat);
+                for (int r = 0; r < M && found; r++) {
+                    const int odd = have[r].nan || want[r].nan;
+                    left += !odd && have[r].n == 0;
+                    bad += have[r].nan != want[r].nan;
+                    if (odd)
+                        continue;
+                    bad += memcmp(&have[r].mass, &want[r].mass, sizeof have[r].mass) != 0 &&
+                           want[r].mass == want[r].mass;
+                    bad += have[r].n == 0 ? r == 0 || r > 3
+                                          : have[r].n != want[r].n ||
+                                                memcmp(have[r].cand, want[r].cand,
+                                                       (size_t)want[r].n * sizeof *want[r].cand);
+                }
+                kn_free(d, at);
+                kn_free(ref, wat);
+                kn_free(ref, rl);
+                free(x);
+                drop_all();
+            }
+        if (found)
+            ok(bad == 0, "the first of logits and their mass: %s (%d rows left to the host)",
+               dev[i].name, left);
+        else
+            skip("%s: logits are not in our memory, and it has no kn_top", dev[i].name);
+    }
+    kn_close(ref);
+}
+
 int main(int argc, char **argv)
 {
     ops_begin(argc, argv);
@@ -410,5 +486,6 @@ int main(int argc, char **argv)
     thin = 0;
     test_matmul_rows();
     test_moe();
+    test_top();
     return ops_end();
 }

@@ -194,8 +194,11 @@ static void check_paths(void)
             for (int i = 0; i < 8 && !bad; i++) {
                 if (p < 2 && i != (t ? 7 : 2)) /* the slow ones: batch 3, and 32 unshared */
                     continue;
-                const struct engine_opts o = {
-                    .batch = batches[i / 2], .n_ctx = CTX, .chunk = 50, .no_share = i % 2};
+                const struct engine_opts o = {.batch = batches[i / 2],
+                                              .n_ctx = CTX,
+                                              .chunk = 50,
+                                              .no_share = i % 2,
+                                              .top = i == 3 || i == 6};
                 bad = run(o, first ? want : got, order, &st) < 0 ||
                       (!first && memcmp(want, got, sizeof want));
                 shared = (int)st.shared;
