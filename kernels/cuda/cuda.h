@@ -99,9 +99,10 @@ struct cu_dev { /* kn_dev.priv */
     int processors;
     int early; /* the card can begin a kernel before the one before has ended */
     struct act act;
-    int act_k;     /* the widest row that it has room for */
-    char *stage;   /* (STAGE bytes) rows of a file on their way into a weight */
-    char *landing; /* (LANDING bytes) of the host, for what is read */
+    int act_k;              /* the widest row that it has room for */
+    char *stage;            /* (STAGE bytes) rows of a file on their way into a weight */
+    struct cu_first *first; /* what cu_top collects where a row is more than one block's */
+    char *landing;          /* (LANDING bytes) of the host, for what is read */
     struct cu_old *old;
     struct cu_wide_room wide;
 };

@@ -132,6 +132,7 @@ static void cu_close(struct kn_dev *dev)
     cudaFree(c->wide.w[0]);
     cudaFree(c->wide.w[1]);
     cudaFree(c->stage);
+    cudaFree(c->first);
     cudaFreeHost(c->landing);
     cudaStreamDestroy(c->stream);
     free(c);

@@ -6,7 +6,14 @@ extern "C" {
 
 enum {
     THREADS = KN_TOP_LANES,
-    ROOM = 4096 /* candidates that are looked at more closely: k of them and what lies near */
+    ROOM = 4096, /* candidates that are looked at more closely: k of them and what lies near */
+    FEW = 16,    /* rows up to which each is given to many blocks, of SHARE threads */
+    SHARE = 256,
+};
+/* of a row that several blocks look at: zero before and after */
+struct cu_first {
+    unsigned long long best;
+    unsigned done, bad;
 };
 
 /* A candidate as a number that is larger the earlier it comes; 0: none.  +0 and -0 are equal. */
@@ -134,11 +141,67 @@ __global__ static void top(struct kn_top *out, const float *logits, int n, int n
     }
 }
 
+/* The first of a row alone, by so many blocks that the card reads at full speed; the last of them says it. */
+__global__ static void first(struct kn_top *out, const float *logits, struct cu_first *room, int n,
+                             int n_real)
+{
+    const float *x = logits + (size_t)blockIdx.y * n;
+    struct cu_first *at = room + blockIdx.y;
+    uint64_t r = 0;
+    int bad = 0;
+#pragma unroll 8
+    for (int i = blockIdx.x * SHARE + threadIdx.x; i < n_real; i += gridDim.x * SHARE) {
+        const float v = x[i];
+        const uint64_t other = rank_of(v, i);
+        bad |= v != v;
+        r = other > r ? other : r;
+    }
+    r = most(r);
+    if (threadIdx.x % 32 == 0)
+        atomicMax(&at->best, (unsigned long long)r);
+    if (__syncthreads_or(bad) && threadIdx.x == 0)
+        atomicOr(&at->bad, 1u);
+    if (threadIdx.x != 0)
+        return;
+    __threadfence();
+    if (atomicAdd(&at->done, 1u) + 1 < gridDim.x)
+        return;
+    __threadfence();
+    const int id = (int)~(uint32_t)atomicExch(&at->best, 0ull);
+    struct kn_top *t = out + blockIdx.y;
+    t->nan = (int32_t)atomicExch(&at->bad, 0u);
+    t->n = t->nan ? 0 : 1;
+    t->mass = 0;
+    t->cand[0] = {t->nan ? 0 : x[id], t->nan ? 0 : id};
+    at->done = 0;
+}
+
+static int first_of(struct kn_dev *d, struct kn_at out, struct kn_at logits, int m, int n,
+                    int n_real)
+{
+    struct cu_dev *c = cu_dev(d);
+    if (!c->first) {
+        int rc = cu_status(d, cudaMalloc(&c->first, FEW * sizeof *c->first), "room for candidates");
+        if (rc == KN_OK)
+            rc = cu_status(d, cudaMemsetAsync(c->first, 0, FEW * sizeof *c->first, c->stream),
+                           "room for candidates");
+        if (rc != KN_OK)
+            return rc;
+    }
+    const unsigned wave = cu_blocks((size_t)n_real, SHARE * 8),
+                   most = 2 * (unsigned)c->processors / (unsigned)m + 1;
+    first<<<dim3(wave < most ? wave : most, m), SHARE, 0, c->stream>>>(
+        (struct kn_top *)cu_f32(out), cu_f32(logits), c->first, n, n_real);
+    return cu_launched(d, "the first of logits");
+}
+
 int cu_top(struct kn_dev *d, struct kn_at out, struct kn_at logits, int m, int n, int n_real, int k,
            int flags)
 {
     if (m == 0)
         return KN_OK;
+    if (k == 1 && !(flags & KN_TOP_MASS) && m <= FEW)
+        return first_of(d, out, logits, m, n, n_real);
     top<<<m, THREADS, 0, cu_dev(d)->stream>>>((struct kn_top *)cu_f32(out), cu_f32(logits), n,
                                               n_real, k, flags);
     return cu_launched(d, "the first of logits");

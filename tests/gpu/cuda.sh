@@ -1,10 +1,11 @@
 #!/bin/bash
 # cuda - the CUDA device on a machine with a card: every op, whole models, both modes, speed
 #
-#     tests/gpu/cuda.sh [PART...]          parts: ops, model, default, sanitize, speed (default: all but sanitize)
+#     tests/gpu/cuda.sh [PART...]          parts: ops, golden, model, default, sanitize, speed (default: all but sanitize)
 #
 # From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
 #     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref; of cuda:exact the bits of ref:q
+#     golden    cuda:exact: the models of golden.tar.xz (APR_SHARED/golden) to transformers' logits and greedy tokens
 #     model     cuda:exact: greedy completions of the built-in model and of random models of each type, and perplexity, against
 #               the CPU's, in batches of 1, 7 and 64, with each type of KV cache: equal files
 #     default   cuda: apr-parity's thresholds; the same texts in batches of 1, 7, 64 and 256, with other steps, with and
@@ -42,6 +43,14 @@ ops() {
     done
 }
 
+golden() {
+    local t=$tests/test_golden
+    [ -e "$t" ] || t=$tests/../unit/test_golden
+    "$t" cuda:exact >"$tmp/golden.log" || bad golden
+    grep -E '^(not ok|# )|transformers' "$tmp/golden.log" | head -n 40
+    echo "golden cuda:exact: $(grep -c '^ok' "$tmp/golden.log") ok ($(grep -c '# SKIP' "$tmp/golden.log") of them skipped), $(grep -c '^not ok' "$tmp/golden.log") not"
+}
+
 sanitize() {
     for tool in memcheck racecheck; do
         for t in test_ops test_layer test_adapt; do
@@ -73,6 +82,7 @@ default() {
         fi
     done
     texts exact.jsonl --batch 64 --exact
+    [ -z "${KEEP:-}" ] || cp "$tmp/first.jsonl" "$tmp/exact.jsonl" "$KEEP" # to be judged where a sandbox is
     sed -i 's/"exact":[a-z]*//' "$tmp/first.jsonl" "$tmp/exact.jsonl"
     echo "other texts than with --exact: $(diff "$tmp/first.jsonl" "$tmp/exact.jsonl" | grep -c '^<')"
 }
@@ -128,7 +138,7 @@ speed() {
     done
 }
 
-for part in ${*:-ops model default speed}; do
+for part in ${*:-ops golden model default speed}; do
     echo "== $part"
     $part
 done

@@ -1,5 +1,5 @@
 /* test_golden - whole models against Hugging Face: logits, hidden states, greedy tokens, on every
- * device
+ * device, or on those that are named: test_golden cuda:exact
  *
  * A case is a folder of the golden archive: config.json, model.safetensors and golden.safetensors
  * (transformers 5.17.0, float32).  Two cases are in tests/vectors; the others are taken from the
@@ -108,7 +108,7 @@ static void built_in(const char *apr)
     kn_close(dev);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     /* the small ones on every device; of the others ref computes only what they alone have
      * (QK-norm) */
@@ -139,13 +139,16 @@ int main(void)
         snprintf(apr, sizeof apr, "%s/%s.apr", tmp, cases[c].name);
         int rc = folder_to_apr(dir, apr, &e);
         ok(rc == 0, "%s: as an .apr %s", cases[c].name, e.msg);
-        for (int d = 0; rc == 0 && cases[c].devices[d]; d++)
+        for (int d = 1; rc == 0 && d < argc; d++)
+            device(cases[c].name, argv[d], apr, dir, 0);
+        for (int d = 0; rc == 0 && argc < 2 && cases[c].devices[d]; d++)
             device(cases[c].name, cases[c].devices[d], apr, dir, 0);
-        if (rc == 0)
+        if (rc == 0 && argc < 2)
             by_gguf(cases[c].name, apr, dir, 0);
     }
     snprintf(apr, sizeof apr, "%s/built-in.apr", tmp);
-    built_in(apr);
+    if (argc < 2)
+        built_in(apr);
     snprintf(cmd, sizeof cmd, "rm -r %s", tmp);
     return done_testing() | system(cmd);
 }
