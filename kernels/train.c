@@ -308,5 +308,14 @@ int kn_embed_bwd(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_a
 int kn_weight_live(struct kn_dev *d, struct kn_at rows, int n, int k, struct kn_weight **w)
 {
     const void *p = kn_host(d, rows);
-    return p ? kn_weight_new(d, KN_F32, n, k, p, KN_W_TRAIN, w) : KN_EUNSUP;
+    if (p)
+        return kn_weight_new(d, KN_F32, n, k, p, KN_W_TRAIN, w);
+    const int err = CALL(weight_live, d, rows, n, k, w);
+    if (!err) {
+        (*w)->type = KN_F32;
+        (*w)->n = n;
+        (*w)->k = k;
+        (*w)->flags = KN_W_TRAIN;
+    }
+    return err;
 }

@@ -22,6 +22,8 @@
  *      p = exp(s - m); y = (p v) / sum p, the sum in R3's order, of unrounded p.  Backward: p = exp(s - lse),
  *      ds = p (dy v^T - dy . y); dv += p^T dy and dk += ds^T (scale q) tile by tile, heads ascending;
  *      dq = scale (ds k).
+ * A card rounds the same operands; its tensor cores sum in an order of their own (cuda/train_wide.h), which depends on
+ * the shape alone: equal bits from run to run on one kind of card.
  *
  * Moments that are not f32 (kn_moment) are widened, a step is done with them in f32, and what it made is rounded;
  * all paths and ref give the same bits:
@@ -84,6 +86,7 @@ struct kn_group {
 
 struct kn_adamw;
 struct kn_train_ops {
+    size_t logits; /* (opt) floats of logits that should exist at once; 0: few */
     int (*linear)(struct kn_dev *d, struct kn_at y, struct kn_at x, const struct kn_weight *w,
                   struct kn_at bias, int m, int flags);
     int (*linear_bwd)(struct kn_dev *d, struct kn_at dx, struct kn_at dy, const struct kn_weight *w,
@@ -141,6 +144,8 @@ struct kn_train_ops {
     int (*sum_rows)(struct kn_dev *d, struct kn_at y, struct kn_at x, int m, int n);
     int (*embed_bwd)(struct kn_dev *d, struct kn_at dw, struct kn_at dy, struct kn_at ids, int m,
                      int n);
+    int (*weight_live)(struct kn_dev *d, struct kn_at rows, int n, int k,
+                       struct kn_weight **w); /* (opt) where buffers are not memory of the host */
 };
 
 /* y(m, n) = x(m, k) w(n, k)^T + bias: f32 products with the dequantized weight. */

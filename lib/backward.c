@@ -57,20 +57,21 @@ static void carve_slot(struct carve *c, struct backward_acts *s, const struct hp
 }
 
 /* Rows whose logits exist at once: many enough that the head's weight is read seldom, 16 MB where that is
- * more than 256. */
-static int head_rows(const struct hparams *h)
+ * more than 256, or what the device asks for. */
+static int head_rows(const struct hparams *h, const struct kn_dev *dev)
 {
-    int n = (4 << 20) / h->n_vocab;
-    return n < 256 ? 256 : n > 1024 ? 1024 : n;
+    const size_t asked = dev->ops->train ? dev->ops->train->logits : 0;
+    const size_t n = (asked ? asked : 4 << 20) / (size_t)h->n_vocab, most = asked ? 1 << 16 : 1024;
+    return n < 256 ? 256 : n > most ? (int)most : (int)n;
 }
 
 static void carve_all(struct backward *b, struct carve *c, const struct hparams *h,
-                      const struct lora *l)
+                      const struct lora *l, const struct kn_dev *dev)
 {
     size_t n = (size_t)b->max_rows, e = (size_t)h->n_embd, ff = (size_t)h->n_ff;
     size_t q = (size_t)h->n_head * (size_t)h->head_dim;
     size_t kv = (size_t)h->n_head_kv * (size_t)h->head_dim, wide = ff > q ? ff : q;
-    b->head_rows = head_rows(h) < b->max_rows ? head_rows(h) : b->max_rows;
+    b->head_rows = head_rows(h, dev) < b->max_rows ? head_rows(h, dev) : b->max_rows;
     struct kn_at *ints[] = {&b->ids, &b->doc, &b->label, &b->pick};
     for (int i = 0; i < 4; i++)
         *ints[i] = take(c, n, 1);
@@ -107,13 +108,13 @@ static int arrays(struct backward *b, int n_layer, int max_rows, int recompute)
     return b->x && b->slot && b->host && b->host_loss;
 }
 
-size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute,
-                      int mixed)
+size_t backward_bytes(const struct hparams *h, const struct lora *l, const struct kn_dev *dev,
+                      int max_rows, int recompute, int mixed)
 {
     struct backward b = {.mixed = mixed};
     struct carve c = {0};
     if (arrays(&b, h->n_layer, max_rows, recompute))
-        carve_all(&b, &c, h, l);
+        carve_all(&b, &c, h, l, dev);
     else
         c.used = SIZE_MAX;
     backward_free(&b);
@@ -148,7 +149,7 @@ void backward_count(const struct hparams *h, const struct lora_conf *l, const st
 {
     const int e = h->n_embd, ff = h->n_ff, q = h->n_head * h->head_dim;
     const int kv = h->n_head_kv * h->head_dim,
-              slice = head_rows(h) < max_rows ? head_rows(h) : max_rows;
+              slice = head_rows(h, dev) < max_rows ? head_rows(h, dev) : max_rows;
     const int three[] = {q, kv, kv}, two[] = {ff, ff};
     count_group(dev, c, l, e, three, 3, LORA_Q, max_rows, mixed, weight_flags, !l);
     count_group(dev, c, l, q, &e, 1, LORA_O, max_rows, mixed, weight_flags, !l);
@@ -202,7 +203,7 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
         return rc;
     if (mixed && l && l->c.dora)
         return err_set(e, ERR_UNAVAILABLE, "DoRA in bf16 is not supported: train it in f32");
-    size_t bytes = backward_bytes(&m->h, l, max_rows, recompute, mixed);
+    size_t bytes = backward_bytes(&m->h, l, m->dev, max_rows, recompute, mixed);
     if (!arrays(b, m->h.n_layer, max_rows, recompute) || bytes == SIZE_MAX ||
         kn_alloc(m->dev, bytes, &b->mem)) {
         backward_free(b);
@@ -210,7 +211,7 @@ int backward_new(struct backward *b, const struct model *m, struct lora *l, int 
                        max_rows);
     }
     c.base = b->mem;
-    carve_all(b, &c, &m->h, l);
+    carve_all(b, &c, &m->h, l, m->dev);
     if ((rc = magnitudes(m, l, e)) || (rc = score(b, m, l, e)))
         backward_free(b);
     return rc;

@@ -66,8 +66,8 @@ struct backward {
     double seconds[BACKWARD_N_PART];
 };
 
-size_t backward_bytes(const struct hparams *h, const struct lora *l, int max_rows, int recompute,
-                      int mixed);
+size_t backward_bytes(const struct hparams *h, const struct lora *l, const struct kn_dev *dev,
+                      int max_rows, int recompute, int mixed);
 /* The device's scratch for passes of at most max_rows rows, documents of at most `longest`; weight_flags: those
  * that the weights are loaded with. */
 void backward_count(const struct hparams *h, const struct lora_conf *l, const struct kn_dev *dev,

@@ -1,4 +1,5 @@
 /* full_save - a trained model as a .apr, compared with its parameters before it gets its name */
+#include "dev.h"
 #include "full.h"
 #include "quant.h"
 #include "verify.h"
@@ -13,25 +14,30 @@ struct saving {
     int n, threads;
 };
 
-static const float *values(const struct saving *s, int i)
+static int fill_wide(void *arg, int i, void *buf, struct err *e)
 {
-    return kn_host(s->m->dev, kn_plus(s->f->p.w, s->of[i]->at * sizeof(float)));
+    const struct saving *s = arg;
+    const struct kn_at at = kn_plus(s->f->p.w, s->of[i]->at * sizeof(float));
+    const int rc = kn_read(s->m->dev, buf, at, s->wide[i].bytes);
+    return rc ? dev_failed(s->m->dev, s->wide[i].name, rc, e) : 0;
 }
 
 static int fill(void *arg, int i, void *buf, struct err *e)
 {
     const struct saving *s = arg;
+    const size_t at = s->of[i]->at * sizeof(float);
     struct tensor x = s->wide[i];
-    x.data = values(s, i);
-    return quant_convert(&x, s->t[i].type, buf, s->threads, e);
-}
-
-static int fill_wide(void *arg, int i, void *buf, struct err *e)
-{
-    const struct saving *s = arg;
-    (void)e;
-    memcpy(buf, values(s, i), s->wide[i].bytes);
-    return 0;
+    void *copy = NULL;
+    int rc = 0;
+    x.data = kn_host(s->m->dev, kn_plus(s->f->p.w, at));
+    if (!x.data) { /* it is the device's own */
+        x.data = copy = malloc(x.bytes);
+        rc = copy ? fill_wide(arg, i, copy, e) : err_set(e, ERR_NOMEM, "%s", x.name);
+    }
+    if (rc == 0)
+        rc = quant_convert(&x, s->t[i].type, buf, s->threads, e);
+    free(copy);
+    return rc;
 }
 
 static void forget(void *arg, const struct tensor *t)

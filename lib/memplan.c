@@ -169,7 +169,7 @@ static int training(struct making *x, struct err *e)
                  array = times(values, sizeof(float));
     line(x, "weights", full ? "as trained, in f32" : "adapters", array, 0);
     line(x, "activations", c->recompute ? "of one layer, and each layer's input" : "of all layers",
-         backward_bytes(h, full ? NULL : &l, rows, c->recompute, c->mixed), 0);
+         backward_bytes(h, full ? NULL : &l, x->dev, rows, c->recompute, c->mixed), 0);
     backward_count(h, full ? NULL : &c->lora, x->dev, &need.count, rows, c->n_ctx, c->mixed, flags);
     line(x, "activations", "scratch of the device", kn_count_scratch(&need.count), 0);
     line(x, "optimizer", "gradients", array, 0);

@@ -44,7 +44,7 @@ static int bench_new(struct bench *b, const struct model *m, const struct speed_
     b->o.schedule = OPTIM_CONSTANT;
     if ((rc = lora_targets("all", &lc.targets, e)) < 0 ||
         (rc = lora_new(&b->l, &lc, h, m->dev, c->seed, e)) < 0 ||
-        (rc = model_room("training", backward_bytes(h, &b->l, rows, 0, c->mixed), e)) < 0 ||
+        (rc = model_room("training", backward_bytes(h, &b->l, m->dev, rows, 0, c->mixed), e)) < 0 ||
         (rc = backward_new(&b->b, m, &b->l, rows, 0, c->mixed, e)) < 0)
         return rc;
     if ((rc = kn_alloc(m->dev, (size_t)h->n_embd * sizeof(float), &b->x)) < 0 ||

@@ -74,7 +74,7 @@ static int load(struct probe *p, const struct timeplan_conf *c, struct err *e)
     p->params = c->full ? &p->f.p : &p->l.p;
     if (c->full ? full_new(&p->f, m, e) < 0 : lora_new(&p->l, &lora, &m->h, m->dev, 1, e) < 0)
         return e->code;
-    const size_t need = backward_bytes(&m->h, l, p->rows, c->recompute, c->mixed);
+    const size_t need = backward_bytes(&m->h, l, m->dev, p->rows, c->recompute, c->mixed);
     if (model_room("one layer to be measured", need, e) < 0 ||
         backward_new(&p->b, m, l, p->rows, c->recompute, c->mixed, e) < 0)
         return e->code;

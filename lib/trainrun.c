@@ -148,8 +148,8 @@ int trainrun_new(struct trainrun *r, const struct trainrun_opts *o, struct model
     r->base = base;
     ranks_init(&r->ranks, (int)o->world_rank, (int)o->world_size, (int)o->wait);
     if (trainrun_data(r, o, m, e) || new_params(r, e) ||
-        (!r->with &&
-         model_room("activations", backward_bytes(&m->h, l, rows, o->recompute, mixed), e)) ||
+        (!r->with && model_room("activations",
+                                backward_bytes(&m->h, l, m->dev, rows, o->recompute, mixed), e)) ||
         trainer_new(&r->trainer, &t, &opt, m, l, full ? &r->full : NULL, &r->data, e))
         return e->code;
     if (o->max_steps && o->max_steps < r->trainer.total)

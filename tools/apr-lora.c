@@ -85,7 +85,7 @@ static const struct cli_opt opts[] = {
     CLI_INT(0, "pack", &o.pack, "N", "rows of a pass: memory against speed", 1, 1 << 20),
     CLI_FLAG(0, "recompute", &o.recompute, "keep one layer's activations and run layers twice"),
     CLI_CHOICE(0, "precision", &o.precision, "f32|bf16", "operands of products; sums are f32"),
-    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:amx, cpu:avx512, cpu:avx2, ref ..."),
+    CLI_STR(0, "device", &o.device, "D", "cpu, cpu:amx, cpu:avx512, cpu:avx2, ref, cuda ..."),
     CLI_INT(0, "threads", &o.threads, "N", "0 = all cores; changes no result", 0, 1024),
     CLI_INT(0, "world-size", &o.world_size, "N", "processes that train together, one command each", 1, RANKS_MOST),
     CLI_INT(0, "world-rank", &o.world_rank, "I", "which of them this is, from 0", 0, RANKS_MOST - 1),

@@ -34,6 +34,13 @@ static inline double error_of(const struct test *t, const float *a, const float 
 static int quick;
 static const char *const device[] = {"cpu:amx-model", "cpu:generic", "cpu:avx2",      "cpu:avxvnni",
                                      "cpu:avx512",    "cpu:neon",    "cpu:neon_i8mm", "cpu:amx"};
+/* The one device that the command line names, in place of those. */
+static const char *only;
+enum { DEVICES = sizeof device / sizeof *device };
+static inline const char *device_of(size_t i)
+{
+    return only ? only : device[i];
+}
 
 /* All devices and thread counts against ref; equal bits across threads and instruction sets. */
 static inline void compare(struct test *t, run_fn *run, double limit)
@@ -42,9 +49,9 @@ static inline void compare(struct test *t, run_fn *run, double limit)
     double worst = 0;
     float *want = run_on("ref", 1, t, run, &n), *first = NULL;
     int ran = 0, same = 1;
-    for (size_t i = quick; i < sizeof device / sizeof *device; i++)
+    for (size_t i = quick; i < (only ? 1 : DEVICES); i++)
         for (int threads = quick ? 3 : 1; threads <= 3; threads += 2) {
-            float *got = run_on(device[i], threads, t, run, &n2);
+            float *got = run_on(device_of(i), threads, t, run, &n2);
             if (!got)
                 continue;
             double e = error_of(t, got, want, n);
@@ -57,7 +64,9 @@ static inline void compare(struct test *t, run_fn *run, double limit)
             else
                 first = got;
         }
-    if (!ran)
+    if (!ran && only)
+        ok(0, "%s: %s does not do it: %s", t->name, only, kn_why(NULL));
+    else if (!ran)
         skip("%s: no cpu device", t->name);
     else
         ok(want && worst < limit && same,
@@ -70,8 +79,10 @@ static inline void compare(struct test *t, run_fn *run, double limit)
     free(t->rows);
 }
 
+/* The program's argument: quick, or the name of the one device to test. */
 static inline int is_quick(int argc, char **argv)
 {
+    only = argc > 1 && strcmp(argv[1], "quick") != 0 ? argv[1] : NULL;
     return argc > 1 && strcmp(argv[1], "quick") == 0;
 }
 #endif
