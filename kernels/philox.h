@@ -6,8 +6,14 @@
 #define KN_PHILOX_H
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define KN_PHILOX static inline __host__ __device__
+#else
+#define KN_PHILOX static inline
+#endif
+
 /* The 128-bit counter is (ctr_hi, ctr_lo). */
-static inline void kn_philox(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo, uint32_t out[4])
+KN_PHILOX void kn_philox(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo, uint32_t out[4])
 {
     uint32_t c0 = (uint32_t)ctr_lo, c1 = (uint32_t)(ctr_lo >> 32);
     uint32_t c2 = (uint32_t)ctr_hi, c3 = (uint32_t)(ctr_hi >> 32);
@@ -29,7 +35,7 @@ static inline void kn_philox(uint64_t key, uint64_t ctr_hi, uint64_t ctr_lo, uin
 }
 
 /* Uniform in [0, 1) with 24 bits: exact in f32. */
-static inline float kn_philox_f32(uint64_t key, uint64_t i)
+KN_PHILOX float kn_philox_f32(uint64_t key, uint64_t i)
 {
     uint32_t x[4];
     kn_philox(key, 0, i / 4, x);

@@ -22,6 +22,7 @@ enum {
     GROUP = 32,      /* rows of a weight that lie together */
     ACT_ROWS = 1024, /* rows of activations that are quantized at once */
     HEAD_MAX = 1024, /* the widest head */
+    CU_ROOMS_MOST = 12,
 };
 
 /* How a block of a type lies: `head` bytes, then `pieces` of 16, then the rest of `bytes`. */
@@ -105,6 +106,10 @@ struct cu_dev { /* kn_dev.priv */
     char *landing;          /* (LANDING bytes) of the host, for what is read */
     struct cu_old *old;
     struct cu_wide_room wide;
+    struct {
+        void *p;
+        size_t bytes;
+    } room[CU_ROOMS_MOST]; /* of training (train_ops.h) */
 };
 struct cu_buf {
     struct kn_buf buf;
@@ -115,10 +120,14 @@ struct cu_weight {
     struct kn_weight w;
     int form; /* a type of form_of: the weight's own, or KN_F32 where it is kept widened */
     int n_block;
-    int wide; /* prompts may use it in bf16 */
-    uint8_t *p;
+    int wide;        /* prompts may use it in bf16 */
+    uint8_t *p;      /* NULL: it is for training alone */
     uint8_t *panels; /* its bf16 form, if it is kept */
     size_t panel_bytes;
+    struct { /* for training: the file's rows or panels (train_ops.h); live: a buffer's */
+        int type, live;
+        uint8_t *rows, *panels;
+    } train;
 };
 enum {
     SLOTS = 4,

@@ -1,5 +1,5 @@
 /* device - the CUDA device: opening, memory, graphs, and its table of calls */
-#include "cuda/cuda.h"
+#include "cuda/train_ops.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +126,8 @@ static void cu_close(struct kn_dev *dev)
         cudaFree(o->p);
         free(o);
     }
+    for (int i = 0; i < CU_ROOMS; i++)
+        cudaFree(c->room[i].p);
     cudaFree(c->act.q);
     cudaFree(c->wide.x);
     cudaFree(c->wide.h);
@@ -322,5 +324,6 @@ __attribute__((visibility("default"))) const struct kn_ops kn_cuda_ops = {
     .attn_out = cu_attn_out,
     .argmax = cu_argmax,
     .top = cu_top,
+    .train = &cu_train_ops,
 };
 }

@@ -1,5 +1,6 @@
 /* weight - rows of a file into the layout of cuda.h, element by element back for embed */
 #include "cuda/gemm_bf16.h"
+#include "cuda/train_ops.h"
 #include "cuda/unpack.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,13 +70,22 @@ int cu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, in
                   struct kn_weight **out)
 {
     struct cu_dev *c = cu_dev(d);
-    int rc = cu_reserve(d, k);
+    struct cu_weight *w = (struct cu_weight *)calloc(1, sizeof *w);
+    int rc = w ? KN_OK : KN_ENOMEM;
+    if (rc == KN_OK && flags & KN_W_TRAIN)
+        rc = cu_train_weight(d, w, type, n, k, rows, flags);
+    if (rc == KN_OK && flags == (flags & (KN_W_TRAIN | KN_W_MIXED)) && flags) {
+        *out = &w->w;
+        return KN_OK;
+    }
+    if (rc == KN_OK)
+        rc = cu_reserve(d, k);
     if (rc == KN_OK && !c->stage)
         rc = cu_status(d, cudaMalloc(&c->stage, STAGE), "room for loading");
-    struct cu_weight *w = (struct cu_weight *)calloc(1, sizeof *w);
-    if (rc != KN_OK || !w) {
-        free(w);
-        return rc != KN_OK ? rc : KN_ENOMEM;
+    if (rc != KN_OK) {
+        if (w)
+            cu_weight_free(d, &w->w);
+        return rc;
     }
     /* what has no form of its own, and products in f32 */
     w->form = !form_of(type).len || (act_block(type) && flags & KN_W_FLOAT) ? KN_F32 : type;
@@ -85,13 +95,11 @@ int cu_weight_new(struct kn_dev *d, int type, int n, int k, const void *rows, in
     if ((rc = cu_status(d, cudaMalloc(&w->p, bytes), "a weight")) != KN_OK ||
         (rc = cu_status(d, cudaMemsetAsync(w->p, 0, bytes, c->stream), "a weight")) != KN_OK ||
         (rc = fill(d, w, type, n, k, rows)) != KN_OK) {
-        cudaFree(w->p);
-        free(w);
+        cu_weight_free(d, &w->w);
         return rc;
     }
     if (!d->exact && flags & KN_W_LAYER && (rc = cu_wide_keep(d, w, n, k)) != KN_OK) {
-        cudaFree(w->p);
-        free(w);
+        cu_weight_free(d, &w->w);
         return rc;
     }
     *out = &w->w;
@@ -102,6 +110,7 @@ void cu_weight_free(struct kn_dev *d, struct kn_weight *w)
 {
     cudaFree(((struct cu_weight *)w)->p);
     cu_wide_drop(d, (struct cu_weight *)w);
+    cu_train_weight_free((struct cu_weight *)w);
     free(w);
 }
 

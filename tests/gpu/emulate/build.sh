@@ -8,7 +8,7 @@ mkdir -p "$out/src" "$out/lib/apr"
 for f in "$top"/kernels/cuda/*.cu; do
     o=$out/src/$(basename "$f" .cu)
     # launches become calls; a kernel's shared memory is what it was launched with
-    perl -0pe 's/([a-z_]+(?:<[A-Z_0-9, ]+>)?)\s*<<<(.*?)>>>\(/emu_launch($1, $2)(/gs;
+    perl -0pe 's/([a-z_0-9]+(?:<[\w, ]+>)?)\s*<<<(.*?)>>>\(/emu_launch($1, $2)(/gs;
         s/extern __shared__ (?:__align__\(\d+\) )?(\w+) (\w+)\[\];/$1 *$2 = ($1 *)emu_shared;/g' "$f" >"$o.cc"
     if [ ! -e "$o.o" ] || [ -n "$(find "$top/kernels" "$top/tests/gpu/emulate" \( -name '*.h' -o -name "$(basename "$f")" \) -newer "$o.o" | head -n 1)" ]; then
         echo "$o.cc"
