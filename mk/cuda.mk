@@ -30,8 +30,8 @@ $(CUDASO): $(cuobj)
 -include $(cuobj:.o=.d)
 
 # tools, libraries and tests for a machine with a card that has neither: gpu-kit/cuda.sh
-kitbin := $(patsubst %,$B/%,apr-random gguf2apr apr-bench apr-gen apr-ppl apr-prompt apr-parity) \
-          $(patsubst %,$O/tests/kernels/%,test_ops test_layer test_adapt) $O/tests/unit/test_golden
+kitbin := $(patsubst %,$B/%,apr-random gguf2apr apr-bench apr-gen apr-ppl apr-prompt apr-parity apr-lora) \
+          $(patsubst %,$O/tests/kernels/%,test_ops test_layer test_adapt test_train test_group) $O/tests/unit/test_golden
 gpu-kit: $(kitbin) $(CUDASO)  ## build/gpu-kit: tests/gpu/cuda.sh with all that it needs
 	@rm -rf build/gpu-kit && mkdir -p build/gpu-kit/{bin,lib/apr,tests/kernels,data}
 	@cp tests/gpu/cuda.sh build/gpu-kit && cp -L $(filter $B/%,$(kitbin)) build/gpu-kit/bin
@@ -40,7 +40,7 @@ gpu-kit: $(kitbin) $(CUDASO)  ## build/gpu-kit: tests/gpu/cuda.sh with all that 
 	@ldd $(kitbin) | awk '$$2 == "=>" && $$3 ~ /^\// {print $$3}' | grep -vE '/(libc|libm|libpthread|libdl)\.so' | sort -u | \
 	  xargs -I{} cp -L {} build/gpu-kit/lib
 	@mkdir -p build/gpu-kit/configs/bench && cp configs/parity.yaml build/gpu-kit/configs
-	@cp data/models/tiny-coder-29m-Q8_0.gguf data/receipt.jsonl build/gpu-kit/data
+	@cp data/models/tiny-coder-29m-Q8_0.gguf data/receipt.jsonl build/gpu-kit/data && cp -r data/train build/gpu-kit
 	@for b in basic humaneval basic-mbpp; do $B/apr-prompt --bench $$b; done >build/gpu-kit/data/prompts.jsonl
 	du -sh build/gpu-kit
 .PHONY: gpu-kit

@@ -1,7 +1,7 @@
 #!/bin/bash
 # cuda - the CUDA device on a machine with a card: every op, whole models, both modes, speed
 #
-#     tests/gpu/cuda.sh [PART...]          parts: ops, golden, model, default, sanitize, speed (default: all but sanitize)
+#     tests/gpu/cuda.sh [PART...]          parts: ops, golden, model, default, train, sanitize, speed (default: all but sanitize)
 #
 # From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
 #     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref; of cuda:exact the bits of ref:q
@@ -10,6 +10,8 @@
 #               the CPU's, in batches of 1, 7 and 64, with each type of KV cache: equal files
 #     default   cuda: apr-parity's thresholds; the same texts in batches of 1, 7, 64 and 256, with other steps, with and
 #               without shared prefixes; how many are other texts than the exact ones
+#     train     test_train and test_group; apr-lora's losses beside the CPU's: f32 within 1e-4, bf16 within 1 %; twice the
+#               same bits, with --recompute too, and tokens/s of B8 x T1024 (TRAIN="7b" more shapes)
 #     sanitize  compute-sanitizer's memcheck and racecheck over the ops
 #     speed     random weights of true shapes: DIR (default: a temporary folder) keeps them; MODELS="7b 1.5b"
 # Exit 1 if a part fails.
@@ -87,6 +89,41 @@ default() {
     echo "other texts than with --exact: $(diff "$tmp/first.jsonl" "$tmp/exact.jsonl" | grep -c '^<')"
 }
 
+# losses of apr-lora: NAME OPTIONS...
+losses() {
+    local name=$1
+    shift
+    "$bin/apr-lora" -q "$tmp/tiny.apr" --data "$tmp/train.jsonl" -o "$tmp/adapter" --max-steps 20 --lr 1e-3 --save-every 0 --metrics "$tmp/$name.jsonl" "$@" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-lora $*"; }
+    rm -rf "$tmp/adapter"
+    grep -o '"loss":[0-9.e-]*' "$tmp/$name.jsonl" | cut -d: -f2 >"$tmp/$name"
+}
+
+train() {
+    local t p m
+    for t in test_train test_group; do
+        "$tests/$t" cuda >"$tmp/$t.log" || bad "$t"
+        grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
+        echo "$t: $(grep -c '^ok' "$tmp/$t.log") ok, $(grep -c '^not ok' "$tmp/$t.log") not"
+    done
+    [ -e "$tmp/tiny.apr" ] || "$bin/gguf2apr" "$TINY" -o "$tmp/tiny.apr" || bad gguf2apr
+    zcat "$data/../train/basic-finetune.jsonl.gz" | head -n 400 >"$tmp/train.jsonl"
+    for p in f32 bf16; do
+        losses cpu.$p --precision $p
+        losses cuda.$p --precision $p --device cuda
+        losses again.$p --precision $p --device cuda --recompute
+        cmp "$tmp/cuda.$p" "$tmp/again.$p" || bad "$p: two runs on the card differ"
+        paste "$tmp/cpu.$p" "$tmp/cuda.$p" | awk -v p=$p -v most=$([ $p = f32 ] && echo 1e-4 || echo 0.01) '
+            { d = $1 > $2 ? $1 - $2 : $2 - $1; d = p == "f32" ? d : d / $1; worst = d > worst ? d : worst }
+            END { print p ": " NR " losses, the last " $1 " and " $2 ", apart at most " worst; exit !(NR && worst <= most) }' || bad "losses in $p"
+    done
+    for m in 1.5b ${TRAIN:-}; do
+        [ -e "$DIR/train-$m.apr" ] || "$bin/apr-random" -q --shape qwen2.5-$m --type bf16 -o "$DIR/train-$m.apr" || bad "apr-random $m"
+        zcat "$data/../train/basic-finetune.jsonl.gz" | sed -E 's/^\{"instruction"/{"text"/; s/"response"/"more"/' >"$tmp/text.jsonl"
+        "$bin/apr-lora" -v "$DIR/train-$m.apr" --data "$tmp/text.jsonl" --task pretrain -o "$tmp/adapter" --max-steps 8 --batch 8 --max-seq-len 1024 --pack 8192 --max-loss 0 --save-every 0 --device cuda --precision bf16 $([ $m = 7b ] && echo --recompute) 2>&1 | tail -n 1
+        rm -rf "$tmp/adapter"
+    done
+}
+
 # two devices, one file: MODEL PROMPTS OPTIONS...
 same() {
     local m=$1 prompts=$2 dev
@@ -138,7 +175,7 @@ speed() {
     done
 }
 
-for part in ${*:-ops golden model default speed}; do
+for part in ${*:-ops golden model default train speed}; do
     echo "== $part"
     $part
 done
