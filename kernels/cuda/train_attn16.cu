@@ -1,7 +1,8 @@
 /* train_attn16 - attention of training with operands in bf16 (T3), on the tensor cores
  *
- * Four warps have 64 rows, sixteen each, taken document by document; tiles of what they attend to begin with the
+ * All operands are rounded first, heads padded to HD.  Four warps have 64 rows, sixteen each, taken document by document; tiles of what they attend to begin with the
  * document.  Forward, the largest score is found first, so that p is rounded as T3 has it. */
+#include "cuda/async.h"
 #include "cuda/tensor.h"
 #include "cuda/train_attn.h"
 #include "poly.h"
@@ -9,37 +10,45 @@
 
 enum { TILE = 64, THREADS = 128 };
 
+typedef __nv_bfloat16 half16;
 struct heads16 {
-    const float *q, *k, *v, *dy, *lse, *dot;
-    float *out, *out_lse, *dk, *dv; /* y and lse forward; dq */
+    const half16 *q, *k, *v, *dy; /* (t, heads, HD), q times the scale */
+    const float *lse, *dot;
+    float *out, *out_lse, *dk, *dv; /* y and lse forward; dq; dk and dv of each head of q */
     const int32_t *doc;
     float scale;
     int t, n_head, n_head_kv, hd;
 };
 template <int HD> constexpr int WIDTH = HD + 8; /* of a row in shared memory: no bank conflicts */
 template <int HD> constexpr int TILE_BYTES = TILE *WIDTH<HD> * 2;
-typedef __nv_bfloat16 half16;
 
-/* Rows [row, end) of x(t, n_head, hd), head h, times `times`; zeros behind them and beyond hd. */
+/* to(rows, n_head, HD) = times x(rows, n_head, hd), zeros beyond hd: four columns a thread */
 template <int HD>
-__device__ static void load(half16 *to, const float *x, int row, int end, int n_head, int h, int hd,
-                            float times)
+__global__ static void round_heads(half16 *to, const float *x, size_t n, int hd, float times)
 {
-    const bool wide = hd % 4 == 0;
-    for (int i = threadIdx.x; i < TILE * HD / 4; i += THREADS) {
-        const int r = i / (HD / 4), c = i % (HD / 4) * 4;
-        const float *from = x + ((size_t)(row + r) * n_head + h) * hd + c;
-        float v[4] = {0, 0, 0, 0};
-        if (row + r < end && wide && c < hd) {
-            *(float4 *)v = *(const float4 *)from;
-        } else if (row + r < end) {
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const size_t row = i / (HD / 4);
+    const int c = (int)(i % (HD / 4)) * 4;
+    float v[4];
+    if (row >= n)
+        return;
 #pragma unroll
-            for (int j = 0; j < 4; j++)
-                v[j] = c + j < hd ? from[j] : 0;
-        }
-        __nv_bfloat162 *p = (__nv_bfloat162 *)(to + r * WIDTH<HD> + c);
-        p[0] = __floats2bfloat162_rn(times * v[0], times * v[1]);
-        p[1] = __floats2bfloat162_rn(times * v[2], times * v[3]);
+    for (int j = 0; j < 4; j++)
+        v[j] = c + j < hd ? times * x[row * hd + c + j] : 0;
+    __nv_bfloat162 *p = (__nv_bfloat162 *)(to + row * HD + c);
+    p[0] = __floats2bfloat162_rn(v[0], v[1]);
+    p[1] = __floats2bfloat162_rn(v[2], v[3]);
+}
+
+/* Rows [row, end) of x(t, n_head, HD), head h, on their way; zeros behind them. */
+template <int HD>
+__device__ static void load(half16 *to, const half16 *x, int row, int end, int n_head, int h)
+{
+#pragma unroll
+    for (int i = threadIdx.x; i < TILE * HD / 8; i += THREADS) {
+        const int r = i / (HD / 8), c = i % (HD / 8) * 8;
+        copy_or_zero(to + r * WIDTH<HD> + c,
+                     x + ((size_t)min(row + r, end - 1) * n_head + h) * HD + c, row + r < end);
     }
 }
 
@@ -133,22 +142,28 @@ template <int HD>
 __device__ static void forward_rows(const struct heads16 &s, char *room, int h, int a, int b,
                                     int first)
 {
-    half16 *q = (half16 *)room, *k = (half16 *)(room + TILE_BYTES<HD>),
-           *v = (half16 *)(room + 2 * TILE_BYTES<HD>);
+    const auto tile = [=](int i) { return (half16 *)(room + i * TILE_BYTES<HD>); };
     const int g = h / (s.n_head / s.n_head_kv), in = threadIdx.x / 32 * 16;
     const int lane = threadIdx.x % 32, row = a + in + lane / 4;
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0}, c[8][4], o[HD / 8][4];
     zero<HD>(o);
     __syncthreads();
-    load<HD>(q, s.q, a, b, s.n_head, h, s.hd, s.scale);
+    load<HD>(tile(0), s.q, a, b, s.n_head, h);
     for (int pass = 0; pass < 2; pass++) {
-        for (int j0 = first; j0 < b; j0 += TILE) {
+        const auto bring = [&](int j0, int to) {
+            if (j0 < b) {
+                load<HD>(tile(1 + to), s.k, j0, b, s.n_head_kv, g);
+                if (pass)
+                    load<HD>(tile(3 + to), s.v, j0, b, s.n_head_kv, g);
+            }
+            copies_end();
+        };
+        bring(first, 0);
+        for (int j0 = first, at = 0; j0 < b; j0 += TILE, at ^= 1) {
+            bring(j0 + TILE, at ^ 1);
+            copies_arrive<1>();
             __syncthreads();
-            load<HD>(k, s.k, j0, b, s.n_head_kv, g, s.hd, 1);
-            if (pass)
-                load<HD>(v, s.v, j0, b, s.n_head_kv, g, s.hd, 1);
-            __syncthreads();
-            scores<HD>(c, q, in, k);
+            scores<HD>(c, tile(0), in, tile(1 + at));
 #pragma unroll
             for (int n = 0; n < 8; n++)
 #pragma unroll
@@ -162,7 +177,8 @@ __device__ static void forward_rows(const struct heads16 &s, char *room, int h, 
                     }
                 }
             if (pass)
-                add_product<HD>(o, c, v);
+                add_product<HD>(o, c, tile(3 + at));
+            __syncthreads();
         }
         if (!pass)
             m[0] = four_max(m[0]), m[1] = four_max(m[1]);
@@ -178,8 +194,7 @@ __device__ static void forward_rows(const struct heads16 &s, char *room, int h, 
 template <int HD>
 __device__ static void dq_rows(const struct heads16 &s, char *room, int h, int a, int b, int first)
 {
-    half16 *q = (half16 *)room, *dy = (half16 *)(room + TILE_BYTES<HD>),
-           *k = (half16 *)(room + 2 * TILE_BYTES<HD>), *v = (half16 *)(room + 3 * TILE_BYTES<HD>);
+    const auto tile = [=](int i) { return (half16 *)(room + i * TILE_BYTES<HD>); };
     const int g = h / (s.n_head / s.n_head_kv), in = threadIdx.x / 32 * 16;
     const int lane = threadIdx.x % 32, row = a + in + lane / 4;
     float c[8][4], e[8][4], o[HD / 8][4], lse[2], dot[2];
@@ -189,16 +204,23 @@ __device__ static void dq_rows(const struct heads16 &s, char *room, int h, int a
         const size_t at = (size_t)min(row + 8 * i, b - 1) * s.n_head + h;
         lse[i] = s.lse[at], dot[i] = s.dot[at];
     }
+    const auto bring = [&](int j0, int to) {
+        if (j0 < b) {
+            load<HD>(tile(2 + to), s.k, j0, b, s.n_head_kv, g);
+            load<HD>(tile(4 + to), s.v, j0, b, s.n_head_kv, g);
+        }
+        copies_end();
+    };
     __syncthreads();
-    load<HD>(q, s.q, a, b, s.n_head, h, s.hd, s.scale);
-    load<HD>(dy, s.dy, a, b, s.n_head, h, s.hd, 1);
-    for (int j0 = first; j0 < b; j0 += TILE) {
+    load<HD>(tile(0), s.q, a, b, s.n_head, h);
+    load<HD>(tile(1), s.dy, a, b, s.n_head, h);
+    bring(first, 0);
+    for (int j0 = first, at = 0; j0 < b; j0 += TILE, at ^= 1) {
+        bring(j0 + TILE, at ^ 1);
+        copies_arrive<1>();
         __syncthreads();
-        load<HD>(k, s.k, j0, b, s.n_head_kv, g, s.hd, 1);
-        load<HD>(v, s.v, j0, b, s.n_head_kv, g, s.hd, 1);
-        __syncthreads();
-        scores<HD>(c, q, in, k);
-        scores<HD>(e, dy, in, v);
+        scores<HD>(c, tile(0), in, tile(2 + at));
+        scores<HD>(e, tile(1), in, tile(4 + at));
 #pragma unroll
         for (int n = 0; n < 8; n++)
 #pragma unroll
@@ -208,55 +230,75 @@ __device__ static void dq_rows(const struct heads16 &s, char *room, int h, int a
                               ? kn_exp(c[n][i] - lse[i / 2]) * (e[n][i] - dot[i / 2])
                               : 0;
             }
-        add_product<HD>(o, c, k);
+        add_product<HD>(o, c, tile(2 + at));
+        __syncthreads();
     }
     store<HD>(s.out, o, row, b, s.n_head, h, s.hd, s.scale, s.scale);
 }
 
-/* dk and dv of positions [a, b) of one document, heads ascending, rows ascending in tiles from its first */
+/* What head h adds to dk and dv of positions [a, b) of one document: rows ascending in tiles from its first. */
 template <int HD>
-__device__ static void dkv_rows(const struct heads16 &s, char *room, int g, int a, int b, int first)
+__device__ static void dkv_rows(const struct heads16 &s, char *room, int h, int a, int b, int first)
 {
-    half16 *q = (half16 *)room, *dy = (half16 *)(room + TILE_BYTES<HD>),
-           *k = (half16 *)(room + 2 * TILE_BYTES<HD>), *v = (half16 *)(room + 3 * TILE_BYTES<HD>);
-    float *lse = (float *)(room + 4 * TILE_BYTES<HD>), *dot = lse + TILE;
-    const int group = s.n_head / s.n_head_kv, in = threadIdx.x / 32 * 16;
+    const auto tile = [=](int i) { return (half16 *)(room + i * TILE_BYTES<HD>); };
+    float *lse = (float *)tile(6), *dot = lse + 2 * TILE;
+    const int g = h / (s.n_head / s.n_head_kv), in = threadIdx.x / 32 * 16;
     const int lane = threadIdx.x % 32, pos = a + in + lane / 4;
     float c[8][4], e[8][4], dk[HD / 8][4], dv[HD / 8][4];
     zero<HD>(dk);
     zero<HD>(dv);
-    __syncthreads();
-    load<HD>(k, s.k, a, b, s.n_head_kv, g, s.hd, 1);
-    load<HD>(v, s.v, a, b, s.n_head_kv, g, s.hd, 1);
-    for (int h = g * group; h < (g + 1) * group; h++)
-        for (int i0 = first + (a - first) / TILE * TILE; i0 < s.t && s.doc[i0] == first;
-             i0 += TILE) {
+    const auto bring = [&](int i0, int to) {
+        if (i0 < s.t && s.doc[i0] == first) {
             const int end = document_until(s.doc, i0, min(s.t, i0 + (int)TILE));
-            __syncthreads();
-            load<HD>(q, s.q, i0, end, s.n_head, h, s.hd, s.scale);
-            load<HD>(dy, s.dy, i0, end, s.n_head, h, s.hd, 1);
+            load<HD>(tile(2 + to), s.q, i0, end, s.n_head, h);
+            load<HD>(tile(4 + to), s.dy, i0, end, s.n_head, h);
             if (threadIdx.x < TILE) {
                 const size_t at = (size_t)min(i0 + (int)threadIdx.x, end - 1) * s.n_head + h;
-                lse[threadIdx.x] = s.lse[at];
-                dot[threadIdx.x] = s.dot[at];
+                lse[to * TILE + threadIdx.x] = s.lse[at];
+                dot[to * TILE + threadIdx.x] = s.dot[at];
             }
-            __syncthreads();
-            scores<HD>(c, k, in, q);
-            scores<HD>(e, v, in, dy);
-#pragma unroll
-            for (int n = 0; n < 8; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    const int at = n * 8 + 2 * (lane % 4) + i % 2;
-                    const bool seen = i0 + at >= pos + i / 2 * 8 && i0 + at < end;
-                    c[n][i] = seen ? kn_exp(c[n][i] - lse[at]) : 0;
-                    e[n][i] = c[n][i] * (e[n][i] - dot[at]);
-                }
-            add_product<HD>(dv, c, dy);
-            add_product<HD>(dk, e, q);
         }
-    store<HD>(s.dk, dk, pos, b, s.n_head_kv, g, s.hd, 1, 1);
-    store<HD>(s.dv, dv, pos, b, s.n_head_kv, g, s.hd, 1, 1);
+        copies_end();
+    };
+    __syncthreads();
+    load<HD>(tile(0), s.k, a, b, s.n_head_kv, g);
+    load<HD>(tile(1), s.v, a, b, s.n_head_kv, g);
+    const int begin = first + (a - first) / TILE * TILE;
+    bring(begin, 0);
+    for (int i0 = begin, to = 0; i0 < s.t && s.doc[i0] == first; i0 += TILE, to ^= 1) {
+        const int end = document_until(s.doc, i0, min(s.t, i0 + (int)TILE));
+        bring(i0 + TILE, to ^ 1);
+        copies_arrive<1>();
+        __syncthreads();
+        scores<HD>(c, tile(0), in, tile(2 + to));
+        scores<HD>(e, tile(1), in, tile(4 + to));
+#pragma unroll
+        for (int n = 0; n < 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int at = n * 8 + 2 * (lane % 4) + i % 2;
+                const bool seen = i0 + at >= pos + i / 2 * 8 && i0 + at < end;
+                c[n][i] = seen ? kn_exp(c[n][i] - lse[to * TILE + at]) : 0;
+                e[n][i] = c[n][i] * (e[n][i] - dot[to * TILE + at]);
+            }
+        add_product<HD>(dv, c, tile(4 + to));
+        add_product<HD>(dk, e, tile(2 + to));
+        __syncthreads();
+    }
+    store<HD>(s.dk, dk, pos, b, s.n_head, h, s.hd, 1, 1);
+    store<HD>(s.dv, dv, pos, b, s.n_head, h, s.hd, 1, 1);
+}
+
+/* y(t, n_head_kv, hd) = the sum over the heads of a group, ascending, of part(t, n_head, hd) */
+__global__ static void add_heads(float *y, const float *part, size_t n, int group, int hd)
+{
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, row = i / hd, c = i % hd;
+    float s = 0;
+    if (i >= n)
+        return;
+    for (int h = 0; h < group; h++)
+        s += part[(row * group + h) * hd + c];
+    y[i] = s;
 }
 
 enum what { FORWARD, BACK_Q, BACK_KV };
@@ -280,48 +322,90 @@ __global__ __launch_bounds__(THREADS) static void attend16(const __grid_constant
 
 /* ---- the calls ---- */
 
-template <int WHAT, int HD>
-static int launch_hd(struct kn_dev *d, const struct heads16 *s, int n_head)
+template <int WHAT, int HD> static int launch(struct kn_dev *d, const struct heads16 *s)
 {
-    const int bytes = (WHAT == FORWARD ? 3 : 4) * TILE_BYTES<HD> + 2 * TILE * 4;
+    const int bytes = (WHAT == FORWARD ? 5 : 6) * TILE_BYTES<HD> + 4 * TILE * 4;
     int rc = cu_room(d, "room for attention", attend16<WHAT, HD>, bytes);
     return rc != KN_OK ? rc
                        : cu_launch_room(d, "attention in bf16", attend16<WHAT, HD>,
-                                        dim3(cu_blocks((size_t)s->t, TILE), (unsigned)n_head),
+                                        dim3(cu_blocks((size_t)s->t, TILE), (unsigned)s->n_head),
                                         THREADS, (size_t)bytes, *s);
 }
-template <int WHAT> static int launch(struct kn_dev *d, const struct heads16 *s, int n_head)
+
+template <int HD>
+static half16 *rounded(struct kn_dev *d, half16 **to, const float *x, size_t rows, int hd,
+                       float times)
 {
-    return s->hd <= 32   ? launch_hd<WHAT, 32>(d, s, n_head)
-           : s->hd <= 64 ? launch_hd<WHAT, 64>(d, s, n_head)
-                         : launch_hd<WHAT, 128>(d, s, n_head);
+    half16 *here = *to;
+    round_heads<HD>
+        <<<cu_blocks(rows * HD / 4, 256), 256, 0, cu_dev(d)->stream>>>(here, x, rows, hd, times);
+    *to += rows * HD;
+    return here;
 }
 
-static struct heads16 heads(struct kn_at q, struct kn_at k, struct kn_at v, struct kn_at doc,
-                            const struct kn_attn *a, int t)
+struct call16 {
+    struct kn_at y, lse, q, k, v, doc, dq, dk, dv, dy;
+    const float *dots; /* NULL: forward */
+    const struct kn_attn *a;
+    int t;
+};
+
+template <int HD> static int run(struct kn_dev *d, const struct call16 *c)
 {
+    const struct kn_attn *a = c->a;
+    const size_t rows = (size_t)c->t * a->n_head, rows_kv = (size_t)c->t * a->n_head_kv;
+    const size_t sums = c->dots ? (2 * rows * a->head_dim * sizeof(float) + 255) / 256 * 256 : 0;
     struct heads16 s = {};
-    s.q = cu_f32(q), s.k = cu_f32(k), s.v = cu_f32(v), s.doc = cu_i32(doc);
-    s.scale = a->scale, s.t = t;
+    char *room;
+    int rc =
+        cu_scratch(d, ROOM_HEADS, sums + (2 * rows + 2 * rows_kv) * HD * sizeof(half16), &room);
+    half16 *to = (half16 *)(room + sums);
+    if (rc != KN_OK)
+        return rc;
+    s.q = rounded<HD>(d, &to, cu_f32(c->q), rows, a->head_dim, a->scale);
+    s.k = rounded<HD>(d, &to, cu_f32(c->k), rows_kv, a->head_dim, 1);
+    s.v = rounded<HD>(d, &to, cu_f32(c->v), rows_kv, a->head_dim, 1);
+    s.doc = cu_i32(c->doc), s.scale = a->scale, s.t = c->t;
     s.n_head = a->n_head, s.n_head_kv = a->n_head_kv, s.hd = a->head_dim;
-    return s;
+    if (!c->dots) {
+        s.out = cu_f32(c->y), s.out_lse = cu_f32(c->lse);
+        return launch<FORWARD, HD>(d, &s);
+    }
+    s.dy = rounded<HD>(d, &to, cu_f32(c->dy), rows, a->head_dim, 1);
+    s.lse = cu_f32(c->lse), s.dot = c->dots, s.out = cu_f32(c->dq);
+    s.dk = (float *)room, s.dv = s.dk + rows * a->head_dim;
+    if ((rc = launch<BACK_Q, HD>(d, &s)) != KN_OK || (rc = launch<BACK_KV, HD>(d, &s)) != KN_OK)
+        return rc;
+    const size_t n = rows_kv * a->head_dim;
+    const int group = a->n_head / a->n_head_kv;
+    add_heads<<<cu_blocks(n, 256), 256, 0, cu_dev(d)->stream>>>(cu_f32(c->dk), s.dk, n, group,
+                                                                s.hd);
+    add_heads<<<cu_blocks(n, 256), 256, 0, cu_dev(d)->stream>>>(cu_f32(c->dv), s.dv, n, group,
+                                                                s.hd);
+    return cu_launched(d, "backward of attention");
+}
+
+static int run_any(struct kn_dev *d, const struct call16 *c)
+{
+    return c->a->head_dim <= 32   ? run<32>(d, c)
+           : c->a->head_dim <= 64 ? run<64>(d, c)
+                                  : run<128>(d, c);
 }
 
 int cu_attn16(struct kn_dev *d, struct kn_at y, struct kn_at lse, struct kn_at q, struct kn_at k,
               struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t)
 {
-    struct heads16 s = heads(q, k, v, doc, a, t);
-    s.out = cu_f32(y), s.out_lse = cu_f32(lse);
-    return launch<FORWARD>(d, &s, a->n_head);
+    struct call16 c = {};
+    c.y = y, c.lse = lse, c.q = q, c.k = k, c.v = v, c.doc = doc, c.a = a, c.t = t;
+    return run_any(d, &c);
 }
 
 int cu_attn16_bwd(struct kn_dev *d, struct kn_at dq, struct kn_at dk, struct kn_at dv,
                   struct kn_at dy, const float *dots, struct kn_at lse, struct kn_at q,
                   struct kn_at k, struct kn_at v, struct kn_at doc, const struct kn_attn *a, int t)
 {
-    struct heads16 s = heads(q, k, v, doc, a, t);
-    s.out = cu_f32(dq), s.dk = cu_f32(dk), s.dv = cu_f32(dv);
-    s.dy = cu_f32(dy), s.lse = cu_f32(lse), s.dot = dots;
-    int rc = launch<BACK_Q>(d, &s, a->n_head);
-    return rc != KN_OK ? rc : launch<BACK_KV>(d, &s, a->n_head_kv);
+    struct call16 c = {};
+    c.lse = lse, c.q = q, c.k = k, c.v = v, c.doc = doc, c.a = a, c.t = t;
+    c.dq = dq, c.dk = dk, c.dv = dv, c.dy = dy, c.dots = dots;
+    return run_any(d, &c);
 }

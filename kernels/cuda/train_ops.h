@@ -18,6 +18,7 @@ enum cu_scratch_of {
     ROOM_Z,       /* of z, of dz */
     ROOM_FACTOR,  /* of a and b */
     ROOM_PART,    /* sums in f32 that are added later */
+    ROOM_HEADS,   /* operands of attention; dk and dv of each head */
     ROOM_ROWS,    /* a number for each row */
     CU_ROOMS
 };
