@@ -82,6 +82,10 @@ struct kn_group {
     struct kn_at h, dropped; /* (m, k) scratch; h lasts until the backward */
     struct kn_at dh, dz;     /* (m, k), (m, r) scratch of the backward */
     struct kn_at wide;       /* (m, the largest n) scratch of the backward, with DoRA */
+    /* Of the backward with KN_MIXED, for devices that keep operands in a form of their own. */
+    int fresh;  /* the kn_group before was this one's, and what it read is as it was */
+    int handed; /* KN_IN_SWIGLU: the gradients of x and up are left undefined, the next kn_group_bwd has those two places
+                   as dy of its layers 0 and 1, and nobody else reads them */
 };
 
 struct kn_adamw;

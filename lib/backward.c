@@ -422,7 +422,10 @@ static void layer_backward(struct pass *b, int i, const struct backward_acts *s)
     struct kn_at dx = b->b->dx, dff = b->b->dff, doc = b->b->doc, none = {0};
     struct kn_at dq = b->b->dq, dk = b->b->dk, dv = b->b->dv;
     int n = b->n, hd = a->head_dim;
-    DO(FFN_OUT_BWD, backward(b, down(b, i, s), none));
+    struct kn_group out = down(b, i, s);
+    out.fresh = b->b->n_slot == 1; /* its forward was the call before */
+    out.handed = !b->b->full;
+    DO(FFN_OUT_BWD, backward(b, out, none));
     DO(FFN_IN_BWD, backward(b, gate_up(b, i, s), dx));
     DO(OUT_BWD, backward(b, attn_out(b, i, s), dff));
     DO(ATTN_BWD, kn_attn_doc_bwd(b->d, dq, dk, dv, dff, s->att, s->lse, s->q, s->k, s->v, doc, a, n,

@@ -110,6 +110,10 @@ struct cu_dev { /* kn_dev.priv */
         void *p;
         size_t bytes;
     } room[CU_ROOMS_MOST]; /* of training (train_ops.h) */
+    struct {               /* panels that wait in these rooms for the group that follows */
+        const void *x, *dy[2];
+        int m;
+    } ready;
 };
 struct cu_buf {
     struct kn_buf buf;

@@ -203,7 +203,10 @@ int cu_train_group(struct kn_dev *d, const struct kn_group *g, int m)
     int rc = m == 0 ? KN_OK : begin(&s, d, g, m);
     if (rc != KN_OK || m == 0)
         return rc;
+    cu_dev(d)->ready = {};
     rc = cu_group_panels(d, s.h, g, m, 0, 0, 1);
+    if (rc == KN_OK)
+        cu_dev(d)->ready.x = cu_f32(g->x), cu_dev(d)->ready.m = m;
     if (rc == KN_OK && s.adapters)
         rc = make_z(&s);
     for (int i = 0; rc == KN_OK && i < g->n_lin; i++) {
@@ -309,19 +312,47 @@ static int through(const struct group *s, struct kn_at dh)
 static int dy_panels(const struct group *s, int i)
 {
     const struct kn_lin *l = &s->g->lin[i];
+    const struct cu_dev *c = cu_dev(s->d);
+    if (i < 2 && c->ready.m == s->m && c->ready.dy[i] && c->ready.dy[i] == cu_f32(l->dy))
+        return KN_OK; /* handed on */
     return cu_x_panels(s->d, s->dy[i], cu_f32(l->dy), s->m, l->w->n);
+}
+
+/* The gradients of x and up as panels where the next group will look for them; h beside, if da will want it. */
+static int hand_on(const struct group *s, struct kn_at dh, int with_h)
+{
+    const struct kn_group *g = s->g;
+    const size_t bytes = panel_bytes(s->m, g->k);
+    struct cu_dev *c = cu_dev(s->d);
+    uint8_t *p;
+    int rc = cu_scratch(s->d, ROOM_DY, 2 * bytes, &p);
+    if (rc == KN_OK)
+        rc = cu_swiglu_panels(s->d, p, p + bytes, with_h ? s->h : NULL, cu_f32(dh), cu_f32(g->x),
+                              cu_f32(g->up), s->m, g->k);
+    c->ready.dy[0] = cu_f32(g->x), c->ready.dy[1] = cu_f32(g->up);
+    c->ready.m = s->m;
+    return rc;
+}
+
+/* Are the input's panels those of the forward? */
+static int h_is_there(const struct group *s)
+{
+    const struct cu_dev *c = cu_dev(s->d);
+    return s->g->fresh && c->ready.x == cu_f32(s->g->x) && c->ready.m == s->m;
 }
 
 int cu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at dx, int m)
 {
     const struct kn_at dh = g->input == KN_IN_PLAIN ? dx : g->dh;
     const int wanted = dx.buf || g->input == KN_IN_SWIGLU;
+    const int handed = g->input == KN_IN_SWIGLU && g->handed;
     struct group s;
     int rc = m == 0 ? KN_OK : begin(&s, d, g, m);
     if (rc != KN_OK || m == 0)
         return rc;
-    if (s.adapters && (rc = kept_z(&s)) == KN_OK && (rc = clear(&s, s.dz)) == KN_OK &&
-        g->dropout <= 0)
+    const int with_h = s.adapters && g->dropout <= 0 && !h_is_there(&s);
+    if (s.adapters && (rc = kept_z(&s)) == KN_OK && (rc = clear(&s, s.dz)) == KN_OK && with_h &&
+        !handed)
         rc = cu_group_panels(d, s.h, g, m, 0, 0, 0);
     for (int i = 0; rc == KN_OK && i < g->n_lin; i++)
         if (g->lin[i].a.buf || wanted)
@@ -329,10 +360,15 @@ int cu_train_group_bwd(struct kn_dev *d, const struct kn_group *g, struct kn_at 
     for (int i = 0; rc == KN_OK && i < g->n_lin; i++)
         if (g->lin[i].a.buf)
             rc = factor_b(&s, i);
-    if (rc == KN_OK && s.adapters)
+    if (rc == KN_OK && s.adapters && !handed)
         rc = factors_a(&s);
     if (rc == KN_OK && wanted)
         rc = through(&s, dh);
+    cu_dev(d)->ready = {};
+    if (rc == KN_OK && handed) { /* x and up are read once more, for all that is made of them */
+        rc = hand_on(&s, dh, with_h);
+        return rc == KN_OK && s.adapters ? factors_a(&s) : rc;
+    }
     if (rc != KN_OK || !wanted || g->input == KN_IN_PLAIN)
         return rc;
     if (g->input == KN_IN_SWIGLU)

@@ -150,6 +150,52 @@ int cu_group_panels(struct kn_dev *d, uint8_t *to, const struct kn_group *g, int
     return cu_launched(d, "panels of an input");
 }
 
+__global__ static void pack_swiglu(uint8_t *dgate, uint8_t *dup, uint8_t *h, const float *dh,
+                                   const float *gate, const float *up, int m, int k, int rows,
+                                   int n_slab)
+{
+    const int eights = n_slab * (SLAB / 8);
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const int row = (int)(i / eights), col = (int)(i % eights) * 8;
+    const int left = row < m ? k - col : 0;
+    __align__(16) __nv_bfloat162 dg[4], du[4], act[4];
+    float v[8] = {}, g[8] = {}, u[8] = {};
+    if (row >= rows)
+        return;
+    if (left > 0) {
+        const size_t at = (size_t)row * k + col;
+        eight(v, dh + at, left);
+        eight(g, gate + at, left);
+        eight(u, up + at, left);
+    }
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        const float s = kn_sigmoid(g[j]), x = v[j], gs = g[j] * s, a = gs * u[j];
+        v[j] = x * u[j] * s * (1.0f + g[j] * (1.0f - s));
+        u[j] = x * gs;
+        g[j] = a;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        dg[j] = __floats2bfloat162_rn(v[2 * j], v[2 * j + 1]);
+        du[j] = __floats2bfloat162_rn(u[2 * j], u[2 * j + 1]);
+        act[j] = __floats2bfloat162_rn(g[2 * j], g[2 * j + 1]);
+    }
+    const size_t at = panel_at(row, col, n_slab);
+    *(uint4 *)(dgate + at) = *(const uint4 *)dg;
+    *(uint4 *)(dup + at) = *(const uint4 *)du;
+    if (h)
+        *(uint4 *)(h + at) = *(const uint4 *)act;
+}
+
+int cu_swiglu_panels(struct kn_dev *d, uint8_t *dgate, uint8_t *dup, uint8_t *h, const float *dh,
+                     const float *gate, const float *up, int m, int k)
+{
+    pack_swiglu<<<blocks_of(whole(m), k), 256, 0, cu_dev(d)->stream>>>(dgate, dup, h, dh, gate, up,
+                                                                       m, k, whole(m), slabs(k));
+    return cu_launched(d, "backward of SwiGLU");
+}
+
 int cu_x_panels(struct kn_dev *d, uint8_t *to, const float *x, int m, int k)
 {
     const struct of_x of = {x, NULL, NULL, NULL, m, k, KN_IN_PLAIN, 0, 1, 0, 0};

@@ -48,6 +48,9 @@ int cu_group_panels(struct kn_dev *d, uint8_t *to, const struct kn_group *g, int
                     uint64_t draws, int fresh);
 /* Of x(m, k). */
 int cu_x_panels(struct kn_dev *d, uint8_t *to, const float *x, int m, int k);
+/* Gradients of SwiGLU's two inputs (m, k), of dh(m, k), and h again if it is wanted. */
+int cu_swiglu_panels(struct kn_dev *d, uint8_t *dgate, uint8_t *dup, uint8_t *h, const float *dh,
+                     const float *gate, const float *up, int m, int k);
 /* Of the adapters of a group, or some of them, each padded to `wide`: a multiple of 16; NULL: zeros. */
 struct adapters {
     const float *x[KN_GROUP];

@@ -261,6 +261,85 @@ static void nan_stays(void)
     }
 }
 
+/* The feed-forward part of a layer, forward and back: the second group hands the gradients of its inputs on to the
+ * first.  0 x, 1 norm, 2 rstd, 3 h, 4 dh, 5 dz, 6 dx, 7 act, 8 dact, 9 y, 10 dy; of gate, up and down each its y or
+ * input (gate and up alone), then a, b, z, da, db. */
+enum { F_X, F_NORM, F_RSTD, F_H, F_DH, F_DZ, F_DX, F_ACT, F_DACT, F_Y, F_DY, F_GATE, F_UP, F_LIN };
+static int run_ffn(struct kn_dev *d, const struct test *t, struct kn_at *b, struct kn_weight *w)
+{
+    struct kn_weight *mine[3] = {NULL};
+    const int n[] = {t->n, t->n, t->k}, k[] = {t->k, t->k, t->n};
+    struct kn_group in = {.input = KN_IN_NORM,
+                          .k = t->k,
+                          .r = t->r,
+                          .n_lin = 2,
+                          .alpha = 1.7f,
+                          .x = b[F_X],
+                          .norm = b[F_NORM],
+                          .rstd = b[F_RSTD],
+                          .eps = 1e-6f,
+                          .h = b[F_H],
+                          .dh = b[F_DH],
+                          .dz = b[F_DZ]};
+    struct kn_group out = {.input = KN_IN_SWIGLU,
+                           .k = t->n,
+                           .r = t->r,
+                           .n_lin = 1,
+                           .alpha = 1.7f,
+                           .x = b[F_GATE],
+                           .up = b[F_UP],
+                           .h = b[F_ACT],
+                           .dh = b[F_DACT],
+                           .dz = b[F_DZ],
+                           .fresh = 1,
+                           .handed = 1};
+    const struct kn_at none = {0};
+    (void)w;
+    for (int i = 0; i < 3; i++) {
+        const struct kn_at *l = b + F_LIN + 5 * i;
+        struct kn_lin *lin = i < 2 ? &in.lin[i] : &out.lin[0];
+        if (kn_weight_new(d, KN_F32, n[i], k[i], t->rows, KN_W_TRAIN | KN_W_MIXED, &mine[i]))
+            abort();
+        *lin =
+            (struct kn_lin){.w = mine[i], .a = l[0], .b = l[1], .z = l[2], .da = l[3], .db = l[4]};
+        lin->y = i < 2 ? b[F_GATE + i] : b[F_Y];
+        lin->dy = i < 2 ? b[F_GATE + i] : b[F_DY];
+    }
+    int err = kn_group(d, &in, t->m, t->flags);
+    err = err ? err : kn_group(d, &out, t->m, t->flags);
+    err = err ? err : kn_group_bwd(d, &out, none, t->m, t->flags);
+    err = err ? err : kn_group_bwd(d, &in, b[F_DX], t->m, t->flags);
+    for (int i = 0; i < 3; i++)
+        kn_weight_free(d, mine[i]);
+    return err;
+}
+
+static void handed_on(void)
+{
+    static const int s[][4] = {{33, 48, 64, 16}, {130, 100, 40, 5}};
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+        for (int mixed = 0; mixed < 2; mixed++) {
+            struct test t = test("a feed-forward part", s[i][0], s[i][1], s[i][2], KN_F32,
+                                 mixed ? KN_MIXED : 0);
+            const size_t m = (size_t)t.m, n = (size_t)t.n, k = (size_t)t.k, r = (size_t)s[i][3];
+            t.r = s[i][3], t.n_lin = 2;
+            t.rows = weight(KN_F32, t.n, t.k);
+            const size_t len[] = {m * k, k,     m,     m * k, m * k, m * r, m * k,
+                                  m * n, m * n, m * k, m * k, m * n, m * n};
+            for (int j = 0; j < F_LIN; j++)
+                buf(&t, len[j], 1, j == F_DX || j == F_Y);
+            for (int j = 0; j < 3; j++) {
+                const size_t wide = j < 2 ? k : n, high = j < 2 ? n : k;
+                buf(&t, r * wide, 0.3f, 0);
+                buf(&t, high * r, 0.3f, 0);
+                buf(&t, m * r, 1, 1);
+                buf(&t, r * wide, 1, 1);
+                buf(&t, high * r, 1, 1);
+            }
+            compare(&t, run_ffn, mixed ? 1e-6 : 1e-11);
+        }
+}
+
 int main(int argc, char **argv)
 {
     quick = is_quick(argc, argv);
@@ -270,5 +349,6 @@ int main(int argc, char **argv)
     order();
     nan_stays();
     bases();
+    handed_on();
     return done_testing();
 }
