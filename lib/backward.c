@@ -239,11 +239,13 @@ void backward_free(struct backward *b)
     memset(b, 0, sizeof *b);
 }
 
-int backward_weights(const char *path, int mixed)
+int backward_weights(const char *path, const struct kn_dev *dev, int mixed)
 {
     struct apr a;
     struct err e = {0};
     size_t n = 0;
+    if (mixed && dev->ops->train && dev->ops->train->weight_live)
+        return KN_W_TRAIN | KN_W_MIXED;
     if (!mixed || apr_open(&a, path, &e))
         return KN_W_TRAIN; /* model_load will say what is wrong */
     for (int i = 0; i < a.n_tensor; i++)

@@ -80,8 +80,8 @@ int backward_join(struct backward *b, const struct backward *with, struct lora *
 void backward_free(struct backward *b);
 /* How to load the model of this file for it (kn_weight_new's flags): with `mixed` the weights are kept in both
  * layouts that products want (KN_W_MIXED) if that takes at most half of the memory; else they are packed at every
- * use, to the same bits. */
-int backward_weights(const char *path, int mixed);
+ * use, to the same bits.  A device whose memory is not the host's keeps what it wants of them. */
+int backward_weights(const char *path, const struct kn_dev *dev, int mixed);
 /* One pass over n rows: ids, doc (first row of t's document), label (-1 = no loss).  *loss += the
  * sum of -log p(label) in double; with grad, scale * dLoss/dparameter is added to lora->p.g or
  * full->p.g.  Without either: the base alone. */

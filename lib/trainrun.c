@@ -49,7 +49,7 @@ int trainrun_model(struct model *m, const struct trainrun_opts *o, const char *b
                    struct kn_dev *dev, int *unpacked, struct err *e)
 {
     const int full = trainrun_is_full(o), mixed = trainrun_is_mixed(o);
-    const int flags = full ? KN_W_TRAIN : backward_weights(base, mixed);
+    const int flags = full ? KN_W_TRAIN : backward_weights(base, dev, mixed);
     struct lora_conf c;
     *unpacked = mixed && !full && !(flags & KN_W_MIXED);
     return adapters(o, &c, e) ? e->code : model_load(m, base, dev, flags, 0, e);

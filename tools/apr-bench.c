@@ -180,8 +180,8 @@ static void measure(struct speed *s, struct speed_head *h, const struct plan *p,
         model_free(&m); /* before training's kind of weights takes memory */
     }
     if (p->train) {
-        if (model_load(&m, path, dev, backward_weights(path, c->mixed), (int)o.train_rows, &e) <
-                0 ||
+        if (model_load(&m, path, dev, backward_weights(path, dev, c->mixed), (int)o.train_rows,
+                       &e) < 0 ||
             speed_train(s, &m, c, p->train, (int)o.train_rows, &e) < 0)
             cli_die(&e);
         model_free(&m);

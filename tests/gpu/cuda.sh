@@ -1,7 +1,8 @@
 #!/bin/bash
 # cuda - the CUDA device on a machine with a card: every op, whole models, both modes, speed
 #
-#     tests/gpu/cuda.sh [PART...]          parts: ops, golden, model, default, train, sanitize, speed (default: all but sanitize)
+#     tests/gpu/cuda.sh [PART...]          parts: ops, golden, model, default, train, sanitize, speed, steps
+#                                          (default: all but sanitize)
 #
 # From the tree, or from a kit (make gpu-kit: a folder for a machine without compiler).  Needs bash, awk, cmp.
 #     ops       test_ops, test_layer and test_adapt: each op, type and shape against ref; of cuda:exact the bits of ref:q
@@ -11,9 +12,11 @@
 #     default   cuda: apr-parity's thresholds; the same texts in batches of 1, 7, 64 and 256, with other steps, with and
 #               without shared prefixes; how many are other texts than the exact ones
 #     train     test_train and test_group; apr-lora's losses beside the CPU's: f32 within 1e-4, bf16 within 1 %; twice the
-#               same bits, with --recompute too, and tokens/s of B8 x T1024 (TRAIN="7b" more shapes)
-#     sanitize  compute-sanitizer's memcheck and racecheck over the ops
+#               same bits, with --recompute too; on weights of four bits the same
+#     sanitize  compute-sanitizer's memcheck and racecheck over the ops (TESTS: which)
 #     speed     random weights of true shapes: DIR (default: a temporary folder) keeps them; MODELS="7b 1.5b"
+#     steps     tokens/s of training and the card's memory, LoRA of rank 16 on all layers, B8 x T1024 in bf16, as speed;
+#               WAYS: apr-lora's options, divided by commas
 # Exit 1 if a part fails.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -55,7 +58,7 @@ golden() {
 
 sanitize() {
     for tool in memcheck racecheck; do
-        for t in test_ops test_layer test_adapt; do
+        for t in ${TESTS:-test_ops test_layer test_adapt test_train test_group}; do
             compute-sanitizer --tool $tool --error-exitcode 9 "$tests/$t" ${SANITIZE:-cuda} >"$tmp/$t.$tool" 2>&1 || bad "$t under $tool"
             grep -E '=========' "$tmp/$t.$tool" | tail -n 3
         done
@@ -89,17 +92,29 @@ default() {
     echo "other texts than with --exact: $(diff "$tmp/first.jsonl" "$tmp/exact.jsonl" | grep -c '^<')"
 }
 
-# losses of apr-lora: NAME OPTIONS...
+# losses of apr-lora: NAME MODEL OPTIONS...
 losses() {
-    local name=$1
-    shift
-    "$bin/apr-lora" -q "$tmp/tiny.apr" --data "$tmp/train.jsonl" -o "$tmp/adapter" --max-steps 20 --lr 1e-3 --save-every 0 --metrics "$tmp/$name.jsonl" "$@" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-lora $*"; }
+    local name=$1 model=$2
+    shift 2
+    "$bin/apr-lora" -q "$model" --data "$tmp/train.jsonl" -o "$tmp/adapter" --max-steps 20 --max-loss 0 --lr 1e-3 --save-every 0 --metrics "$tmp/$name.jsonl" "$@" 2>"$tmp/err" || { cat "$tmp/err"; bad "apr-lora $*"; }
     rm -rf "$tmp/adapter"
     grep -o '"loss":[0-9.e-]*' "$tmp/$name.jsonl" | cut -d: -f2 >"$tmp/$name"
 }
 
+# the card's losses beside the CPU's: NAME MODEL OPTIONS...
+near() {
+    local p=$1
+    losses cpu.$p "${@:2}"
+    losses cuda.$p "${@:2}" --device cuda
+    losses again.$p "${@:2}" --device cuda --recompute
+    cmp "$tmp/cuda.$p" "$tmp/again.$p" || bad "$p: two runs on the card differ"
+    paste "$tmp/cpu.$p" "$tmp/cuda.$p" | awk -v p=$p -v most=$([ $p = f32 ] && echo 1e-4 || echo 0.01) '
+        { d = $1 > $2 ? $1 - $2 : $2 - $1; d = p == "f32" ? d : d / $1; worst = d > worst ? d : worst }
+        END { print p ": " NR " losses, the last " $1 " and " $2 ", apart at most " worst; exit !(NR && worst <= most) }' || bad "losses: $p"
+}
+
 train() {
-    local t p m
+    local t p
     for t in test_train test_group; do
         "$tests/$t" cuda >"$tmp/$t.log" || bad "$t"
         grep -E '^(not ok|Bail|# )' "$tmp/$t.log" | head -n 40
@@ -108,19 +123,35 @@ train() {
     [ -e "$tmp/tiny.apr" ] || "$bin/gguf2apr" "$TINY" -o "$tmp/tiny.apr" || bad gguf2apr
     zcat "$data/../train/basic-finetune.jsonl.gz" | head -n 400 >"$tmp/train.jsonl"
     for p in f32 bf16; do
-        losses cpu.$p --precision $p
-        losses cuda.$p --precision $p --device cuda
-        losses again.$p --precision $p --device cuda --recompute
-        cmp "$tmp/cuda.$p" "$tmp/again.$p" || bad "$p: two runs on the card differ"
-        paste "$tmp/cpu.$p" "$tmp/cuda.$p" | awk -v p=$p -v most=$([ $p = f32 ] && echo 1e-4 || echo 0.01) '
-            { d = $1 > $2 ? $1 - $2 : $2 - $1; d = p == "f32" ? d : d / $1; worst = d > worst ? d : worst }
-            END { print p ": " NR " losses, the last " $1 " and " $2 ", apart at most " worst; exit !(NR && worst <= most) }' || bad "losses in $p"
+        near $p "$tmp/tiny.apr" --precision $p
     done
-    for m in 1.5b ${TRAIN:-}; do
-        [ -e "$DIR/train-$m.apr" ] || "$bin/apr-random" -q --shape qwen2.5-$m --type bf16 -o "$DIR/train-$m.apr" || bad "apr-random $m"
-        zcat "$data/../train/basic-finetune.jsonl.gz" | sed -E 's/^\{"instruction"/{"text"/; s/"response"/"more"/' >"$tmp/text.jsonl"
-        "$bin/apr-lora" -v "$DIR/train-$m.apr" --data "$tmp/text.jsonl" --task pretrain -o "$tmp/adapter" --max-steps 8 --batch 8 --max-seq-len 1024 --pack 8192 --max-loss 0 --save-every 0 --device cuda --precision bf16 $([ $m = 7b ] && echo --recompute) 2>&1 | tail -n 1
-        rm -rf "$tmp/adapter"
+    "$bin/apr-random" -q --type q4_k_m -o "$tmp/q4.apr" || bad "apr-random q4_k_m"
+    near q4 "$tmp/q4.apr" --precision bf16 --max-steps 3
+}
+
+# the most of the card's memory that is used while COMMAND runs, behind the last line of what it prints
+watched() {
+    local pid
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 100 >"$tmp/memory" &
+    pid=$!
+    "$@" >"$tmp/said" 2>&1 || { bad "$*"; tail -n 5 "$tmp/said"; }
+    kill $pid
+    wait $pid 2>/dev/null
+    grep -E "${SHOW:-tokens/s}" "$tmp/said"
+    echo "$(sort -n "$tmp/memory" | tail -n 1) MiB of the card's memory at most"
+}
+
+steps() {
+    local m way ways
+    zcat "$data/../train/basic-finetune.jsonl.gz" | sed -E 's/^\{"instruction"/{"text"/; s/"response"/"more"/' >"$tmp/text.jsonl"
+    IFS=, read -ra ways <<<"${WAYS:-,--recompute}"
+    for m in $MODELS; do
+        [ -e "$DIR/train-$m.apr" ] || "$bin/apr-random" -q --shape qwen2.5-$m --type ${TYPE:-bf16} -o "$DIR/train-$m.apr" || bad "apr-random $m"
+        for way in "${ways[@]}"; do
+            echo "$m ${TYPE:-bf16} $way"
+            watched "$bin/apr-lora" -v "$DIR/train-$m.apr" --data "$tmp/text.jsonl" --task pretrain -o "$tmp/adapter" --max-steps ${STEPS:-12} --batch 8 --max-seq-len 1024 --pack 8192 --max-loss 0 --save-every 0 --metrics "$tmp/steps.jsonl" --device cuda --precision bf16 $way
+            rm -rf "$tmp/adapter"
+        done
     done
 }
 
@@ -175,7 +206,7 @@ speed() {
     done
 }
 
-for part in ${*:-ops golden model default train speed}; do
+for part in ${*:-ops golden model default train speed steps}; do
     echo "== $part"
     $part
 done
