@@ -1,13 +1,14 @@
 /* moment.c - bf16 with stochastic rounding; 8 bits by bitsandbytes' dynamic map (T4 and T5 of train.h) */
 #include "moment.h"
 #include "blocks.h"
+#include "moment_book.h"
 #include "philox.h"
 #include "poly.h"
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
-enum { CODES = 256, DECADES = 7, KEYS = 1 << 15 }; /* a key: sign, exponent and 6 bits of an f32 */
+enum { CODES = KN_CODES, KEYS = 1 << 15 }; /* a key: sign, exponent and 6 bits of an f32 */
 /* A key's values span 1/64 of them, the map's entries are 0.9/128 apart or more near 1, 0.9/64 with signs. */
 enum { STEPS = 3 };
 struct book {
@@ -25,35 +26,13 @@ static int code_from(const struct book *b, int c, float x)
     return c;
 }
 
-/* Decade i has the middles of 2^i (unsigned 2^(i+1)) equal parts of 0.1 to 1, times 10^(i - 6); zero and 1 besides:
- * create_dynamic_map of bitsandbytes' functional.py. */
 static void make_book(struct book *b, int is_signed)
 {
-    double v[CODES];
-    int n = 0;
-    for (int i = 0; i < DECADES; i++) {
-        const int parts = 1 << (i + !is_signed);
-        for (int k = 0; k < parts; k++) {
-            const double x = (0.1 + 0.9 * (k + 0.5) / parts) * pow(10, i - (DECADES - 1));
-            v[n++] = x;
-            if (is_signed)
-                v[n++] = -x;
-        }
-    }
-    v[n++] = 0;
-    v[n++] = 1;
-    for (int i = 1; i < n; i++) /* into order */
-        for (int k = i; k > 0 && v[k - 1] > v[k]; k--) {
-            const double x = v[k];
-            v[k] = v[k - 1];
-            v[k - 1] = x;
-        }
-    for (int i = 0; i < CODES; i++) {
-        b->map[i] = (float)v[i];
-        b->mid[i] = i + 1 < CODES ? (float)((v[i] + v[i + 1]) / 2) : INFINITY;
-        if (v[i] == 0)
-            b->zero = i;
-    }
+    struct kn_book values;
+    kn_make_book(&values, is_signed);
+    memcpy(b->map, values.map, sizeof b->map);
+    memcpy(b->mid, values.mid, sizeof b->mid);
+    b->zero = values.zero;
     for (uint32_t k = 0; k < KEYS; k++) { /* a negative key's least value has all lower bits set */
         const float least = kn_bits_float(k >> 14 ? k << 17 | 0x1ffff : k << 17);
         b->start[k] = (uint8_t)(isnan(least) ? 0 : code_from(b, 0, least));

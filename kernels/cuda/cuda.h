@@ -102,6 +102,7 @@ struct cu_dev { /* kn_dev.priv */
     struct act act;
     int act_k;              /* the widest row that it has room for */
     char *stage;            /* (STAGE bytes) rows of a file on their way into a weight */
+    struct cu_books *books; /* of 8-bit moments (train_moment.cu) */
     struct cu_first *first; /* what cu_top collects where a row is more than one block's */
     char *landing;          /* (LANDING bytes) of the host, for what is read */
     struct cu_old *old;

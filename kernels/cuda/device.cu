@@ -135,6 +135,7 @@ static void cu_close(struct kn_dev *dev)
     cudaFree(c->wide.w[1]);
     cudaFree(c->stage);
     cudaFree(c->first);
+    cudaFree(c->books);
     cudaFreeHost(c->landing);
     cudaStreamDestroy(c->stream);
     free(c);

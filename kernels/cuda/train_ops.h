@@ -79,6 +79,10 @@ int cu_train_rows_get(struct kn_dev *d, struct kn_at y, struct kn_at x, struct k
 int cu_train_rows_put(struct kn_dev *d, struct kn_at y, struct kn_at x, struct kn_at idx, int m,
                       int n);
 int cu_train_sumsq(struct kn_dev *d, struct kn_at out, struct kn_at x, size_t n);
+int cu_train_adamw_small(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m,
+                         struct kn_at v, size_t n, const struct kn_adamw *h);
+int cu_train_momentum(struct kn_dev *d, struct kn_at out, struct kn_at m, struct kn_at g, size_t n,
+                      const struct kn_adamw *h);
 int cu_train_adamw(struct kn_dev *d, struct kn_at w, struct kn_at g, struct kn_at m, struct kn_at v,
                    size_t n, const struct kn_adamw *h);
 int cu_train_row_norm(struct kn_dev *d, struct kn_at norm, const struct kn_weight *w,
